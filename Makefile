@@ -1,0 +1,103 @@
+# Everything is made from a clean clone with Python 3.11 to 3.13, make and a package index; a second run reuses the first.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+MODEL := .cache/models/multilingual-e5-small
+# Hashes are required and the locks are complete, so pip resolves nothing.
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input --no-deps
+LOCKED := $(PIP_INSTALL) --require-hashes
+
+.PHONY: help
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+# --- Set-up: one stamp for each lock ---
+
+$(VENV)/.stamp-venv:
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v < (3, 14) else "error: Python 3.11, 3.12 or 3.13 is needed, $(PYTHON) is %d.%d; name another: make PYTHON=python3.11 ..." % v)'
+	@echo "Making $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+# Where pip finds a torch built for the CPU it is taken first: of two files with allowed hashes pip would prefer PyPI's.
+# PyPI's torch for Linux says it needs CUDA packages; a torch built for the CPU names none, and gets none.
+$(VENV)/.stamp-runtime: requirements.lock requirements-cpu.lock requirements-cuda.lock $(VENV)/.stamp-venv
+	@echo "Installing requirements.lock"
+	@$(LOCKED) -r requirements-cpu.lock >$(VENV)/cpu.log 2>&1 || true
+	@$(LOCKED) -r requirements.lock
+	@if $(BIN)/python -c 'import importlib.metadata as m, sys; sys.exit(not any(r.startswith(("nvidia-", "cuda-")) for r in m.requires("torch") or ()))'; then \
+		echo "Installing requirements-cuda.lock"; \
+		$(LOCKED) -r requirements-cuda.lock; \
+	fi
+	@touch $@
+
+$(VENV)/.stamp-gcp $(VENV)/.stamp-test $(VENV)/.stamp-benchmark: $(VENV)/.stamp-%: requirements-%.lock $(VENV)/.stamp-runtime
+	@echo "Installing $<"
+	@$(LOCKED) --no-build-isolation -r $<
+	@touch $@
+
+# The locked setuptools builds the project, as it does the one package without a wheel (google-apitools, in the gcp lock).
+$(VENV)/.stamp-project: pyproject.toml $(VENV)/.stamp-runtime
+	@$(PIP_INSTALL) --no-build-isolation --editable .
+	@touch $@
+
+.PHONY: setup
+setup: $(VENV)/.stamp-project $(VENV)/.stamp-test ## Make .venv with the locked runtime and test packages and this project
+
+.PHONY: setup-gcp
+setup-gcp: $(VENV)/.stamp-project $(VENV)/.stamp-gcp ## Make .venv with the locked packages for Google Cloud (Dataflow, Cloud Storage)
+
+.PHONY: model
+model: $(VENV)/.stamp-runtime ## Build the offline embedding model
+	@$(BIN)/python -m deploy.local.offline_model --output $(MODEL)
+
+# --- Use ---
+
+.PHONY: demo
+demo: $(VENV)/.stamp-project model ## Embed the demo corpus into demo/milvus.db
+	@$(BIN)/corpus-embed run --input 'deploy/local/corpus/*.jsonl*' --workspace demo/workspace --milvus demo/milvus.db \
+		--collection demo --model $(MODEL) --max-reject-fraction 0.05 || test $$? -eq 3 # 3: complete, with some rejected
+
+.PHONY: benchmark
+benchmark: setup model $(VENV)/.stamp-benchmark ## Run the benchmarks
+	@$(BIN)/python -m benchmarks
+
+# --- Checks ---
+
+.PHONY: test
+test: setup model ## Run the tests
+	@$(BIN)/python -m pytest -q
+
+.PHONY: lint
+lint: setup ## Check style (ruff) and which module may import which (import-linter)
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/lint-imports
+
+.PHONY: type
+type: setup ## Check types (mypy)
+	@$(BIN)/mypy
+
+.PHONY: check
+check: lint type ## Run lint and type
+
+# --- Upkeep ---
+
+.PHONY: lock
+lock: $(VENV)/.stamp-venv ## Write the lock files from pyproject.toml; pins are kept where they fit (UPGRADE=1: take the newest)
+	@$(BIN)/python -m deploy.local.lock $(if $(UPGRADE),--upgrade)
+
+.PHONY: clean
+clean: ## Remove the virtual environment, the model, build outputs and caches
+	@rm -rf $(VENV) .cache build dist *.egg-info .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.PHONY: clean-demo
+clean-demo: ## Remove what make demo wrote
+	@rm -rf demo

@@ -1,0 +1,106 @@
+"""Writes the lock files from pyproject.toml: `python -m deploy.local.lock`, or `make lock`.
+
+All extras are resolved together, for every system and Python version that pyproject.toml admits, so that the locks fit
+each other. They are complete, and meant for `pip install --no-deps --require-hashes`:
+
+- requirements.lock: what the project needs, but for CUDA;
+- requirements-cpu.lock: torch built for the CPU, to install first where pip can find it;
+- requirements-cuda.lock: what PyPI's torch for Linux needs besides;
+- requirements-EXTRA.lock: what an extra adds to requirements.lock.
+"""
+
+import argparse
+import re
+import subprocess
+import sys
+import tempfile
+import venv
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).parents[2]
+UV: Final = "uv==0.13.8"
+EXTRAS: Final = ("gcp", "test", "benchmark")
+OLDEST_PYTHON: Final = "3.11"
+CUDA: Final = re.compile("(cuda|nvidia)-|triton=")
+# Wheels of torch for the CPU; they are not on the package index. Other indexes and find-links may have them.
+TORCH: Final = "2.13.0"
+CPU_WHEELS: Final = {
+    "torch-2.13.0+cpu-cp311-cp311-manylinux_2_28_x86_64.whl": (
+        "6746dbcbeb526eb61330b76b41ff1b4eb848951103a892eeb080dfa2b264667b"
+    ),
+}
+
+
+def blocks(lock: str) -> list[str]:
+    """Splits the text of a lock into one block for each requirement, with its hashes."""
+    return [block.strip() for block in re.split(r"\n(?=\S)", lock) if block.strip() and not block.startswith("#")]
+
+
+def requirement(block: str) -> str:
+    """Returns a block's requirement without its hashes, as in `regex==2026.11.15 ; sys_platform == 'linux'`."""
+    return block.split("\n", 1)[0].removesuffix("\\").strip()
+
+
+def with_hashes(block: str, hashes: Iterable[str]) -> str:
+    """Returns a block that admits some more files."""
+    return block + "".join(f" \\\n    --hash=sha256:{sha256}" for sha256 in sorted(hashes))
+
+
+def resolve(uv: Path, extras: Sequence[str], output: Path, options: Sequence[str]) -> list[str]:
+    """Resolves the project with some of its extras; returns one block for each requirement.
+
+    Args:
+        uv: The program.
+        extras: Names of extras.
+        output: The file to write; versions pinned in it are kept where they fit.
+        options: More options of `uv pip compile`.
+    """
+    command = [str(uv), "pip", "compile", "--quiet", "--universal", "--generate-hashes", "--no-header", "--no-annotate"]
+    command += [f"--python-version={OLDEST_PYTHON}", f"--output-file={output}", *options]
+    command += [f"--extra={extra}" for extra in extras]
+    subprocess.run([*command, "pyproject.toml"], cwd=ROOT, check=True)
+    return blocks(output.read_text(encoding="utf-8"))
+
+
+def write(path: Path, title: str, lock: Sequence[str]) -> None:
+    """Writes a lock file."""
+    text = f"# {title}\n# Made by `make lock`; install with pip install --no-deps --require-hashes.\n"
+    path.write_text(text + "".join(f"{block}\n" for block in lock), encoding="utf-8")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command."""
+    parser = argparse.ArgumentParser(prog="python -m deploy.local.lock", description="Writes the lock files.")
+    parser.add_argument("--upgrade", action="store_true", help="take the newest versions instead of keeping pins")
+    upgrade = parser.parse_args(argv).upgrade
+    with tempfile.TemporaryDirectory() as scratch:
+        venv.create(Path(scratch, "venv"), with_pip=True)
+        programs = Path(scratch, "venv", "bin")
+        subprocess.run([programs / "python", "-m", "pip", "install", "--quiet", "--no-deps", UV], check=True)
+        everything = Path(scratch, "everything.txt")
+        pins = [] if upgrade else sorted(set(ROOT.glob("requirements*.lock")) - {ROOT / "requirements-cpu.lock"})
+        kept = [requirement(block) for path in pins for block in blocks(path.read_text(encoding="utf-8"))]
+        everything.write_text("\n".join(kept), encoding="utf-8")
+        resolve(programs / "uv", EXTRAS, everything, ())
+
+        fitting = (f"--constraints={everything}",)
+        runtime = resolve(programs / "uv", (), Path(scratch, "runtime.txt"), fitting)
+        plain = [block for block in runtime if not CUDA.match(block)]
+        torch = f"torch=={TORCH} "
+        locked = [with_hashes(block, CPU_WHEELS.values()) if block.startswith(torch) else block for block in plain]
+        write(ROOT / "requirements.lock", "The project", locked)
+        cpu = with_hashes(f"torch=={TORCH}+cpu", CPU_WHEELS.values())
+        write(ROOT / "requirements-cpu.lock", "torch built for the CPU, to install first", [cpu])
+        cuda = [block for block in runtime if CUDA.match(block)]
+        write(ROOT / "requirements-cuda.lock", "CUDA for PyPI's torch, besides requirements.lock", cuda)
+        for extra in EXTRAS:
+            lock = resolve(programs / "uv", (extra,), Path(scratch, f"{extra}.txt"), fitting)
+            added = [block for block in lock if block not in runtime]
+            write(ROOT / f"requirements-{extra}.lock", f"The {extra} extra, besides requirements.lock", added)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The jobs of corpus-embed: options, runners and environment in, no logic."""

@@ -1,0 +1,66 @@
+"""corpus-embed <command>."""
+
+import argparse
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from types import MappingProxyType, ModuleType
+
+from transforms.logic.errors import ConfigurationError, CorpusEmbedError, CorruptDataError, TransientError
+from transforms.logic.record import EXIT_CONFIGURATION, EXIT_RETRY, EXIT_UNBALANCED
+
+EXIT_FAILED = 1
+
+
+def _run() -> ModuleType:
+    from pipelines import embed_corpus  # noqa: PLC0415  Beam and torch take seconds to import, so only the chosen command is
+
+    return embed_corpus
+
+
+def _search() -> ModuleType:
+    from pipelines import search  # noqa: PLC0415
+
+    return search
+
+
+COMMANDS: MappingProxyType[str, tuple[str, Callable[[], ModuleType]]] = MappingProxyType(
+    {
+        "run": ("embed a corpus into a Milvus collection; run again, it writes only what changed", _run),
+        "search": ("ask a collection a question in any language", _search),
+    }
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command and gives its exit code: 0, or what the README's table says."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments or arguments[0] not in COMMANDS:
+        shown = "\n".join(f"  {name:<8} {what}" for name, (what, _) in COMMANDS.items())
+        asked_for_help = bool(arguments) and arguments[0] in {"-h", "--help"}
+        stream = sys.stdout if asked_for_help else sys.stderr
+        stream.write(f"usage: corpus-embed <command> [options]\n\n{shown}\n\ncorpus-embed <command> --help shows a command's options.\n")
+        return 0 if asked_for_help else EXIT_CONFIGURATION
+    name, *rest = arguments
+    what, command = COMMANDS[name]
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    try:
+        module = command()
+        parser = argparse.ArgumentParser(f"corpus-embed {name}", description=what, allow_abbrev=False)
+        module.add_arguments(parser)
+        return int(module.execute(parser, rest))
+    except CorpusEmbedError as error:
+        sys.stderr.write(f"corpus-embed {name}: {error}\n")
+        return _exit_code(error)
+
+
+def _exit_code(error: CorpusEmbedError) -> int:
+    if isinstance(error, ConfigurationError):
+        return EXIT_CONFIGURATION
+    if isinstance(error, TransientError):
+        return EXIT_RETRY
+    return EXIT_UNBALANCED if isinstance(error, CorruptDataError) else EXIT_FAILED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,108 @@
+"""The main job: documents in storage become searchable vectors in Milvus."""
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.pvalue import PCollection
+
+import transforms.coders  # noqa: F401  registers the coder of record batches
+from pipelines import options
+from pipelines.config import Config
+from pipelines.preflight import Plan, plan_run
+from pipelines.summary import summarise
+from transforms.adapters.milvus import release
+from transforms.commit import CommitRun
+from transforms.compress import CompressVectors
+from transforms.embed import EmbedChunks
+from transforms.identify import IdentifyLanguage
+from transforms.load import LoadRows
+from transforms.logic.errors import find_in_text
+from transforms.metrics import ByProducts
+from transforms.read import ReadDocuments
+from transforms.reconcile import ReconcileLedger
+from transforms.reject import WriteRejects
+from transforms.reuse import ReuseVectors
+from transforms.split import SplitIntoChunks
+from transforms.store import StoreVectors
+from transforms.write import DeleteFromMilvus, WriteToMilvus
+
+
+def build(root: beam.Pipeline, plan: Plan) -> PCollection[int]:
+    """The whole flow; gives the exit code of the run."""
+    kept = ByProducts()
+    stored = (
+        root
+        | "Plan splits" >> beam.Create(plan.splits, reshuffle=False)
+        | "Read documents" >> ReadDocuments(plan.columns, plan.max_document_bytes, kept)
+        | "Identify language" >> IdentifyLanguage(plan.detector, plan.partitioning, kept)
+        | "Split into chunks" >> SplitIntoChunks(plan.tokenizer, plan.limits, plan.space.embedding_space, kept)
+        | "Reuse vectors" >> ReuseVectors(plan.workspace, plan.shards, plan.bucket_count, kept)
+        | "Embed chunks" >> EmbedChunks(plan.encoder, kept)
+        | "Store vectors" >> StoreVectors(plan.workspace, plan.full_dimensions, plan.bucket_count, kept)
+    )
+    changes = stored | "Reconcile ledger" >> ReconcileLedger(plan.workspace, plan.held, plan.bucket_count, kept)
+    (
+        changes.writes
+        | "Load rows" >> LoadRows(plan.workspace, plan.bucket_count, kept)
+        | "Compress vectors" >> CompressVectors(plan.space.dimensions, kept)
+        | "Write to Milvus" >> WriteToMilvus(plan.target, kept)
+    )
+    _ = changes.deletes | "Delete from Milvus" >> DeleteFromMilvus(plan.target, kept)
+    rejects = kept.rejects | "Write rejects" >> WriteRejects(plan.workspace, plan.context.run_id)
+    end = CommitRun(plan.workspace, plan.target, plan.held, plan.context, kept.tallies, changes.parts, rejects)
+    exit_code: PCollection[int] = root | "Commit run" >> end
+    return exit_code
+
+
+def run(config: Config, beam_options: PipelineOptions) -> dict[str, Any]:
+    """Plans, runs to the end and gives the run record.
+
+    Raises:
+        ConfigurationError: before anything is encoded.
+        TransientError: a service failed beyond the retries; running again resumes.
+        CorruptDataError: the workspace does not hold what was written.
+    """
+    try:
+        plan = plan_run(config)
+        pipeline = beam.Pipeline(options=beam_options)
+        build(pipeline, plan)
+        with _errors_of_workers():
+            pipeline.run().wait_until_finish()
+        return plan.workspace.read_record(plan.context.run_id)
+    finally:
+        release(config.storage.milvus)
+
+
+@contextmanager
+def _errors_of_workers() -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        known = find_in_text(str(error))
+        if known is None:
+            raise
+        raise known from error
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Flags of this job."""
+    options.add_arguments(parser)
+
+
+def execute(parser: argparse.ArgumentParser, argv: Sequence[str]) -> int:
+    """Runs the job with a parser that `add_arguments` filled; prints a summary and gives the exit code of the record."""
+    config, beam_options = options.parse(parser, argv)
+    record = run(config, beam_options)
+    sys.stdout.write(summarise(record, config))
+    return int(record["exit_code"])
+
+
+if __name__ == "__main__":
+    from pipelines.cli import main
+
+    sys.exit(main(["run", *sys.argv[1:]]))

@@ -1,0 +1,108 @@
+"""Flags and a TOML file in, a `Config` and Beam's own options out. Flags win."""
+
+import argparse
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from apache_beam.options.pipeline_options import PipelineOptions
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+
+from pipelines.config import Config, Section
+from transforms.logic.errors import ConfigurationError
+
+# `DirectRunner` tries to download another engine first and silently falls back; the name below always means the same one.
+DEFAULT_RUNNER = "FnApiRunner"
+
+
+def option_fields() -> Iterator[tuple[str, str, FieldInfo]]:
+    """(section, field, definition) of every option, in order of declaration."""
+    for section_name, section in Config.model_fields.items():
+        kind = section.annotation
+        if isinstance(kind, type) and issubclass(kind, Section):
+            for name, field in kind.model_fields.items():
+                yield section_name, name, field
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds a flag for every option, and `--config`."""
+    parser.add_argument("--config", metavar="FILE.toml", help="TOML file with the same names; flags win")
+    for _, name, field in option_fields():
+        many = "tuple" in str(field.annotation)
+        default = "" if field.is_required() or field.default in (None, ()) else f" (default {field.default})"
+        parser.add_argument(
+            f"--{name.replace('_', '-')}",
+            dest=name,
+            nargs="+" if many else None,
+            metavar="VALUE",
+            default=argparse.SUPPRESS,
+            help=f"{field.description}{default}",
+        )
+
+
+def parse(parser: argparse.ArgumentParser, argv: Sequence[str]) -> tuple[Config, PipelineOptions]:
+    """Parses arguments of a parser that `add_arguments` filled; any wrong or unknown value raises `ConfigurationError`."""
+    known, rest = parser.parse_known_args(list(argv))
+    values = dict(vars(known))
+    path = values.pop("config", None)
+    merged = {**(_read_toml(path) if path else {}), **values}
+    return to_config(merged), to_pipeline_options(rest)
+
+
+def to_config(values: Mapping[str, Any]) -> Config:
+    """Puts flat values into sections and checks them."""
+    sections: dict[str, dict[str, Any]] = {name: {} for name in Config.model_fields}
+    places = {name: section for section, name, _ in option_fields()}
+    for name, value in values.items():
+        if name in places:
+            sections[places[name]][name] = value
+    try:
+        return Config.model_validate(sections)
+    except ValidationError as error:
+        raise ConfigurationError("\n".join(_explain(one) for one in error.errors())) from error
+
+
+def to_pipeline_options(arguments: Sequence[str]) -> PipelineOptions:
+    """Beam's options; one that neither this project nor Beam knows raises `ConfigurationError`, as Beam would drop it."""
+    parser = argparse.ArgumentParser(allow_abbrev=False, add_help=False, conflict_handler="resolve")
+    for options in PipelineOptions.__subclasses__():
+        add = getattr(options, "_add_argparse_args", None)
+        if add is not None:
+            add(parser)
+    _, unknown = parser.parse_known_args(list(arguments))
+    flags = sorted(parser._option_string_actions)  # noqa: SLF001  argparse has no public list of its flags
+    flags += [f"--{name.replace('_', '-')}" for _, name, _ in option_fields()]
+    for argument in unknown:
+        close = get_close_matches(argument.split("=")[0], flags, 1)
+        hint = f"; did you mean {close[0]}?" if close else "; see corpus-embed run --help"
+        message = f"unknown option {argument!r}{hint}"
+        raise ConfigurationError(message)
+    named = any(argument == "--runner" or argument.startswith("--runner=") for argument in arguments)
+    return PipelineOptions([*arguments, *([] if named else [f"--runner={DEFAULT_RUNNER}"])])
+
+
+def _read_toml(path: str) -> dict[str, Any]:
+    try:
+        values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        message = f"--config {path!r} cannot be read: {error}"
+        raise ConfigurationError(message) from error
+    named = {name.replace("-", "_"): value for name, value in values.items()}
+    known = [name for _, name, _ in option_fields()]
+    for name in named:
+        if name not in known:
+            close = get_close_matches(name, known, 1)
+            message = f"--config {path!r}: unknown name {name!r}" + (f"; did you mean {close[0]!r}?" if close else "")
+            raise ConfigurationError(message)
+    return named
+
+
+def _explain(error: Any) -> str:
+    flag = f"--{str(error['loc'][-1]).replace('_', '-')}" if len(error["loc"]) > 1 else f"--{error['loc'][0]}"
+    if error["type"] == "missing":
+        return f"{flag} is required"
+    shown = "" if isinstance(error["input"], dict) else f" (got {error['input']!r})"
+    return f"{flag}: {error['msg']}{shown}"

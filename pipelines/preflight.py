@@ -1,0 +1,197 @@
+"""Everything that can be wrong is found in the first seconds, before a model is loaded; what is found is frozen into a plan."""
+
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import partial
+from importlib.metadata import version
+from math import ceil
+from typing import Literal
+
+from pipelines.config import Config
+from transforms.adapters.detectors import Cld2Detector, Detector
+from transforms.adapters.encoders import Encoder, open_encoder
+from transforms.adapters.formats import Split, plan_splits
+from transforms.adapters.milvus import Collection, CollectionSpace, Target, served
+from transforms.adapters.models import ModelDescription, describe_model
+from transforms.adapters.storage import check_writable, list_matching
+from transforms.adapters.tokenizers import ModelTokenizer
+from transforms.adapters.workspace import Held, Ledger, Shard, Workspace, collection_key
+from transforms.identify import Partitioning
+from transforms.logic.chunking import Limits
+from transforms.logic.errors import ConfigurationError
+from transforms.logic.identity import fingerprint
+from transforms.logic.record import RunContext
+from transforms.logic.records import Columns
+
+_BUCKET_BYTES = 32 << 20
+_MIN_BUCKETS = 8
+_MAX_BUCKETS = 4096
+_GZIP_RATIO = 4
+_PACKAGES = ("corpus-embed", "apache-beam", "torch", "transformers", "sentence-transformers", "tokenizers", "pymilvus", "pyarrow", "pycld2")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run as planned: what it reads, what is known already, and how its steps are made."""
+
+    splits: list[Split]
+    columns: Columns
+    max_document_bytes: int
+    partitioning: Partitioning
+    limits: Limits
+    space: CollectionSpace
+    workspace: Workspace
+    target: Target
+    shards: list[Shard]
+    held: Held
+    bucket_count: int
+    full_dimensions: int
+    context: RunContext
+    detector: Callable[[], Detector]
+    tokenizer: Callable[[], ModelTokenizer]
+    encoder: Callable[[], Encoder]
+
+
+def plan_run(config: Config) -> Plan:
+    """Checks the whole configuration against the world and freezes what the run starts from.
+
+    Creates the collection if it does not exist.
+
+    Raises:
+        ConfigurationError: naming the value, what is allowed and what to do.
+    """
+    files = list_matching(config.source.input)
+    splits = plan_splits(files)
+    check_writable(config.storage.workspace)
+    model = describe_model(config.encoding.model, config.encoding.revision)
+    prompts = choose_prompts(model, config)
+    tokenizer = ModelTokenizer(model.directory)
+    _check_limits(config, model, tokenizer, prompts["document"])
+    space = collection_space(config, model, prompts)
+    target = served(Target(config.storage.milvus, config.storage.collection, config.storage.milvus_token_env))
+    key = collection_key(config.storage.milvus, config.storage.collection)
+    workspace = Workspace(config.storage.workspace.rstrip("/"), space.embedding_space, key)
+    held = _open_collection(target, space, workspace)
+    return Plan(
+        splits=splits,
+        columns=Columns(
+            config.source.id_column,
+            config.source.text_column,
+            config.source.language_column,
+            config.source.date_column,
+            config.source.metadata_columns,
+        ),
+        max_document_bytes=config.source.max_document_bytes,
+        partitioning=Partitioning(config.language.partition_by, config.language.languages),
+        limits=Limits(config.chunking.max_tokens, config.chunking.overlap),
+        space=space,
+        workspace=workspace,
+        target=target,
+        shards=workspace.shards(),
+        held=held,
+        bucket_count=_bucket_count(splits),
+        full_dimensions=model.dimensions,
+        context=_context(config, model, space, len(splits), len(files)),
+        detector=Cld2Detector,
+        tokenizer=partial(ModelTokenizer, model.directory),
+        encoder=partial(open_encoder, model, prompts["document"], config.encoding.dtype),
+    )
+
+
+def choose_prompts(model: ModelDescription, config: Config) -> dict[Literal["document", "query"], str]:
+    """The document and query prompts: the user's, else the model's own, else none."""
+    own = model.prompts
+    document = config.encoding.document_prompt
+    query = config.encoding.query_prompt
+    return {
+        "document": document if document is not None else own.get("document", own.get("passage", "")),
+        "query": query if query is not None else own.get("query", ""),
+    }
+
+
+def collection_space(config: Config, model: ModelDescription, prompts: dict[Literal["document", "query"], str]) -> CollectionSpace:
+    """What the collection records about itself."""
+    return CollectionSpace(
+        embedding_space=model.embedding_space(prompts["document"], config.encoding.dtype),
+        model=model.directory if model.revision is None else model.name,
+        revision=model.revision,
+        dtype=config.encoding.dtype,
+        query_prompt=prompts["query"],
+        dimensions=config.representation.dimensions or model.dimensions,
+        vector_type=config.representation.vector_type,
+        partition_by=config.language.partition_by,
+    )
+
+
+def _check_limits(config: Config, model: ModelDescription, tokenizer: ModelTokenizer, prompt: str) -> None:
+    before, after = tokenizer.frame()
+    room = model.max_sequence_tokens - len(before) - len(after) - len(tokenizer.ids(prompt))
+    if config.chunking.max_tokens > room:
+        message = (
+            f"--max-tokens {config.chunking.max_tokens} does not fit: {config.encoding.model!r} reads {model.max_sequence_tokens} tokens, "
+            f"of which {room} remain beside special tokens and the prompt {prompt!r}; choose at most {room}"
+        )
+        raise ConfigurationError(message)
+    dimensions = config.representation.dimensions
+    if dimensions is not None and dimensions > model.dimensions:
+        message = f"--dimensions {dimensions} is more than the {model.dimensions} of {config.encoding.model!r}; choose at most {model.dimensions}"
+        raise ConfigurationError(message)
+
+
+def _open_collection(target: Target, space: CollectionSpace, workspace: Workspace) -> Held:
+    """What the collection holds by the workspace's ledger; creates it if it does not exist."""
+    collection = Collection(target)
+    try:
+        ledger = workspace.latest_ledger()
+        intents = tuple(workspace.unsettled_intents(ledger))
+        if not collection.exists():
+            collection.create(space)
+            # A new collection holds nothing, whatever an older one of this name held.
+            return Held(Ledger(ledger.number, (), {}), (), trusted=True)
+        _check_space(target.collection, collection.space(), space)
+        return Held(ledger, intents, trusted=collection.counts() == ledger.partitions)
+    finally:
+        collection.close()
+
+
+def _check_space(name: str, found: CollectionSpace, wanted: CollectionSpace) -> None:
+    decisive = ("embedding_space", "dimensions", "vector_type", "partition_by")
+    there, here = asdict(found), asdict(wanted)
+    differing = [one for one in decisive if there[one] != here[one]]
+    if differing:
+        shown = [*differing, *(one for one in ("model", "revision", "dtype") if there[one] != here[one])]
+        lines = "\n".join(f"  {one}: {there[one]!r} in the collection, {here[one]!r} in this run" for one in shown)
+        message = f"collection {name!r} holds vectors of another space; use the same settings or another --collection:\n{lines}"
+        raise ConfigurationError(message)
+
+
+def _bucket_count(splits: list[Split]) -> int:
+    text_bytes = sum(split.size_bytes * (_GZIP_RATIO if split.format.endswith(".gz") else 1) for split in splits)
+    return min(_MAX_BUCKETS, max(_MIN_BUCKETS, ceil(text_bytes / _BUCKET_BYTES)))
+
+
+def _context(
+    config: Config, model: ModelDescription, space: CollectionSpace, splits_planned: int, files_planned: int
+) -> RunContext:
+    configuration = config.model_dump(mode="json")
+    started = time.time()
+    return RunContext(
+        run_id=f"{config.run.logical_date or 'run'}-{fingerprint(configuration)[:16]}",
+        splits_planned=splits_planned,
+        files_planned=files_planned,
+        max_reject_fraction=config.run.max_reject_fraction,
+        configuration=configuration,
+        model={
+            "name": model.name,
+            "revision": model.revision,
+            "files_digest": model.files_digest,
+            "embedding_space": space.embedding_space,
+            "dtype": space.dtype,
+        },
+        representation={"dimensions": space.dimensions, "vector_type": space.vector_type, "metric": "COSINE"},
+        versions={"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}},
+        started_at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
+        started_seconds=started,
+    )

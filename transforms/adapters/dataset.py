@@ -1,0 +1,55 @@
+"""The dataset asked by key: which rows and vectors of a bucket are stored already."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from transforms.adapters.workspace import Shard, Workspace
+from transforms.logic.reuse import Known
+
+
+@dataclass(frozen=True)
+class KnownVectors:
+    """Lookups in the shards of one embedding space, frozen when the run was planned. Picklable."""
+
+    workspace: Workspace
+    shards: Sequence[Shard]
+
+    def of_bucket(self, bucket: int, bucket_count: int, chunks: pa.Table) -> Known:
+        """What is stored of the chunks of one bucket of content keys.
+
+        Only shards whose key range meets the bucket are opened, and of them only keys, then the vectors that are needed. A content
+        that is stored twice is taken from the first shard by name.
+        """
+        wanted = pc.unique(chunks.column("content_key"))
+        row_keys = set(chunks.column("row_key").to_pylist())
+        rows: dict[bytes, tuple[str, int]] = {}
+        vectors: dict[bytes, np.ndarray] = {}
+        for shard in self.shards:
+            if not _meets(shard, bucket, bucket_count):
+                continue
+            keys = self.workspace.read_shard(shard.name, ["content_key", "row_key"])
+            candidates = np.flatnonzero(pc.is_in(keys.column("content_key"), value_set=wanted).to_numpy(zero_copy_only=False))
+            found = keys.take(pa.array(candidates))
+            unknown = []
+            for number, content, row in zip(
+                candidates.tolist(), found.column("content_key").to_pylist(), found.column("row_key").to_pylist(), strict=True
+            ):
+                if row in row_keys:
+                    rows.setdefault(row, (shard.name, number))
+                if content not in vectors:
+                    vectors[content] = np.empty(0, np.float16)
+                    unknown.append((number, content))
+            if unknown:
+                numbers = np.array([number for number, _ in unknown])
+                column = self.workspace.read_shard(shard.name, ["vector"], numbers).column("vector").combine_chunks()
+                stored = column.flatten().to_numpy(zero_copy_only=False).reshape(len(numbers), -1)
+                vectors.update((content, vector) for (_, content), vector in zip(unknown, stored, strict=True))
+        return Known(rows, vectors)
+
+
+def _meets(shard: Shard, bucket: int, bucket_count: int) -> bool:
+    return (shard.first * bucket_count) >> 32 <= bucket <= (shard.last * bucket_count) >> 32

@@ -1,0 +1,40 @@
+"""Language detectors behind one protocol."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import pycld2
+import regex
+
+from transforms.logic.languages import UNDETERMINED, Guess, sample_for_detection
+
+# cld2 raises on controls and noncharacters (pycld2 issue 53); they are taken out for detection only.
+_UNFIT = regex.compile(r"\p{Cc}|\p{Cs}|\p{Noncharacter_Code_Point}")
+
+
+class Detector(Protocol):
+    """Names the language of texts."""
+
+    def identify(self, texts: Sequence[str]) -> list[Guess]:
+        """One guess for each text, in order."""
+        ...
+
+
+class Cld2Detector:
+    """Compact Language Detector 2: 183 labels, no model file, some 20,000 documents a second and core.
+
+    The score is the share of the text's bytes that the label explains, halved when cld2 calls its answer unreliable, so that
+    only reliable answers pass `languages.SCORE_FLOOR`.
+    """
+
+    def identify(self, texts: Sequence[str]) -> list[Guess]:
+        """One guess for each text, in order; text without letters is `und` with score 0."""
+        return [self._identify(text) for text in texts]
+
+    def _identify(self, text: str) -> Guess:
+        sample = _UNFIT.sub(" ", sample_for_detection(text))
+        reliable, _, details = pycld2.detect(sample, isPlainText=True)
+        _, code, percent, _ = details[0]
+        if code == "un":
+            return Guess(UNDETERMINED, 0.0)
+        return Guess(code, percent / (100 if reliable else 201))

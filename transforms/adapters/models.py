@@ -1,0 +1,171 @@
+"""What a sentence-transformers checkpoint says about itself in its files, read without loading it.
+
+Cheap enough to run before anything is paid for: dimensions, limits, pooling, prompts, and the digest that makes the embedding
+space. Safetensors only: a pickle can run code when it is read.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+from transforms.logic.errors import ConfigurationError
+from transforms.logic.identity import fingerprint
+
+_DIGESTED = ("*.safetensors", "*.json", "*.txt", "*.model")
+_NOT_DIGESTED = frozenset({"offline_model.json"})
+_PICKLES = ("*.bin", "*.pt", "*.pth", "*.pkl", "*.ckpt")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+@dataclass(frozen=True)
+class ModelDescription:
+    """A checkpoint on disk.
+
+    Attributes:
+        directory: where it lies.
+        name: as the user named it: a hub name or a directory.
+        revision: the hub commit, 40 hexadecimal characters; None for a directory.
+        model_type: architecture family of transformers, such as `bert` or `xlm-roberta`.
+        dimensions: length of its vectors.
+        max_sequence_tokens: the most tokens it reads at once, prompt and special tokens included.
+        modules: names of its sentence-transformers modules in order.
+        pooling: `mean`, `cls`, or another mode that only the model's own forward pass knows.
+        prompts: by name; e5 has `query` and `document`.
+        files_digest: SHA-256 over the files that decide a vector.
+    """
+
+    directory: str
+    name: str
+    revision: str | None
+    model_type: str
+    dimensions: int
+    max_sequence_tokens: int
+    modules: tuple[str, ...]
+    pooling: str
+    prompts: Mapping[str, str] = field(hash=False)
+    files_digest: str
+
+    @property
+    def normalises(self) -> bool:
+        """Whether its vectors come out with unit length."""
+        return "Normalize" in self.modules
+
+    def embedding_space(self, prompt: str, dtype: str) -> str:
+        """Fingerprint, 32 hexadecimal characters, of all that decides a vector; the path on disk does not."""
+        return fingerprint(
+            {
+                "files": self.files_digest,
+                "pooling": self.pooling,
+                "prompt": prompt,
+                "max_sequence_tokens": self.max_sequence_tokens,
+                "normalised": True,
+                "dtype": dtype,
+            }
+        )
+
+
+def locate_model(name: str, revision: str | None) -> str:
+    """The directory of a checkpoint: itself, or the hub snapshot of a pinned revision.
+
+    Raises:
+        ConfigurationError: no such directory, a hub name without a 40-digit revision, or a hub that does not answer.
+    """
+    if Path(name).is_dir():
+        return str(Path(name).resolve())
+    if revision is None or not _COMMIT.fullmatch(revision):
+        message = (
+            f"model {name!r} is not a directory here; name a sentence-transformers directory, or a hub model together with "
+            f"--revision and its 40-digit commit (got {revision!r})"
+        )
+        raise ConfigurationError(message)
+    try:
+        return str(snapshot_download(name, revision=revision, allow_patterns=[*_DIGESTED, "*/config.json"]))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        message = f"model {name!r} at revision {revision} cannot be fetched: {error}; check the name, the revision and the network"
+        raise ConfigurationError(message) from error
+
+
+def describe_model(name: str, revision: str | None = None) -> ModelDescription:
+    """Reads a checkpoint's own description; what is missing or forbidden raises `ConfigurationError`."""
+    directory = Path(locate_model(name, revision))
+    _check_files(directory)
+    config = _json(directory / "config.json")
+    if "auto_map" in config:
+        message = f"model {name!r} wants to run code of its own (auto_map in config.json); only built-in architectures are loaded"
+        raise ConfigurationError(message)
+    modules = _json(directory / "modules.json")
+    kinds = tuple(str(module["type"]).rsplit(".", 1)[-1] for module in modules)
+    paths = dict(zip(kinds, (directory / module["path"] for module in modules), strict=True))
+    dense = [_json(paths[kind] / "config.json")["out_features"] for kind in kinds if kind == "Dense"]
+    settings_path = directory / "config_sentence_transformers.json"
+    settings = _json(settings_path) if settings_path.exists() else {}
+    return ModelDescription(
+        directory=str(directory),
+        name=name,
+        revision=revision,
+        model_type=config["model_type"],
+        dimensions=int(dense[-1] if dense else config["hidden_size"]),
+        max_sequence_tokens=_max_sequence_tokens(directory, config),
+        modules=kinds,
+        pooling=_pooling(paths.get("Pooling")),
+        prompts={key: value for key, value in settings.get("prompts", {}).items() if value},
+        files_digest=_digest(directory),
+    )
+
+
+def _check_files(directory: Path) -> None:
+    for needed in ("config.json", "modules.json", "tokenizer.json"):
+        if not (directory / needed).is_file():
+            message = f"model directory {str(directory)!r} has no {needed}; a sentence-transformers checkpoint with a fast tokenizer is needed"
+            raise ConfigurationError(message)
+    if not list(directory.rglob("*.safetensors")):
+        pickles = sorted(path.name for pattern in _PICKLES for path in directory.rglob(pattern))
+        found = f"only {', '.join(pickles)}, which can run code" if pickles else "no weights at all"
+        message = f"model directory {str(directory)!r} holds {found}; weights in safetensors are needed"
+        raise ConfigurationError(message)
+
+
+def _max_sequence_tokens(directory: Path, config: Mapping[str, Any]) -> int:
+    own = directory / "sentence_bert_config.json"
+    limit = _json(own).get("max_seq_length") if own.exists() else None
+    # XLM-R counts positions from padding_idx + 1, so two of its position embeddings can never be used.
+    reserved = 2 if config["model_type"] in {"xlm-roberta", "roberta"} else 0
+    positions = config.get("max_position_embeddings", 512) - reserved
+    return int(min(limit or positions, positions))
+
+
+def _pooling(path: Path | None) -> str:
+    if path is None:
+        return "none"
+    config = _json(path / "config.json")
+    if "pooling_mode" in config:
+        return str(config["pooling_mode"])
+    modes = sorted(key for key, value in config.items() if key.startswith("pooling_mode_") and value)
+    known = {("pooling_mode_mean_tokens",): "mean", ("pooling_mode_cls_token",): "cls"}
+    return known.get(tuple(modes), "+".join(modes))
+
+
+def _digest(directory: Path) -> str:
+    total = hashlib.sha256()
+    for path in sorted({path for pattern in _DIGESTED for path in directory.rglob(pattern)}):
+        if path.name in _NOT_DIGESTED:
+            continue
+        with path.open("rb") as stream:
+            file_digest = hashlib.file_digest(stream, "sha256").digest()
+        total.update(str(path.relative_to(directory)).encode() + b"\0" + file_digest)
+    return total.hexdigest()
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        message = f"cannot read {str(path)!r} of the model: {error}; fetch the checkpoint again"
+        raise ConfigurationError(message) from error

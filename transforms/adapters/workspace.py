@@ -1,0 +1,257 @@
+"""Everything the project keeps below one URI.
+
+    dataset/<embedding space>/<first>-<last>-<digest>.parquet   chunk rows with full-precision vectors, sorted by content key
+    ledger/<collection>/<number>.json                            a committed ledger: its parts, and rows per partition
+    ledger/<collection>/parts/<digest>.parquet                   held rows of a bucket of documents
+    ledger/<collection>/intents/<number>/<digest>.parquet        rows about to be written or deleted towards that ledger
+    rejects/<run id>/<digest>.parquet                            what could not be processed
+    runs/<run id>/run.json                                       the run record
+
+Files are named by their content and never changed. Readers trust a ledger that was committed by exclusive creation, and of the dataset
+whatever a content key names; a file that nothing names does no harm.
+"""
+
+import hashlib
+import io
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from transforms.adapters.storage import join, list_names, open_binary, read_bytes, write_bytes
+from transforms.logic.errors import CorruptDataError, TransientError
+from transforms.logic.identity import digest, key_prefixes
+
+FORMAT = 1
+_FORMAT_KEY = b"corpus_embed.format"
+_ROW_GROUP_ROWS = 4096
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A dataset file and the range of its content keys' 32-bit prefixes, both ends included."""
+
+    name: str
+    first: int
+    last: int
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """A committed state of a collection; number 0 is the empty state before the first run.
+
+    `partitions` counts the held rows of each partition that has any.
+    """
+
+    number: int
+    parts: tuple[str, ...]
+    partitions: dict[str, int]
+
+    @property
+    def rows(self) -> int:
+        """All held rows."""
+        return sum(self.partitions.values())
+
+
+@dataclass(frozen=True)
+class Held:
+    """What a run starts from: the committed ledger, and what is not certain about it.
+
+    `intents` are URIs left by runs that never committed. `trusted` says that Milvus held as many rows as the ledger when the run
+    was planned; otherwise every held row is written again.
+    """
+
+    ledger: Ledger
+    intents: tuple[str, ...]
+    trusted: bool
+
+    @property
+    def next_number(self) -> int:
+        """The ledger that this run commits."""
+        return self.ledger.number + 1
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Paths and files of one workspace for one embedding space and one collection."""
+
+    uri: str
+    space: str
+    collection_key: str
+
+    def shards(self) -> list[Shard]:
+        """The dataset's shards of this embedding space, ordered by name."""
+        found = []
+        for name in list_names(self._dataset):
+            if name.endswith(".parquet") and not name.startswith("."):
+                first, last, _ = name.split("-", 2)
+                found.append(Shard(name, int(first, 16), int(last, 16)))
+        return found
+
+    def write_shard(self, rows: pa.Table) -> str:
+        """Stores rows, sorted by content key, and gives the shard's name."""
+        prefixes = key_prefixes(rows.column("content_key"))
+        data = _parquet(rows)
+        name = f"{int(prefixes[0]):08x}-{int(prefixes[-1]):08x}-{_digest(data)}.parquet"
+        write_bytes(join(self._dataset, name), data)
+        return name
+
+    def read_shard(self, name: str, columns: Sequence[str] | None = None, rows: np.ndarray | None = None) -> pa.Table:
+        """Columns of a shard, all of them by default; `rows`, ascending row numbers, takes only these.
+
+        Only row groups that hold a wanted row are decoded. An unreadable shard raises `CorruptDataError`.
+        """
+        uri = join(self._dataset, name)
+        with open_binary(uri) as stream:
+            file = _open_parquet(stream, uri)
+            if rows is None:
+                return file.read(columns=columns, use_threads=False)
+            tables = []
+            start = 0
+            for group in range(file.num_row_groups):
+                stop = start + file.metadata.row_group(group).num_rows
+                wanted = rows[(rows >= start) & (rows < stop)] - start
+                if len(wanted):
+                    tables.append(file.read_row_group(group, columns=columns, use_threads=False).take(pa.array(wanted)))
+                start = stop
+        return pa.concat_tables(tables)
+
+    def latest_ledger(self) -> Ledger:
+        """The last committed ledger, or the empty one."""
+        numbers = [int(name.removesuffix(".json")) for name in list_names(self._ledger) if name.endswith(".json")]
+        if not numbers:
+            return Ledger(0, (), {})
+        number = max(numbers)
+        uri = join(self._ledger, f"{number:08d}.json")
+        values = _json(uri)
+        return Ledger(number, tuple(values["parts"]), dict(values["partitions"]))
+
+    def commit_ledger(self, ledger: Ledger, run_id: str) -> None:
+        """Makes a ledger the current one; of two runs that try the same number one wins, the other gets `TransientError`."""
+        uri = join(self._ledger, f"{ledger.number:08d}.json")
+        values = {"format": FORMAT, "run_id": run_id, "parts": list(ledger.parts), "partitions": ledger.partitions}
+        try:
+            write_bytes(uri, _json_bytes(values), exclusive=True)
+        except FileExistsError as error:
+            message = f"another run committed {uri} meanwhile; run again to bring the collection to this run's state"
+            raise TransientError(message) from error
+
+    def write_ledger_part(self, rows: pa.Table) -> str:
+        """Stores held rows and gives the part's name; nothing names it before a commit."""
+        return self._write_named(join(self._ledger, "parts"), rows)
+
+    def read_ledger_part(self, name: str) -> pa.Table:
+        """Held rows of one part."""
+        return _read_table(join(self._ledger, "parts", name))
+
+    def write_intents(self, number: int, rows: pa.Table) -> str:
+        """Stores, before Milvus sees them, the rows that a run is about to write or delete towards ledger `number`."""
+        return self._write_named(self._intents(number), rows)
+
+    def unsettled_intents(self, ledger: Ledger) -> list[str]:
+        """URIs of intents left by runs that never committed a ledger after `ledger`."""
+        directory = self._intents(ledger.number + 1)
+        return [join(directory, name) for name in list_names(directory) if name.endswith(".parquet")]
+
+    def write_rejects(self, run_id: str, rows: pa.Table) -> str:
+        """Stores rejects of a run and gives the file's URI."""
+        directory = join(self.uri, "rejects", run_id)
+        return join(directory, self._write_named(directory, rows))
+
+    def record_uri(self, run_id: str) -> str:
+        """Where the run record lies."""
+        return join(self.uri, "runs", run_id, "run.json")
+
+    def write_record(self, run_id: str, record: dict[str, Any]) -> None:
+        """Stores the run record in place of an earlier one of the same run."""
+        write_bytes(self.record_uri(run_id), _json_bytes(record))
+
+    def read_record(self, run_id: str) -> dict[str, Any]:
+        """The run record; a missing or foreign one raises `CorruptDataError`."""
+        return _json(self.record_uri(run_id))
+
+    def _intents(self, number: int) -> str:
+        return join(self._ledger, "intents", f"{number:08d}")
+
+    @property
+    def _dataset(self) -> str:
+        return join(self.uri, "dataset", self.space)
+
+    @property
+    def _ledger(self) -> str:
+        return join(self.uri, "ledger", self.collection_key)
+
+    def _write_named(self, directory: str, rows: pa.Table) -> str:
+        data = _parquet(rows)
+        name = f"{_digest(data)}.parquet"
+        write_bytes(join(directory, name), data)
+        return name
+
+
+def read_intents(uri: str) -> pa.Table:
+    """Rows of the `INTENTS` schema at a URI of `Workspace.unsettled_intents`."""
+    return _read_table(uri)
+
+
+def collection_key(milvus_uri: str, collection: str) -> str:
+    """Directory name of a collection's ledger: its name and where it lives."""
+    return f"{collection}-{digest('collection', milvus_uri, collection).hex()[:8]}"
+
+
+def combine(tables: Iterable[pa.Table], schema: pa.Schema) -> pa.Table:
+    """One table of all, of `schema` even if there are none."""
+    return pa.concat_tables([schema.empty_table(), *tables])
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
+
+
+def _parquet(rows: pa.Table) -> bytes:
+    stored = rows.replace_schema_metadata({_FORMAT_KEY: str(FORMAT).encode()})
+    stream = io.BytesIO()
+    pq.write_table(stored, stream, compression="zstd", row_group_size=_ROW_GROUP_ROWS, use_dictionary=_repeating(stored))
+    return stream.getvalue()
+
+
+def _repeating(rows: pa.Table) -> list[str]:
+    return [name for name in ("language", "script", "source", "date", "partition", "shard", "reason") if name in rows.column_names]
+
+
+def _open_parquet(stream: Any, uri: str) -> pq.ParquetFile:
+    try:
+        file = pq.ParquetFile(stream)
+    except (pa.ArrowException, OSError) as error:
+        message = f"{uri} is not readable Parquet: {error}; delete it and run again, its vectors will be encoded anew"
+        raise CorruptDataError(message) from error
+    version = int((file.schema_arrow.metadata or {}).get(_FORMAT_KEY, b"0"))
+    if version != FORMAT:
+        message = f"{uri} has format {version}, this version reads {FORMAT}; use the corpus-embed that wrote it"
+        raise CorruptDataError(message)
+    return file
+
+
+def _read_table(uri: str) -> pa.Table:
+    with open_binary(uri) as stream:
+        table = _open_parquet(stream, uri).read(use_threads=False)
+    return table.replace_schema_metadata(None)
+
+
+def _json_bytes(values: dict[str, Any]) -> bytes:
+    return json.dumps(values, indent=2, ensure_ascii=False).encode() + b"\n"
+
+
+def _json(uri: str) -> dict[str, Any]:
+    try:
+        values: dict[str, Any] = json.loads(read_bytes(uri))
+    except (OSError, ValueError) as error:
+        message = f"{uri} cannot be read: {error}"
+        raise CorruptDataError(message) from error
+    if values.get("format") != FORMAT:
+        message = f"{uri} has format {values.get('format')!r}, this version reads {FORMAT}; use the corpus-embed that wrote it"
+        raise CorruptDataError(message)
+    return values

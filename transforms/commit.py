@@ -1,0 +1,75 @@
+"""CommitRun: the collection is counted, the run balanced, its ledger committed and its record written."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from time import time
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.pvalue import AsList, AsSingleton, PBegin, PCollection
+
+from transforms.adapters.milvus import Collection, Target
+from transforms.adapters.workspace import Held, Ledger, Workspace
+from transforms.logic.record import RunContext, build_record
+from transforms.metrics import Tally, sum_tallies
+
+
+class CommitRun(beam.PTransform[PBegin, PCollection[int]]):
+    """Waits for every tally, then ends the run; gives its exit code.
+
+    The ledger is committed only if the run balances. If it does not, the intents stay unsettled and the next run writes those rows again.
+    """
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        target: Target,
+        held: Held,
+        context: RunContext,
+        tallies: PCollection[Tally],
+        parts: PCollection[str],
+        reject_files: PCollection[str],
+    ) -> None:
+        """Takes what the collection held before the run, and all that the verbs handed out."""
+        super().__init__()
+        self._function = _CommitFn(workspace, target, held, context)
+        self._tallies = tallies
+        self._parts = parts
+        self._reject_files = reject_files
+
+    def expand(self, root: PBegin) -> PCollection[int]:
+        """Nothing in, the exit code out."""
+        total = self._tallies | "Sum" >> beam.CombineGlobally(sum_tallies)
+        code: PCollection[int] = (
+            root
+            | beam.Create([None], reshuffle=False)
+            | beam.ParDo(self._function, AsSingleton(total), AsList(self._parts), AsList(self._reject_files))
+        )
+        return code
+
+
+class _CommitFn(beam.DoFn):
+    def __init__(self, workspace: Workspace, target: Target, held: Held, context: RunContext) -> None:
+        self._workspace = workspace
+        self._target = target
+        self._held = held
+        self._context = context
+
+    def process(self, element: None, total: Tally, parts: list[str], reject_files: list[str]) -> Iterator[int]:
+        del element
+        collection = Collection(self._target)
+        try:
+            counted = collection.counts()
+        finally:
+            collection.close()
+        # The clock measures; nothing that decides a row depends on it.
+        record: dict[str, Any] = build_record(self._context, total, counted, time() - self._context.started_seconds)
+        record["reject_files"] = sorted(reject_files)
+        before = self._held.ledger
+        after = Ledger(self._held.next_number, tuple(sorted(parts)), dict(sorted(counted.items())))
+        changed = bool(self._held.intents) or replace(after, number=before.number) != before
+        if not record["differences"] and changed:
+            self._workspace.commit_ledger(after, self._context.run_id)
+        record["ledger"] = before.number if record["differences"] or not changed else after.number
+        self._workspace.write_record(self._context.run_id, record)
+        yield record["exit_code"]

@@ -1,0 +1,47 @@
+"""LoadRows: from places in the dataset back to rows with full-precision vectors."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import apache_beam as beam
+import pyarrow as pa
+from apache_beam.pvalue import PCollection
+
+from transforms.adapters.workspace import Workspace
+from transforms.group import KeyByBucket
+from transforms.logic.schemas import LEDGER, concatenate, slices
+from transforms.metrics import ByProducts, Stopwatch, tally, with_by_products
+
+
+class LoadRows(beam.PTransform[PCollection[pa.RecordBatch], PCollection[pa.RecordBatch]]):
+    """Batches of the `LEDGER` schema to batches of dataset rows, a shard read once, its rows ordered by partition.
+
+    Reading back what was stored, rather than passing it on, keeps text and vectors out of the shuffle and proves that they are there.
+    """
+
+    def __init__(self, workspace: Workspace, bucket_count: int, by_products: ByProducts) -> None:
+        """Takes over how many buckets the shards are spread."""
+        super().__init__()
+        self._bucket_count = bucket_count
+        self._function = _LoadFn(workspace)
+        self._by_products = by_products
+
+    def expand(self, places: PCollection[pa.RecordBatch]) -> PCollection[pa.RecordBatch]:
+        """Places in, rows out."""
+        grouped = places | "By shard" >> KeyByBucket("shard", "text", self._bucket_count) | beam.GroupByKey()
+        return self._by_products.take(grouped | with_by_products(self._function))
+
+
+class _LoadFn(beam.DoFn):
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+
+    def process(self, element: tuple[int, Iterable[pa.RecordBatch]]) -> Iterator[Any]:
+        places = concatenate(element[1], LEDGER).sort_by([("shard", "ascending"), ("row", "ascending")])
+        watch = Stopwatch()
+        for shard in places.column("shard").unique().sort().to_pylist():
+            with watch.running():
+                numbers = places.filter(pa.compute.equal(places.column("shard"), shard)).column("row").to_numpy()
+                rows = self._workspace.read_shard(shard, rows=numbers).sort_by([("partition", "ascending"), ("id", "ascending")])
+            yield from slices(rows)
+        yield tally("load", **{"seconds": watch.seconds, "rows.loaded": places.num_rows})

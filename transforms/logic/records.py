@@ -1,0 +1,134 @@
+"""From one raw record of a source to a document of the `RECORDS` schema, or to a reject."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from transforms.logic.identity import digest
+from transforms.logic.normalise import is_blank, normalise_text
+from transforms.logic.schemas import Reason
+
+MAX_DOCUMENT_ID_BYTES = 1024
+MAX_METADATA_BYTES = 60_000
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Names of the source's columns. `metadata` None keeps every column that has no other role."""
+
+    id: str = "id"
+    text: str = "text"
+    language: str | None = None
+    date: str = "date"
+    metadata: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a record lies: the source URI, and its byte offset or row number there."""
+
+    source: str
+    position: int
+    unit: str
+
+    @property
+    def locator(self) -> str:
+        """For example `byte 1024` or `row 7`."""
+        return f"{self.unit} {self.position}"
+
+
+def reject(stage: str, reason: Reason, place: Place | str, detail: str, raw: bytes = b"", document_id: str | None = None) -> dict[str, Any]:
+    """A row of the `REJECTS` schema. A place given as text is a source: the whole file is rejected.
+
+    `raw` is kept only as its digest and length; `detail` must not quote the text.
+    """
+    whole_file = isinstance(place, str)
+    return {
+        "level": "file" if whole_file else "record",
+        "stage": stage,
+        "reason": reason.value,
+        "source": place if isinstance(place, str) else place.source,
+        "locator": "" if isinstance(place, str) else place.locator,
+        "document_id": document_id,
+        "detail": detail,
+        "hash": digest(raw).hex(),
+        "length_bytes": len(raw),
+    }
+
+
+def parse_record(values: Any, columns: Columns, place: Place, max_document_bytes: int) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+    """Turns decoded values into (document, None) or (None, reject).
+
+    The text is scrubbed and NFC-normalised here, before anything takes ids or offsets of it.
+    """
+    if not isinstance(values, Mapping):
+        return None, _reject(Reason.WRONG_TYPE, place, f"the record is a {type(values).__name__}, an object is needed")
+    identity = values.get(columns.id)
+    if identity is None or identity == "":
+        return None, _reject(Reason.MISSING_ID, place, f"no value in column {columns.id!r}")
+    if isinstance(identity, bool) or not isinstance(identity, str | int):
+        return None, _reject(Reason.WRONG_TYPE, place, f"{columns.id!r} is a {type(identity).__name__}, text or an integer is needed")
+    document_id = normalise_text(str(identity))
+    if not document_id or len(document_id.encode()) > MAX_DOCUMENT_ID_BYTES:
+        return None, _reject(Reason.TOO_LARGE, place, f"{columns.id!r} has {len(document_id.encode())} bytes, 1 to {MAX_DOCUMENT_ID_BYTES} are allowed")
+    text = values.get(columns.text)
+    if columns.text not in values:
+        return None, _reject(Reason.MISSING_COLUMN, place, f"no column {columns.text!r}", document_id)
+    if text is None:
+        return None, _reject(Reason.EMPTY_TEXT, place, f"{columns.text!r} is null", document_id)
+    if not isinstance(text, str):
+        return None, _reject(Reason.WRONG_TYPE, place, f"{columns.text!r} is a {type(text).__name__}, text is needed", document_id)
+    size = len(text.encode("utf-8", "surrogatepass"))
+    if size > max_document_bytes:
+        return None, _reject(Reason.TOO_LARGE, place, f"{columns.text!r} has {size} bytes, {max_document_bytes} are allowed", document_id)
+    normalised = normalise_text(text)
+    if is_blank(normalised):
+        return None, _reject(Reason.EMPTY_TEXT, place, f"{columns.text!r} holds nothing visible", document_id)
+    metadata = _metadata(values, columns)
+    if len(metadata.encode()) > MAX_METADATA_BYTES:
+        return None, _reject(Reason.TOO_LARGE, place, f"metadata has {len(metadata.encode())} bytes, {MAX_METADATA_BYTES} are allowed", document_id)
+    document = {
+        "document_id": document_id,
+        "text": normalised,
+        "declared_language": _text_or_none(values.get(columns.language)) if columns.language else None,
+        "source": place.source,
+        "position": place.position,
+        "date": _date(values.get(columns.date)),
+        "metadata": metadata,
+    }
+    return document, None
+
+
+def _reject(reason: Reason, place: Place, detail: str, document_id: str | None = None) -> dict[str, Any]:
+    return reject("read", reason, place, detail, document_id=document_id)
+
+
+def _metadata(values: Mapping[str, Any], columns: Columns) -> str:
+    roles = {columns.id, columns.text, columns.date, columns.language}
+    names = [name for name in values if name not in roles] if columns.metadata is None else columns.metadata
+    kept = {name: _plain(values[name]) for name in names if values.get(name) is not None}
+    return normalise_text(json.dumps(kept, ensure_ascii=False, sort_keys=True))
+
+
+def _plain(value: Any) -> Any:
+    """A value that JSON can hold: dates and other objects as text, numbers that are not finite as null."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if isinstance(value, str | int | None) else str(value)
+
+
+def _text_or_none(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _date(value: Any) -> str:
+    if isinstance(value, date):
+        return value.isoformat()
+    return normalise_text(value)[:64] if isinstance(value, str) else ""

@@ -1,0 +1,188 @@
+"""Arrow schemas of everything that flows between verbs, and the closed list of reject reasons.
+
+Elements are record batches of these schemas, at most `MAX_BATCH_ROWS` rows and about `MAX_BATCH_BYTES` bytes. Keys are raw
+128-bit digests (`identity.py`); only the primary key of Milvus is hexadecimal text.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from enum import StrEnum
+from typing import Any
+
+import pyarrow as pa
+
+MAX_BATCH_ROWS = 512
+MAX_BATCH_BYTES = 8 << 20
+KEY = pa.binary(16)
+
+RECORDS = pa.schema(
+    [
+        pa.field("document_id", pa.string(), nullable=False),
+        pa.field("text", pa.string(), nullable=False),
+        pa.field("declared_language", pa.string()),
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("position", pa.int64(), nullable=False),
+        pa.field("date", pa.string(), nullable=False),
+        pa.field("metadata", pa.string(), nullable=False),
+    ]
+)
+"""Documents as read: `text` is scrubbed NFC, `position` a byte offset or row number within `source`, `metadata` JSON."""
+
+DOCUMENTS = pa.schema(
+    [
+        *(field for field in RECORDS if field.name != "declared_language"),
+        pa.field("language", pa.string(), nullable=False),
+        pa.field("script", pa.string(), nullable=False),
+        pa.field("language_score", pa.float32(), nullable=False),
+        pa.field("partition", pa.string(), nullable=False),
+    ]
+)
+"""Documents with their language (BCP-47 primary subtag or `und`), ISO 15924 script and Milvus partition."""
+
+CHUNKS = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("document_id", pa.string(), nullable=False),
+        pa.field("ordinal", pa.int32(), nullable=False),
+        pa.field("start", pa.int32(), nullable=False),
+        pa.field("end", pa.int32(), nullable=False),
+        pa.field("text", pa.string(), nullable=False),
+        pa.field("language", pa.string(), nullable=False),
+        pa.field("script", pa.string(), nullable=False),
+        pa.field("tokens", pa.int32(), nullable=False),
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("date", pa.string(), nullable=False),
+        pa.field("metadata", pa.string(), nullable=False),
+        pa.field("partition", pa.string(), nullable=False),
+        pa.field("position", pa.int64(), nullable=False),
+        pa.field("content_key", KEY, nullable=False),
+        pa.field("row_key", KEY, nullable=False),
+        pa.field("token_ids", pa.list_(pa.int32()), nullable=False),
+    ]
+)
+"""Chunks on their way to the encoder. `token_ids` are those of the chunk text alone: no prompt, no special tokens."""
+
+REUSED = pa.schema(
+    [
+        *CHUNKS,
+        pa.field("vector", pa.list_(pa.float16())),
+        pa.field("shard", pa.string()),
+        pa.field("row", pa.int32()),
+        pa.field("origin", pa.string(), nullable=False),
+    ]
+)
+"""Chunks after the dataset was asked: a row already stored has `shard` and `row`, a known vector has `vector`, else both are null."""
+
+POINTERS = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("document_id", pa.string(), nullable=False),
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("position", pa.int64(), nullable=False),
+        pa.field("partition", pa.string(), nullable=False),
+        pa.field("tokens", pa.int32(), nullable=False),
+        pa.field("row_key", KEY, nullable=False),
+        pa.field("shard", pa.string()),
+        pa.field("row", pa.int32()),
+        pa.field("origin", pa.string(), nullable=False),
+    ]
+)
+"""Where each chunk row lies in the dataset; `shard` is null for a chunk that was rejected on the way."""
+
+LEDGER = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("document_id", pa.string(), nullable=False),
+        pa.field("partition", pa.string(), nullable=False),
+        pa.field("row_key", KEY, nullable=False),
+        pa.field("shard", pa.string(), nullable=False),
+        pa.field("row", pa.int32(), nullable=False),
+    ]
+)
+"""One held row of a collection, and where its full-precision vector lies."""
+
+INTENTS = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("document_id", pa.string(), nullable=False),
+        pa.field("partition", pa.string(), nullable=False),
+    ]
+)
+"""Rows a run is about to write or delete: what Milvus may hold of them is uncertain until the run is committed."""
+
+REJECTS = pa.schema(
+    [
+        pa.field("level", pa.string(), nullable=False),
+        pa.field("stage", pa.string(), nullable=False),
+        pa.field("reason", pa.string(), nullable=False),
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("locator", pa.string(), nullable=False),
+        pa.field("document_id", pa.string()),
+        pa.field("detail", pa.string(), nullable=False),
+        pa.field("hash", pa.string(), nullable=False),
+        pa.field("length_bytes", pa.int64(), nullable=False),
+    ]
+)
+"""What could not be processed; `level` is file, record or chunk, `hash` and `length_bytes` describe the bytes, never the text."""
+
+
+class Origin(StrEnum):
+    """Where the vector of a chunk row came from in this run."""
+
+    ENCODED = "encoded"
+    REUSED = "reused"
+    STORED = "stored"
+    REJECTED = "rejected"
+
+
+class Reason(StrEnum):
+    """Why something became a reject. The list is closed: reports, limits and replays rely on it."""
+
+    UNREADABLE_FILE = "unreadable_file"
+    MISSING_COLUMN = "missing_column"
+    MALFORMED_RECORD = "malformed_record"
+    BAD_ENCODING = "bad_encoding"
+    MISSING_ID = "missing_id"
+    WRONG_TYPE = "wrong_type"
+    EMPTY_TEXT = "empty_text"
+    TOO_LARGE = "too_large"
+    DUPLICATE_ID = "duplicate_id"
+    BAD_VECTOR = "bad_vector"
+
+
+def vector_field(dimensions: int) -> pa.Field:
+    """The dataset's vector column: float16, shape (`dimensions`,), unit length up to rounding."""
+    return pa.field("vector", pa.list_(pa.float16(), dimensions), nullable=False)
+
+
+def row_schema(dimensions: int) -> pa.Schema:
+    """Schema of a dataset shard: a chunk row with its full-precision vector of `dimensions` numbers."""
+    kept = [field for field in CHUNKS if field.name not in {"token_ids", "position"}]
+    return pa.schema([*kept, vector_field(dimensions)])
+
+
+def batch_of(rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.RecordBatch:
+    """Builds one batch from row mappings; a missing key of a required field raises `KeyError`."""
+    columns = [pa.array([row[field.name] for row in rows], field.type) for field in schema]
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def with_columns(batch: pa.RecordBatch, schema: pa.Schema, **columns: pa.Array) -> pa.RecordBatch:
+    """A batch of `schema` that takes each column from `columns`, else from `batch`."""
+    return pa.RecordBatch.from_arrays(
+        [columns[field.name] if field.name in columns else batch.column(field.name) for field in schema], schema=schema
+    )
+
+
+def slices(table: pa.Table) -> Iterator[pa.RecordBatch]:
+    """Cuts a table into batches within the row and byte limits, in order; an empty table gives none."""
+    rows = table.num_rows
+    if not rows:
+        return
+    step = max(1, min(MAX_BATCH_ROWS, rows * MAX_BATCH_BYTES // max(1, table.nbytes)))
+    for start in range(0, rows, step):
+        yield from table.slice(start, step).combine_chunks().to_batches()
+
+
+def concatenate(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> pa.Table:
+    """One table of all batches; without any, an empty table of `schema`."""
+    return pa.Table.from_batches(batches, schema=schema)

@@ -1,0 +1,46 @@
+"""Vectors: checked, truncated, renormalised. Axis 0 is the batch; all arithmetic is float32."""
+
+from typing import cast
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+Float32 = npt.NDArray[np.float32]
+
+
+def unit_rows(vectors: Float32) -> Float32:
+    """Scales each row of (n, dimensions) float32 to unit Euclidean length; a zero row stays zero."""
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return cast("Float32", vectors / np.where(norms == 0, 1, norms))
+
+
+def sound_rows(vectors: Float32, tolerance: float = 0.02) -> npt.NDArray[np.bool_]:
+    """Which rows of (n, dimensions) are finite and of unit length within `tolerance`, shape (n,), bool.
+
+    NaN passes every later stage silently (a cast to int8 makes it 0, Milvus Lite stores it), so it is stopped here.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        norms = np.linalg.norm(vectors, axis=1)
+        return cast("npt.NDArray[np.bool_]", np.isfinite(norms) & (np.abs(norms - 1) <= tolerance))
+
+
+def truncate(vectors: Float32, dimensions: int | None) -> Float32:
+    """The first `dimensions` numbers of each row, renormalised: (n, full) to (n, dimensions) float32; None keeps all.
+
+    Matryoshka truncation (Kusupati et al. 2022, arXiv:2205.13147); only models trained for it lose little.
+    """
+    return unit_rows(vectors if dimensions is None else vectors[:, :dimensions])
+
+
+def to_list_array(vectors: npt.NDArray[np.float16] | Float32) -> pa.FixedSizeListArray:
+    """(n, dimensions) to an Arrow fixed-size list column of the same number type, without boxing."""
+    flat = np.ascontiguousarray(vectors).reshape(-1)
+    return pa.FixedSizeListArray.from_arrays(pa.array(flat), vectors.shape[1])
+
+
+def from_list_array(column: pa.Array | pa.ChunkedArray, dimensions: int) -> Float32:
+    """An Arrow list column without nulls to (n, dimensions) float32."""
+    combined = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    flat = combined.flatten().to_numpy(zero_copy_only=False)
+    return flat.astype(np.float32).reshape(-1, dimensions)

@@ -1,0 +1,96 @@
+"""What every verb hands out beside its rows: rejects, and counts of what it did.
+
+Counts travel as elements, so that a retried bundle counts once: the run record is made of them. Beam's own counters, which
+over-count on retries, get the same figures for the runner's dashboard.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Any
+
+import apache_beam as beam
+import pyarrow as pa
+from apache_beam.metrics import Metrics
+from apache_beam.pvalue import PCollection, TaggedOutput
+
+from transforms.logic.schemas import REJECTS, batch_of
+
+REJECTED = "rejects"
+TALLIED = "tallies"
+
+Tally = dict[str, float]
+
+
+@dataclass
+class ByProducts:
+    """Collects, while a pipeline is built, the rejects and tallies of every verb."""
+
+    _rejects: list[PCollection[pa.RecordBatch]] = field(default_factory=list)
+    _tallies: list[PCollection[Tally]] = field(default_factory=list)
+
+    @property
+    def rejects(self) -> PCollection[pa.RecordBatch]:
+        """The rejects of every verb so far."""
+        together: PCollection[pa.RecordBatch] = tuple(self._rejects) | "All rejects" >> beam.Flatten()
+        return together
+
+    @property
+    def tallies(self) -> PCollection[Tally]:
+        """The tallies of every verb so far."""
+        together: PCollection[Tally] = tuple(self._tallies) | "All tallies" >> beam.Flatten()
+        return together
+
+    def take(self, outputs: Any) -> Any:
+        """Keeps the tagged outputs of a `ParDo` made by `with_by_products` and gives its main output."""
+        self._rejects.append(outputs[REJECTED])
+        self._tallies.append(outputs[TALLIED])
+        return outputs["main"]
+
+
+def with_by_products(function: beam.DoFn, main_type: Any = pa.RecordBatch) -> Any:
+    """A `ParDo` with a typed main output and the tagged outputs that `ByProducts.take` expects."""
+    typed = beam.ParDo(function).with_output_types(main_type, **{REJECTED: pa.RecordBatch, TALLIED: Tally})
+    return typed.with_outputs(REJECTED, TALLIED, main="main")
+
+
+def rejected(rows: Sequence[Mapping[str, Any]]) -> Iterator[TaggedOutput]:
+    """The rejects of one element as a tagged output, and their tally by reason; nothing for no rows."""
+    if rows:
+        yield TaggedOutput(REJECTED, batch_of(rows, REJECTS))
+        counts = Counter(f"rejects.{row['level']}.{row['reason']}" for row in rows)
+        yield tally("reject", **{"rejects.total": len(rows), **counts})
+
+
+def tally(stage: str, **counts: float) -> TaggedOutput:
+    """Counts of one element as a tagged output; names are dotted, `seconds` is put under the stage."""
+    named = {f"stage.{stage}.seconds" if name == "seconds" else name: value for name, value in counts.items() if value}
+    for name, value in named.items():
+        Metrics.counter(stage, name if isinstance(value, int) else f"{name}_msec").inc(value if isinstance(value, int) else int(value * 1000))
+    return TaggedOutput(TALLIED, named)
+
+
+@dataclass
+class Stopwatch:
+    """Seconds spent inside `running()` blocks."""
+
+    seconds: float = 0.0
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Times a block, also one that fails."""
+        start = perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds += perf_counter() - start
+
+
+def sum_tallies(tallies: Iterable[Tally]) -> Tally:
+    """Adds tallies name by name."""
+    total: Counter[str] = Counter()
+    for one in tallies:
+        total.update(one)
+    return dict(total)

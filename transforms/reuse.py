@@ -1,0 +1,52 @@
+"""ReuseVectors: chunks meet the dataset, so that no vector is encoded twice."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import apache_beam as beam
+import pyarrow as pa
+from apache_beam.pvalue import PCollection
+
+from transforms.adapters.dataset import KnownVectors
+from transforms.adapters.workspace import Shard, Workspace
+from transforms.group import KeyByBucket
+from transforms.logic.reuse import reuse_vectors
+from transforms.logic.schemas import CHUNKS, REUSED, concatenate, slices
+from transforms.metrics import ByProducts, Stopwatch, tally, with_by_products
+
+
+class ReuseVectors(beam.PTransform[PCollection[pa.RecordBatch], PCollection[pa.RecordBatch]]):
+    """Batches of the `CHUNKS` schema to batches of the `REUSED` schema, each bucket ordered by content key.
+
+    This is the shuffle that carries the pipeline: it brings equal chunks together, to the part of the dataset that may know them,
+    and parts the workers that read from those that encode.
+    """
+
+    def __init__(self, workspace: Workspace, shards: Sequence[Shard], bucket_count: int, by_products: ByProducts) -> None:
+        """Takes the shards as they were when the run was planned."""
+        super().__init__()
+        self._bucket_count = bucket_count
+        self._function = _ReuseFn(workspace, shards, bucket_count)
+        self._by_products = by_products
+
+    def expand(self, chunks: PCollection[pa.RecordBatch]) -> PCollection[pa.RecordBatch]:
+        """Chunks in, chunks with what is known of them out."""
+        grouped = chunks | "By content key" >> KeyByBucket("content_key", "key", self._bucket_count) | beam.GroupByKey()
+        return self._by_products.take(grouped | with_by_products(self._function))
+
+
+class _ReuseFn(beam.DoFn):
+    def __init__(self, workspace: Workspace, shards: Sequence[Shard], bucket_count: int) -> None:
+        self._known = KnownVectors(workspace, tuple(shards))
+        self._bucket_count = bucket_count
+
+    def process(self, element: tuple[int, Iterable[pa.RecordBatch]]) -> Iterator[Any]:
+        bucket, batches = element
+        watch = Stopwatch()
+        with watch.running():
+            chunks = concatenate(batches, CHUNKS)
+            known = self._known.of_bucket(bucket, self._bucket_count, chunks)
+            rows = reuse_vectors(chunks, known)
+        for batch in slices(pa.Table.from_batches([rows], REUSED)):
+            yield batch
+        yield tally("reuse", **{"seconds": watch.seconds, "chunks.looked_up": rows.num_rows})

@@ -1,0 +1,87 @@
+"""StoreVectors: chunk rows become durable in the dataset before Milvus sees them."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from apache_beam.pvalue import PCollection, TaggedOutput
+from apache_beam.transforms.window import GlobalWindow
+from apache_beam.utils.windowed_value import WindowedValue
+
+from transforms.adapters.workspace import Workspace
+from transforms.logic.identity import buckets_of, key_prefixes
+from transforms.logic.rows import stored_rows
+from transforms.logic.schemas import POINTERS, REUSED, Origin, with_columns
+from transforms.logic.vectors import from_list_array
+from transforms.metrics import ByProducts, Stopwatch, tally, with_by_products
+
+_SHARD_BYTES = 128 << 20
+
+
+class StoreVectors(beam.PTransform[PCollection[pa.RecordBatch], PCollection[pa.RecordBatch]]):
+    """Batches of the `REUSED` schema to batches of the `POINTERS` schema; a shard never mixes buckets."""
+
+    def __init__(self, workspace: Workspace, dimensions: int, bucket_count: int, by_products: ByProducts) -> None:
+        """Takes the length of the vectors, and the bucket count of `ReuseVectors`."""
+        super().__init__()
+        self._function = _StoreFn(workspace, dimensions, bucket_count)
+        self._by_products = by_products
+
+    def expand(self, chunks: PCollection[pa.RecordBatch]) -> PCollection[pa.RecordBatch]:
+        """Embedded chunks in, their places in the dataset out."""
+        return self._by_products.take(chunks | with_by_products(self._function))
+
+
+class _StoreFn(beam.DoFn):
+    def __init__(self, workspace: Workspace, dimensions: int, bucket_count: int) -> None:
+        self._workspace = workspace
+        self._dimensions = dimensions
+        self._bucket_count = bucket_count
+        self._waiting: list[pa.RecordBatch] = []
+        self._bucket = -1
+
+    def start_bundle(self) -> None:
+        self._waiting, self._bucket = [], -1
+
+    def process(self, batch: pa.RecordBatch) -> Iterator[Any]:
+        is_new = pc.is_in(batch.column("origin"), value_set=pa.array([Origin.ENCODED.value, Origin.REUSED.value]))
+        settled = batch.filter(pc.invert(is_new))
+        if settled.num_rows:
+            yield with_columns(settled, POINTERS)
+        new = batch.filter(is_new)
+        if not new.num_rows:
+            return
+        bucket = int(buckets_of(key_prefixes(new.column("content_key"))[:1], self._bucket_count)[0])
+        full = sum(waiting.nbytes for waiting in self._waiting) >= _SHARD_BYTES
+        if self._waiting and (bucket != self._bucket or full):
+            yield from self._flush()
+        self._bucket = bucket
+        self._waiting.append(new)
+
+    def finish_bundle(self) -> Iterator[Any]:
+        window = GlobalWindow()
+        if self._waiting:
+            for output in self._flush():
+                tag, value = (output.tag, output.value) if isinstance(output, TaggedOutput) else (None, output)
+                windowed = WindowedValue(value, window.max_timestamp(), [window])
+                yield TaggedOutput(tag, windowed) if tag else windowed
+
+    def _flush(self) -> Iterator[Any]:
+        watch = Stopwatch()
+        with watch.running():
+            chunks = pa.Table.from_batches(self._waiting, REUSED).combine_chunks()
+            self._waiting = []
+            vectors = from_list_array(chunks.column("vector"), self._dimensions)
+            rows = stored_rows(chunks, vectors)
+            name = self._workspace.write_shard(rows)
+        batch = chunks.to_batches()[0]
+        yield with_columns(
+            batch,
+            POINTERS,
+            shard=pa.array([name] * batch.num_rows),
+            row=pa.array(np.arange(batch.num_rows, dtype=np.int32)),
+        )
+        yield tally("store", **{"seconds": watch.seconds, "rows.stored": batch.num_rows, "shards.written": 1})
