@@ -39,7 +39,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         shown = "\n".join(f"  {name:<8} {what}" for name, (what, _) in COMMANDS.items())
         asked_for_help = bool(arguments) and arguments[0] in {"-h", "--help"}
         stream = sys.stdout if asked_for_help else sys.stderr
-        stream.write(f"usage: corpus-embed <command> [options]\n\n{shown}\n\ncorpus-embed <command> --help shows a command's options.\n")
+        stream.write(
+            f"usage: corpus-embed <command> [options]\n\n{shown}\n\ncorpus-embed <command> --help shows a command's options.\n"
+        )
         return 0 if asked_for_help else EXIT_CONFIGURATION
     name, *rest = arguments
     what, command = COMMANDS[name]

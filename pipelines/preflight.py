@@ -29,7 +29,17 @@ _BUCKET_BYTES = 32 << 20
 _MIN_BUCKETS = 8
 _MAX_BUCKETS = 4096
 _GZIP_RATIO = 4
-_PACKAGES = ("corpus-embed", "apache-beam", "torch", "transformers", "sentence-transformers", "tokenizers", "pymilvus", "pyarrow", "pycld2")
+_PACKAGES = (
+    "corpus-embed",
+    "apache-beam",
+    "torch",
+    "transformers",
+    "sentence-transformers",
+    "tokenizers",
+    "pymilvus",
+    "pyarrow",
+    "pycld2",
+)
 
 
 @dataclass(frozen=True)
@@ -111,7 +121,9 @@ def choose_prompts(model: ModelDescription, config: Config) -> dict[Literal["doc
     }
 
 
-def collection_space(config: Config, model: ModelDescription, prompts: dict[Literal["document", "query"], str]) -> CollectionSpace:
+def collection_space(
+    config: Config, model: ModelDescription, prompts: dict[Literal["document", "query"], str]
+) -> CollectionSpace:
     """What the collection records about itself."""
     return CollectionSpace(
         embedding_space=model.embedding_space(prompts["document"], config.encoding.dtype),
@@ -136,7 +148,9 @@ def _check_limits(config: Config, model: ModelDescription, tokenizer: ModelToken
         raise ConfigurationError(message)
     dimensions = config.representation.dimensions
     if dimensions is not None and dimensions > model.dimensions:
-        message = f"--dimensions {dimensions} is more than the {model.dimensions} of {config.encoding.model!r}; choose at most {model.dimensions}"
+        message = (
+            f"--dimensions {dimensions} is more than {config.encoding.model!r} has; choose at most {model.dimensions}"
+        )
         raise ConfigurationError(message)
 
 
@@ -151,6 +165,7 @@ def _open_collection(target: Target, space: CollectionSpace, workspace: Workspac
             # A new collection holds nothing, whatever an older one of this name held.
             return Held(Ledger(ledger.number, (), {}), (), trusted=True)
         _check_space(target.collection, collection.space(), space)
+        collection.load()
         return Held(ledger, intents, trusted=collection.counts() == ledger.partitions)
     finally:
         collection.close()

@@ -42,6 +42,7 @@ def search(
             message = f"there is no collection {target.collection!r} at {target.uri!r}"
             raise ConfigurationError(message)
         space = collection.space()
+        collection.load()
         partitions = _partitions(collection, languages)
         description = describe_model(model or space.model, space.revision)
         encoder = open_encoder(description, space.query_prompt, space.dtype)
@@ -59,7 +60,7 @@ def _partitions(collection: Collection, languages: Sequence[str]) -> list[str] |
     known = {name.removeprefix("lang_"): name for name in collection.partitions() if name.startswith("lang_")}
     unknown = [language for language in languages if language not in known]
     if unknown:
-        message = f"--languages {', '.join(unknown)}: no such partition; the collection has {', '.join(sorted(known)) or 'none by language'}"
+        message = f"--languages {', '.join(unknown)}: no such partition; there are {', '.join(sorted(known)) or 'none by language'}"
         raise ConfigurationError(message)
     return [known[language] for language in languages]
 
@@ -84,7 +85,9 @@ def execute(parser: argparse.ArgumentParser, argv: Sequence[str]) -> int:
     for rank, hit in enumerate(hits, 1):
         text = " ".join(hit["text"].split())
         shown = text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"
-        sys.stdout.write(f"{rank:>3}  {hit['score']:.4f}  {hit['language']:<4} {hit['document_id']} #{hit['ordinal']}\n     {shown}\n")
+        sys.stdout.write(
+            f"{rank:>3}  {hit['score']:.4f}  {hit['language']:<4} {hit['document_id']} #{hit['ordinal']}\n     {shown}\n"
+        )
     if not hits:
         sys.stdout.write("nothing found: the collection or the chosen partitions are empty\n")
     return 0

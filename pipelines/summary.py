@@ -25,7 +25,10 @@ def summarise(record: Mapping[str, Any], config: Config) -> str:
     if record["rejects"]:
         reasons = ", ".join(f"{name.split('.')[-1]} {count}" for name, count in record["rejects"].items())
         limit = f"limit {config.run.max_reject_fraction:.2%}"
-        lines += ["", f"rejects: {reasons}; {record['reject_fraction']:.2%} of all ({limit}), kept in {', '.join(record['reject_files'])}"]
+        lines += [
+            "",
+            f"rejects: {reasons}; {record['reject_fraction']:.2%} of all ({limit}), kept in {', '.join(record['reject_files'])}",
+        ]
     lines += ["", *(f"DOES NOT BALANCE: {difference}" for difference in record["differences"])]
     lines += ["search it:", f"  {_search_command(config)}"]
     return "\n".join(lines) + "\n"
@@ -40,7 +43,9 @@ def _table(record: Mapping[str, Any]) -> list[str]:
     lines = ["  language   documents   chunks   tokens   tokens/chunk"]
     for language, counts in record["languages"].items():
         mean = counts["tokens"] / max(1, counts["chunks"])
-        lines.append(f"  {language:<9} {counts['documents']:>10,} {counts['chunks']:>8,} {counts['tokens']:>8,} {mean:>14.1f}")
+        lines.append(
+            f"  {language:<9} {counts['documents']:>10,} {counts['chunks']:>8,} {counts['tokens']:>8,} {mean:>14.1f}"
+        )
     lines += ["", "  partition         rows in Milvus"]
     lines += [f"  {name:<17} {partition['milvus']:>14,}" for name, partition in record["partitions"].items()]
     return lines
@@ -49,5 +54,15 @@ def _table(record: Mapping[str, Any]) -> list[str]:
 def _search_command(config: Config) -> str:
     storage = config.storage
     return shlex.join(
-        ["corpus-embed", "search", "Wie entsteht ein Vulkan?", "--milvus", storage.milvus, "--collection", storage.collection, "--top", "10"]
+        [
+            "corpus-embed",
+            "search",
+            "Wie entsteht ein Vulkan?",
+            "--milvus",
+            storage.milvus,
+            "--collection",
+            storage.collection,
+            "--top",
+            "10",
+        ]
     )

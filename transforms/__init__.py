@@ -1,1 +1,1 @@
-"""The Beam verbs of corpus-embed, in the order of the flow: read, identify, split, reuse, embed, store, reconcile, load, compress, write."""
+"""The Beam verbs, in the order of the flow: read, identify, split, reuse, embed, store, reconcile, load, compress, write, commit."""

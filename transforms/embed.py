@@ -42,7 +42,9 @@ class _EmbedFn(beam.DoFn):
 
     def process(self, batch: pa.RecordBatch) -> Iterator[Any]:
         watch = Stopwatch()
-        to_encode = np.flatnonzero(pc.equal(batch.column("origin"), Origin.ENCODED.value).to_numpy(zero_copy_only=False))
+        to_encode = np.flatnonzero(
+            pc.equal(batch.column("origin"), Origin.ENCODED.value).to_numpy(zero_copy_only=False)
+        )
         tokens = 0
         vectors: list[np.ndarray | None] = []
         if len(to_encode):
@@ -65,7 +67,9 @@ class _EmbedFn(beam.DoFn):
         }
         yield tally("embed", **{"seconds": watch.seconds, **counts})
 
-    def _fill(self, batch: pa.RecordBatch, encoded: dict[int, np.ndarray | None]) -> tuple[pa.RecordBatch, list[dict[str, Any]]]:
+    def _fill(
+        self, batch: pa.RecordBatch, encoded: dict[int, np.ndarray | None]
+    ) -> tuple[pa.RecordBatch, list[dict[str, Any]]]:
         """Puts vectors in place: an encoded one also serves the rows of the same content that follow it, across batches too."""
         origins = batch.column("origin").to_pylist()
         vectors = batch.column("vector").to_pylist()
@@ -79,7 +83,9 @@ class _EmbedFn(beam.DoFn):
             if origins[index] != Origin.STORED and vectors[index] is None:
                 origins[index] = Origin.REJECTED.value
                 failed.append(_bad_vector(batch, index))
-        filled = with_columns(batch, REUSED, vector=pa.array(vectors, REUSED.field("vector").type), origin=pa.array(origins))
+        filled = with_columns(
+            batch, REUSED, vector=pa.array(vectors, REUSED.field("vector").type), origin=pa.array(origins)
+        )
         return filled, failed
 
 

@@ -5,6 +5,7 @@ stays small enough for any transport.
 """
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any, Literal
 
 import apache_beam as beam
@@ -56,7 +57,7 @@ class _GatherFn(beam.DoFn):
     def finish_bundle(self) -> Iterator[Any]:
         window = GlobalWindow()
         for keyed in self._drain():
-            yield WindowedValue(keyed, window.max_timestamp(), [window])
+            yield WindowedValue(keyed, window.max_timestamp(), (window,))
 
     def _drain(self) -> Iterator[Keyed]:
         if not self._batches:
@@ -69,6 +70,6 @@ class _GatherFn(beam.DoFn):
         order = np.argsort(buckets, kind="stable")
         ordered, buckets = table.take(pa.array(order)), buckets[order]
         borders = [*np.flatnonzero(np.diff(buckets, prepend=-1)).tolist(), len(buckets)]
-        for start, stop in zip(borders[:-1], borders[1:], strict=True):
+        for start, stop in pairwise(borders):
             for batch in slices(ordered.slice(start, stop - start)):
                 yield int(buckets[start]), batch

@@ -41,8 +41,12 @@ def identify_language(batch: pa.RecordBatch, detector: Detector, partitioning: P
     """The pure twin: a batch of `RECORDS` to a batch of `DOCUMENTS`, row by row in order."""
     texts: Sequence[str] = batch.column("text").to_pylist()
     declared = batch.column("declared_language").to_pylist()
-    guesses = [Guess(label, 1.0) if label else guess for label, guess in zip(declared, detector.identify(texts), strict=True)]
-    decided = [decide(guess, script_shares(sample_for_detection(text))) for guess, text in zip(guesses, texts, strict=True)]
+    guesses = [
+        Guess(label, 1.0) if label else guess for label, guess in zip(declared, detector.identify(texts), strict=True)
+    ]
+    decided = [
+        decide(guess, script_shares(sample_for_detection(text))) for guess, text in zip(guesses, texts, strict=True)
+    ]
     partitions = [partition_of(one.language, partitioning.partition_by, partitioning.languages) for one in decided]
     return with_columns(
         batch,

@@ -42,6 +42,8 @@ class _LoadFn(beam.DoFn):
         for shard in places.column("shard").unique().sort().to_pylist():
             with watch.running():
                 numbers = places.filter(pa.compute.equal(places.column("shard"), shard)).column("row").to_numpy()
-                rows = self._workspace.read_shard(shard, rows=numbers).sort_by([("partition", "ascending"), ("id", "ascending")])
+                rows = self._workspace.read_shard(shard, rows=numbers).sort_by(
+                    [("partition", "ascending"), ("id", "ascending")]
+                )
             yield from slices(rows)
         yield tally("load", **{"seconds": watch.seconds, "rows.loaded": places.num_rows})

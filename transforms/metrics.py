@@ -56,7 +56,7 @@ def with_by_products(function: beam.DoFn, main_type: Any = pa.RecordBatch) -> An
     return typed.with_outputs(REJECTED, TALLIED, main="main")
 
 
-def rejected(rows: Sequence[Mapping[str, Any]]) -> Iterator[TaggedOutput]:
+def rejected(rows: Sequence[Mapping[str, Any]]) -> Iterator[TaggedOutput[str, Any]]:
     """The rejects of one element as a tagged output, and their tally by reason; nothing for no rows."""
     if rows:
         yield TaggedOutput(REJECTED, batch_of(rows, REJECTS))
@@ -64,11 +64,13 @@ def rejected(rows: Sequence[Mapping[str, Any]]) -> Iterator[TaggedOutput]:
         yield tally("reject", **{"rejects.total": len(rows), **counts})
 
 
-def tally(stage: str, **counts: float) -> TaggedOutput:
+def tally(stage: str, **counts: float) -> TaggedOutput[str, Any]:
     """Counts of one element as a tagged output; names are dotted, `seconds` is put under the stage."""
     named = {f"stage.{stage}.seconds" if name == "seconds" else name: value for name, value in counts.items() if value}
     for name, value in named.items():
-        Metrics.counter(stage, name if isinstance(value, int) else f"{name}_msec").inc(value if isinstance(value, int) else int(value * 1000))
+        Metrics.counter(stage, name if isinstance(value, int) else f"{name}_msec").inc(
+            value if isinstance(value, int) else int(value * 1000)
+        )
     return TaggedOutput(TALLIED, named)
 
 

@@ -54,7 +54,7 @@ class ReconcileLedger(beam.PTransform[PCollection[pa.RecordBatch], Any]):
         parts = root | "Parts" >> beam.Create(self._held.ledger.parts, reshuffle=False)
         intents = root | "Intents" >> beam.Create(self._held.intents, reshuffle=False)
         held = parts | "Read parts" >> beam.ParDo(_ReadPartFn(self._workspace))
-        doubts = intents | "Read intents" >> beam.ParDo(_ReadIntentsFn())
+        doubts = intents | "Read intents" >> beam.FlatMap(_read_intents)
         keyed: tuple[PCollection[Keyed], ...] = tuple(
             batches | f"Key {name}" >> KeyByBucket("document_id", "text", self._bucket_count)
             for name, batches in (("pointers", pointers), ("held rows", held), ("intents", doubts))
@@ -80,9 +80,8 @@ class _ReadPartFn(beam.DoFn):
         yield from slices(self._workspace.read_ledger_part(name))
 
 
-class _ReadIntentsFn(beam.DoFn):
-    def process(self, uri: str) -> Iterator[pa.RecordBatch]:
-        yield from slices(read_intents(uri))
+def _read_intents(uri: str) -> Iterator[pa.RecordBatch]:
+    yield from slices(read_intents(uri))
 
 
 class _ReconcileFn(beam.DoFn):
@@ -117,4 +116,10 @@ class _ReconcileFn(beam.DoFn):
 
 def _duplicate(row: Any) -> dict[str, Any]:
     detail = "another document has this id; the first by source and position stands"
-    return reject("reconcile", Reason.DUPLICATE_ID, Place(row["source"], row["position"], "position"), detail, document_id=row["document_id"])
+    return reject(
+        "reconcile",
+        Reason.DUPLICATE_ID,
+        Place(row["source"], row["position"], "position"),
+        detail,
+        document_id=row["document_id"],
+    )

@@ -24,7 +24,10 @@ class WriteRejects(beam.PTransform[PCollection[pa.RecordBatch], PCollection[str]
     def expand(self, rejects: PCollection[pa.RecordBatch]) -> PCollection[str]:
         """Rejects in, files out."""
         files: PCollection[str] = (
-            rejects | "By source" >> KeyByBucket("source", "text", _FILES) | beam.GroupByKey() | beam.ParDo(self._function)
+            rejects
+            | "By source" >> KeyByBucket("source", "text", _FILES)
+            | beam.GroupByKey()
+            | beam.ParDo(self._function)
         )
         return files
 

@@ -22,7 +22,9 @@ class ReuseVectors(beam.PTransform[PCollection[pa.RecordBatch], PCollection[pa.R
     and parts the workers that read from those that encode.
     """
 
-    def __init__(self, workspace: Workspace, shards: Sequence[Shard], bucket_count: int, by_products: ByProducts) -> None:
+    def __init__(
+        self, workspace: Workspace, shards: Sequence[Shard], bucket_count: int, by_products: ByProducts
+    ) -> None:
         """Takes the shards as they were when the run was planned."""
         super().__init__()
         self._bucket_count = bucket_count
@@ -47,6 +49,5 @@ class _ReuseFn(beam.DoFn):
             chunks = concatenate(batches, CHUNKS)
             known = self._known.of_bucket(bucket, self._bucket_count, chunks)
             rows = reuse_vectors(chunks, known)
-        for batch in slices(pa.Table.from_batches([rows], REUSED)):
-            yield batch
+        yield from slices(pa.Table.from_batches([rows], REUSED))
         yield tally("reuse", **{"seconds": watch.seconds, "chunks.looked_up": rows.num_rows})

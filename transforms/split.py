@@ -1,14 +1,14 @@
 """SplitIntoChunks: documents to chunks bounded by the model's own tokenizer."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 import apache_beam as beam
 import pyarrow as pa
 from apache_beam.pvalue import PCollection
 
-from transforms.logic.chunking import Limits, Tokenise, split_texts
+from transforms.logic.chunking import Encoding, Limits, split_texts
 from transforms.logic.records import Place, reject
 from transforms.logic.rows import chunk_rows
 from transforms.logic.schemas import CHUNKS, Reason, batch_of, slices
@@ -19,7 +19,10 @@ class Tokenizer(Protocol):
     """What splitting needs of a model's tokenizer."""
 
     splits_at_whitespace: bool
-    encode: Tokenise
+
+    def encode(self, texts: Sequence[str]) -> Sequence[Encoding]:
+        """Ids and offsets of each text alone."""
+        ...
 
 
 class SplitIntoChunks(beam.PTransform[PCollection[pa.RecordBatch], PCollection[pa.RecordBatch]]):
@@ -50,7 +53,9 @@ def split_into_chunks(
         if not spans:
             place = Place(document["source"], document["position"], "position")
             detail = "the model's tokenizer finds no token in the text"
-            rejects.append(reject("split", Reason.EMPTY_TEXT, place, detail, document["text"].encode(), document["document_id"]))
+            rejects.append(
+                reject("split", Reason.EMPTY_TEXT, place, detail, document["text"].encode(), document["document_id"])
+            )
     return rows, rejects
 
 

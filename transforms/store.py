@@ -66,7 +66,7 @@ class _StoreFn(beam.DoFn):
         if self._waiting:
             for output in self._flush():
                 tag, value = (output.tag, output.value) if isinstance(output, TaggedOutput) else (None, output)
-                windowed = WindowedValue(value, window.max_timestamp(), [window])
+                windowed = WindowedValue(value, window.max_timestamp(), (window,))
                 yield TaggedOutput(tag, windowed) if tag else windowed
 
     def _flush(self) -> Iterator[Any]:

@@ -32,11 +32,16 @@ class KnownVectors:
             if not _meets(shard, bucket, bucket_count):
                 continue
             keys = self.workspace.read_shard(shard.name, ["content_key", "row_key"])
-            candidates = np.flatnonzero(pc.is_in(keys.column("content_key"), value_set=wanted).to_numpy(zero_copy_only=False))
+            candidates = np.flatnonzero(
+                pc.is_in(keys.column("content_key"), value_set=wanted).to_numpy(zero_copy_only=False)
+            )
             found = keys.take(pa.array(candidates))
             unknown = []
             for number, content, row in zip(
-                candidates.tolist(), found.column("content_key").to_pylist(), found.column("row_key").to_pylist(), strict=True
+                candidates.tolist(),
+                found.column("content_key").to_pylist(),
+                found.column("row_key").to_pylist(),
+                strict=True,
             ):
                 if row in row_keys:
                     rows.setdefault(row, (shard.name, number))

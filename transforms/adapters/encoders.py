@@ -1,28 +1,18 @@
-"""Token ids to vectors.
+"""Token ids to vectors: the protocol, and the engine that fits a model.
 
-`PackedEncoder` replaces the forward pass of models it knows (BERT and XLM-R families, mean or CLS pooling): chunks lie end to end
-in one row and attention runs per chunk, so nothing is padded and nothing has to be sorted. Every other checkpoint that
-sentence-transformers can load goes through its own forward pass, in token-budget lists.
+The engines import torch, which takes seconds; this module does not, so that a run that is refused, or that reuses every vector,
+never pays for it.
 """
 
 from collections.abc import Sequence
-from typing import Any, Protocol, cast
-
-import numpy as np
-import torch
-from sentence_transformers import SentenceTransformer
-from transformers import AttentionInterface, AttentionMaskInterface
-from transformers.utils.logging import disable_progress_bar
+from typing import Protocol
 
 from transforms.adapters.models import ModelDescription
 from transforms.adapters.tokenizers import ModelTokenizer
-from transforms.logic.packing import token_budget_ranges
-from transforms.logic.vectors import Float32, unit_rows
+from transforms.logic.vectors import Float32
 
-DTYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32}
-_ATTENTION = "corpus_embed_packed"
-_FIRST_POSITION = {"bert": 0, "xlm-roberta": 2}
-_BUDGET_TOKENS = 4096
+FIRST_POSITION = {"bert": 0, "xlm-roberta": 2}
+"""Model types that the packed engine knows, with the position that each counts from (XLM-R: padding index + 1)."""
 
 
 class Encoder(Protocol):
@@ -36,8 +26,9 @@ class Encoder(Protocol):
 
 
 def open_encoder(model: ModelDescription, prompt: str, dtype: str) -> Encoder:
-    """Loads the checkpoint on the CPU with the engine that fits it; takes seconds and the model's size in memory."""
-    disable_progress_bar()
+    """Loads the checkpoint on the CPU with the engine that fits it; takes seconds, and the model's size in memory."""
+    from transforms.adapters.engines import ListEncoder, PackedEncoder  # noqa: PLC0415  torch is imported on need only
+
     tokenizer = ModelTokenizer(model.directory)
     if can_pack(model) and prompt_is_separable(tokenizer, prompt):
         return PackedEncoder(model, tokenizer, prompt, dtype)
@@ -47,7 +38,7 @@ def open_encoder(model: ModelDescription, prompt: str, dtype: str) -> Encoder:
 def can_pack(model: ModelDescription) -> bool:
     """Whether the packed engine reproduces this model's own modules."""
     known_modules = model.modules in {("Transformer", "Pooling"), ("Transformer", "Pooling", "Normalize")}
-    return model.model_type in _FIRST_POSITION and model.pooling in {"mean", "cls"} and known_modules
+    return model.model_type in FIRST_POSITION and model.pooling in {"mean", "cls"} and known_modules
 
 
 def prompt_is_separable(tokenizer: ModelTokenizer, prompt: str) -> bool:
@@ -56,103 +47,3 @@ def prompt_is_separable(tokenizer: ModelTokenizer, prompt: str) -> bool:
     That holds where the tokenizer splits at white space and the prompt ends with it.
     """
     return not prompt or (prompt[-1].isspace() and tokenizer.splits_at_whitespace)
-
-
-def _load(model: ModelDescription, dtype: str, **model_settings: Any) -> SentenceTransformer:
-    return SentenceTransformer(
-        model.directory,
-        device="cpu",
-        local_files_only=True,
-        trust_remote_code=False,
-        model_kwargs={"dtype": DTYPES[dtype], "use_safetensors": True, **model_settings},
-    )
-
-
-class PackedEncoder:
-    """Padding-free forward pass of a BERT or XLM-R checkpoint on the CPU."""
-
-    def __init__(self, model: ModelDescription, tokenizer: ModelTokenizer, prompt: str, dtype: str) -> None:
-        AttentionInterface.register(_ATTENTION, _attend_per_chunk)
-        AttentionMaskInterface.register(_ATTENTION, _no_mask)
-        transformer = _load(model, dtype, attn_implementation=_ATTENTION)[0]
-        self._forward = cast("Any", transformer).auto_model.eval()
-        self._mean = model.pooling == "mean"
-        self._first_position = _FIRST_POSITION[model.model_type]
-        before, after = tokenizer.frame()
-        self._before = [*before, *tokenizer.ids(prompt)]
-        self._after = after
-        self.dimensions = model.dimensions
-
-    def encode(self, texts: Sequence[str], token_ids: Sequence[Sequence[int]]) -> Float32:
-        """Vectors (n, dimensions) float32 of unit length, in order; only the ids are read."""
-        del texts
-        vectors = np.empty((len(token_ids), self.dimensions), np.float32)
-        frame = len(self._before) + len(self._after)
-        lengths = [len(ids) + frame for ids in token_ids]
-        for batch in token_budget_ranges(lengths, _BUDGET_TOKENS):
-            vectors[batch.start : batch.stop] = self._encode_packed([token_ids[index] for index in batch])
-        return unit_rows(vectors)
-
-    def _encode_packed(self, token_ids: Sequence[Sequence[int]]) -> Float32:
-        chunks = [[*self._before, *ids, *self._after] for ids in token_ids]
-        lengths = np.array([len(chunk) for chunk in chunks])
-        offsets = np.concatenate([[0], np.cumsum(lengths)])
-        positions = np.arange(offsets[-1]) - np.repeat(offsets[:-1], lengths) + self._first_position
-        with torch.inference_mode():
-            hidden = self._forward(
-                input_ids=torch.from_numpy(np.concatenate(chunks).astype(np.int64))[None],
-                position_ids=torch.from_numpy(positions)[None],
-                cu_seq_lens_q=offsets.tolist(),
-            ).last_hidden_state[0]
-            if not self._mean:
-                return cast("Float32", hidden[torch.from_numpy(offsets[:-1])].float().numpy())
-            owner = torch.from_numpy(np.repeat(np.arange(len(chunks)), lengths))
-            sums = torch.zeros(len(chunks), self.dimensions).index_add_(0, owner, hidden.float())
-            return cast("Float32", (sums / torch.from_numpy(lengths)[:, None]).numpy())
-
-
-class ListEncoder:
-    """The checkpoint's own forward pass, fed lists of about one token budget in order of token count."""
-
-    def __init__(self, model: ModelDescription, prompt: str, dtype: str) -> None:
-        self._model = _load(model, dtype)
-        self._prompt = prompt
-        self.dimensions = model.dimensions
-
-    def encode(self, texts: Sequence[str], token_ids: Sequence[Sequence[int]]) -> Float32:
-        """Vectors (n, dimensions) float32 of unit length, in order; the ids only tell how long each text is."""
-        vectors = np.empty((len(texts), self.dimensions), np.float32)
-        order = sorted(range(len(texts)), key=lambda index: (len(token_ids[index]), index))
-        for batch in token_budget_ranges([len(token_ids[index]) for index in order], _BUDGET_TOKENS):
-            chosen = [order[place] for place in batch]
-            encoded = self._model.encode(
-                [texts[index] for index in chosen], prompt=self._prompt, batch_size=len(chosen), show_progress_bar=False
-            )
-            vectors[chosen] = np.asarray(encoded, np.float32)
-        return unit_rows(vectors)
-
-
-def _attend_per_chunk(
-    module: torch.nn.Module,
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    attention_mask: torch.Tensor | None,
-    *,
-    cu_seq_lens_q: Sequence[int],
-    scaling: float | None = None,
-    **settings: Any,
-) -> tuple[torch.Tensor, None]:
-    """Scaled dot product attention within each chunk; all of shape (1, heads, tokens, head dimensions)."""
-    del module, attention_mask, settings
-    out = torch.empty_like(query)
-    for start, stop in zip(cu_seq_lens_q[:-1], cu_seq_lens_q[1:], strict=True):
-        part = slice(start, stop)
-        out[:, :, part] = torch.nn.functional.scaled_dot_product_attention(
-            query[:, :, part], key[:, :, part], value[:, :, part], scale=scaling
-        )
-    return out.transpose(1, 2), None
-
-
-def _no_mask(*_: Any, **__: Any) -> None:
-    """Chunk borders are given by offsets, so no mask is built."""

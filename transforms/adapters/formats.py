@@ -21,7 +21,13 @@ from transforms.logic.records import Columns, Place, parse_record, reject
 from transforms.logic.schemas import MAX_BATCH_BYTES, MAX_BATCH_ROWS, Reason
 
 TARGET_SPLIT_BYTES = 64 << 20
-_SUFFIXES = {".jsonl": "jsonl", ".ndjson": "jsonl", ".jsonl.gz": "jsonl.gz", ".ndjson.gz": "jsonl.gz", ".parquet": "parquet"}
+_SUFFIXES = {
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".jsonl.gz": "jsonl.gz",
+    ".ndjson.gz": "jsonl.gz",
+    ".parquet": "parquet",
+}
 _BROKEN_FILE = (OSError, EOFError, zlib.error, pa.ArrowException)
 _LONGEST_ESCAPE = 6
 
@@ -125,7 +131,9 @@ def _read_lines(split: Split, columns: Columns, max_document_bytes: int) -> Iter
     page = Page()
     with open_binary(split.uri) as stream:
         if split.format == "jsonl.gz":
-            lines = _lines(cast("IO[bytes]", gzip.GzipFile(fileobj=stream)), 0, None, max_document_bytes * _LONGEST_ESCAPE)
+            lines = _lines(
+                cast("IO[bytes]", gzip.GzipFile(fileobj=stream)), 0, None, max_document_bytes * _LONGEST_ESCAPE
+            )
         else:
             lines = _lines(stream, split.start, split.stop, max_document_bytes * _LONGEST_ESCAPE)
         for position, line, size_bytes in lines:
@@ -141,11 +149,13 @@ def _read_lines(split: Split, columns: Columns, max_document_bytes: int) -> Iter
     yield page
 
 
-def _lines(stream: IO[bytes], start: int, stop: int | None, max_line_bytes: int) -> Iterator[tuple[int, bytes | None, int]]:
+def _lines(
+    stream: IO[bytes], start: int, stop: int | None, max_line_bytes: int
+) -> Iterator[tuple[int, bytes | None, int]]:
     """Yields (offset, line or None if too long, bytes) for lines whose first byte lies in [start, stop)."""
     if start:
         stream.seek(start - 1)
-    buffered = io.BufferedReader(cast("io.RawIOBase", stream), 1 << 20)
+    buffered = cast("IO[bytes]", io.BufferedReader(cast("io.RawIOBase", stream), 1 << 20))
     position = start
     if start:
         skipped = _line(buffered, 0)[1]
@@ -160,7 +170,7 @@ def _lines(stream: IO[bytes], start: int, stop: int | None, max_line_bytes: int)
         position += size_bytes
 
 
-def _line(stream: io.BufferedReader, max_bytes: int) -> tuple[bytes | None, int]:
+def _line(stream: IO[bytes], max_bytes: int) -> tuple[bytes | None, int]:
     """One line and its size with its end; a line above `max_bytes` is read past in pieces and given as None."""
     line = stream.readline(max_bytes + 1)
     if len(line) <= max_bytes or line.endswith(b"\n"):
@@ -179,7 +189,9 @@ def _parse_line(
     try:
         text = line.decode()
     except UnicodeDecodeError as error:
-        return None, reject("read", Reason.BAD_ENCODING, place, f"not UTF-8 at byte {error.start} of the record: {error.reason}", line)
+        return None, reject(
+            "read", Reason.BAD_ENCODING, place, f"not UTF-8 at byte {error.start} of the record: {error.reason}", line
+        )
     try:
         values = orjson.loads(text)
     except orjson.JSONDecodeError:
@@ -222,11 +234,15 @@ def _wanted(names: Sequence[str], columns: Columns) -> list[str]:
     return [name for name in names if name in roles]
 
 
-def _parse_rows(batch: pa.RecordBatch, first_row: int, split: Split, columns: Columns, max_document_bytes: int) -> Iterable[Page]:
+def _parse_rows(
+    batch: pa.RecordBatch, first_row: int, split: Split, columns: Columns, max_document_bytes: int
+) -> Iterable[Page]:
     page = Page()
     size_bytes = batch.nbytes // max(1, batch.num_rows)
     for offset, values in enumerate(_rows_of(batch)):
-        page.add(parse_record(values, columns, Place(split.uri, first_row + offset, "row"), max_document_bytes), size_bytes)
+        page.add(
+            parse_record(values, columns, Place(split.uri, first_row + offset, "row"), max_document_bytes), size_bytes
+        )
         if page.full:
             yield page
             page = Page()

@@ -30,7 +30,16 @@ _EVERY_ROW = 'id != ""'
 _VARCHAR_BYTES = {"id": 32, "document_id": MAX_DOCUMENT_ID_BYTES, "language": 16, "script": 8, "date": 256}
 _INTEGERS = frozenset({"ordinal", "start", "end", "tokens"})
 # By message, because one failure has different codes in Lite, 2.3 and later servers.
-_TRANSIENT_WORDS = ("rate limit", "quota", "unavailable", "not ready", "timeout", "deadline", "connection", "not loaded")
+_TRANSIENT_WORDS = (
+    "rate limit",
+    "quota",
+    "unavailable",
+    "not ready",
+    "timeout",
+    "deadline",
+    "connection",
+    "not loaded",
+)
 
 Result = TypeVar("Result")
 
@@ -143,11 +152,19 @@ class Collection:
 
     def exists(self) -> bool:
         """Whether the collection is there."""
-        return bool(_call("has_collection", lambda: self._client.has_collection(self._name, timeout=CALL_TIMEOUT_SECONDS)))
+        return bool(
+            _call("has_collection", lambda: self._client.has_collection(self._name, timeout=CALL_TIMEOUT_SECONDS))
+        )
+
+    def load(self) -> None:
+        """Makes the collection searchable; Milvus Lite forgets that it was when its process ends."""
+        _call("load_collection", lambda: self._client.load_collection(self._name, timeout=CALL_TIMEOUT_SECONDS))
 
     def space(self) -> CollectionSpace:
         """What the collection records about itself; one not made by this project raises `ConfigurationError`."""
-        described = _call("describe_collection", lambda: self._client.describe_collection(self._name, timeout=CALL_TIMEOUT_SECONDS))
+        described = _call(
+            "describe_collection", lambda: self._client.describe_collection(self._name, timeout=CALL_TIMEOUT_SECONDS)
+        )
         text = described.get("properties", {}).get(_PROPERTY) or described.get("description")
         if not text:
             message = f"collection {self._name!r} exists but was not made by corpus-embed; choose another --collection"
@@ -190,19 +207,25 @@ class Collection:
         if partition in self.partitions():
             _call(
                 "delete",
-                lambda: self._client.delete(self._name, ids=list(ids), partition_name=partition, timeout=CALL_TIMEOUT_SECONDS),
+                lambda: self._client.delete(
+                    self._name, ids=list(ids), partition_name=partition, timeout=CALL_TIMEOUT_SECONDS
+                ),
             )
 
     def partitions(self) -> list[str]:
         """Names of the partitions, ordered."""
-        return sorted(_call("list_partitions", lambda: self._client.list_partitions(self._name, timeout=CALL_TIMEOUT_SECONDS)))
+        return sorted(
+            _call("list_partitions", lambda: self._client.list_partitions(self._name, timeout=CALL_TIMEOUT_SECONDS))
+        )
 
     def counts(self) -> dict[str, int]:
         """Rows of each partition that has any, counted at strong consistency."""
         found = {partition: self._count(partition) for partition in self.partitions()}
         return {partition: count for partition, count in found.items() if count}
 
-    def search(self, vector: Sequence[float], top: int, partitions: Sequence[str] | None, fields: Sequence[str]) -> list[dict[str, Any]]:
+    def search(
+        self, vector: Sequence[float], top: int, partitions: Sequence[str] | None, fields: Sequence[str]
+    ) -> list[dict[str, Any]]:
         """The `top` nearest rows, best first, each with `id`, `score` (cosine) and the named fields."""
         hits = _call(
             "search",
@@ -240,7 +263,10 @@ class Collection:
             return
         if partition not in self.partitions():
             try:
-                _call("create_partition", lambda: self._client.create_partition(self._name, partition, timeout=CALL_TIMEOUT_SECONDS))
+                _call(
+                    "create_partition",
+                    lambda: self._client.create_partition(self._name, partition, timeout=CALL_TIMEOUT_SECONDS),
+                )
             except CorpusEmbedError:
                 # Another worker may have created it in between; anything else is the server's own refusal.
                 if partition not in self.partitions():
@@ -280,7 +306,11 @@ def _may_pass(error: BaseException) -> bool:
         return any(word in str(error.message).lower() for word in _TRANSIENT_WORDS)
     if isinstance(error, grpc.RpcError):
         status = cast("Any", error).code()
-        return status in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.RESOURCE_EXHAUSTED}
+        return status in {
+            grpc.StatusCode.UNAVAILABLE,
+            grpc.StatusCode.DEADLINE_EXCEEDED,
+            grpc.StatusCode.RESOURCE_EXHAUSTED,
+        }
     return False
 
 

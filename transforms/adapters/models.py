@@ -123,7 +123,7 @@ def describe_model(name: str, revision: str | None = None) -> ModelDescription:
 def _check_files(directory: Path) -> None:
     for needed in ("config.json", "modules.json", "tokenizer.json"):
         if not (directory / needed).is_file():
-            message = f"model directory {str(directory)!r} has no {needed}; a sentence-transformers checkpoint with a fast tokenizer is needed"
+            message = f"model directory {str(directory)!r} has no {needed}; name a sentence-transformers checkpoint with a fast tokenizer"
             raise ConfigurationError(message)
     if not list(directory.rglob("*.safetensors")):
         pickles = sorted(path.name for pattern in _PICKLES for path in directory.rglob(pattern))

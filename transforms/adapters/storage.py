@@ -1,9 +1,11 @@
 """Bytes in files and objects, through fsspec: listed, read, and written so that a reader never sees half a file."""
 
 import os
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO, Any, cast
 
 import fsspec
@@ -105,25 +107,24 @@ def write_bytes(uri: str, data: bytes, *, exclusive: bool = False) -> None:
     if "file" not in filesystem.protocol:
         filesystem.pipe_file(path, data, mode="create" if exclusive else "overwrite")
         return
-    directory, name = os.path.split(path)
-    os.makedirs(directory, exist_ok=True)
-    temporary = os.path.join(directory, f".{name}.{os.getpid()}.partial")
+    final = Path(path)
+    final.parent.mkdir(parents=True, exist_ok=True)
+    temporary = final.with_name(f".{final.name}.{os.getpid()}-{threading.get_ident()}.partial")
     try:
-        with open(temporary, "wb") as stream:
+        with temporary.open("wb") as stream:
             stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
         if exclusive:
-            os.link(temporary, path)
+            os.link(temporary, final)
         else:
-            os.replace(temporary, path)
+            temporary.replace(final)
     finally:
-        if os.path.exists(temporary):
-            os.unlink(temporary)
-    _sync_directory(directory)
+        temporary.unlink(missing_ok=True)
+    _sync_directory(final.parent)
 
 
-def _sync_directory(directory: str) -> None:
+def _sync_directory(directory: Path) -> None:
     descriptor = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -214,12 +214,18 @@ def _digest(data: bytes) -> str:
 def _parquet(rows: pa.Table) -> bytes:
     stored = rows.replace_schema_metadata({_FORMAT_KEY: str(FORMAT).encode()})
     stream = io.BytesIO()
-    pq.write_table(stored, stream, compression="zstd", row_group_size=_ROW_GROUP_ROWS, use_dictionary=_repeating(stored))
+    pq.write_table(
+        stored, stream, compression="zstd", row_group_size=_ROW_GROUP_ROWS, use_dictionary=_repeating(stored)
+    )
     return stream.getvalue()
 
 
 def _repeating(rows: pa.Table) -> list[str]:
-    return [name for name in ("language", "script", "source", "date", "partition", "shard", "reason") if name in rows.column_names]
+    return [
+        name
+        for name in ("language", "script", "source", "date", "partition", "shard", "reason")
+        if name in rows.column_names
+    ]
 
 
 def _open_parquet(stream: Any, uri: str) -> pq.ParquetFile:

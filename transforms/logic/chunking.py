@@ -59,7 +59,9 @@ class Span:
 Tokenise = Callable[[Sequence[str]], Sequence[Encoding]]
 
 
-def split_texts(texts: Sequence[str], tokenise: Tokenise, limits: Limits, *, splits_at_whitespace: bool) -> list[list[Span]]:
+def split_texts(
+    texts: Sequence[str], tokenise: Tokenise, limits: Limits, *, splits_at_whitespace: bool
+) -> list[list[Span]]:
     """Splits each text into spans in order; a text without any token has none.
 
     Args:
@@ -77,7 +79,7 @@ def split_texts(texts: Sequence[str], tokenise: Tokenise, limits: Limits, *, spl
     results: list[list[Span]] = []
     doubtful: list[tuple[int, int]] = []
     for number, (text, plan) in enumerate(zip(texts, plans, strict=True)):
-        spans = []
+        spans: list[Span] = []
         for span, aligned in plan:
             exact = aligned and (
                 (span.start == 0 and span.end == len(text))
@@ -104,7 +106,10 @@ def _retokenise(
     }
     for number in sorted({number for number, _ in doubtful}):
         results[number] = [
-            final for index, span in enumerate(results[number]) for final in replaced.get((number, index), [span]) if final.token_ids
+            final
+            for index, span in enumerate(results[number])
+            for final in replaced.get((number, index), [span])
+            if final.token_ids
         ]
 
 
@@ -149,10 +154,8 @@ def _cut(text: str, encoding: Encoding, limits: Limits) -> list[tuple[Span, bool
         if first >= len(ids):
             break
         last = first + limit
-        if last >= len(ids):
-            cut = len(text)
-        else:
-            cut = boundaries.strongest(starts[first + limit // 2], starts[last], begin)
+        at_end = last >= len(ids)
+        cut = len(text) if at_end else boundaries.strongest(starts[first + limit // 2], starts[last], begin)
         after = bisect_left(starts, cut)
         start, end = _strip(text, begin, cut)
         if start < end:

@@ -21,35 +21,37 @@ DECISIVE_SHARE = 0.6
 _SAMPLE_CHARACTERS = 1000
 _KANA_SHARE = 0.05
 
-_FOLDED: Mapping[str, str] = MappingProxyType(
-    {
-        **{"cmn": "zh", "yue": "zh", "wuu": "zh", "zho": "zh", "iw": "he", "heb": "he", "jw": "jv", "in": "id", "ji": "yi"},
-        **{"nb": "no", "nn": "no", "nob": "no", "nno": "no", "hr": "sh", "bs": "sh", "sr": "sh", "hrv": "sh", "bos": "sh"},
-        **{"srp": "sh", "arb": "ar", "ary": "ar", "arz": "ar", "tl": "fil", "mo": "ro", "un": UNDETERMINED, "xxx": UNDETERMINED},
-    }
-)
 
-_SCRIPTS: Mapping[str, str] = MappingProxyType(
-    {
-        **{"Latn": "Latin", "Cyrl": "Cyrillic", "Arab": "Arabic", "Hani": "Han", "Kana": "Katakana", "Hira": "Hiragana"},
-        **{"Hang": "Hangul", "Deva": "Devanagari", "Thai": "Thai", "Grek": "Greek", "Hebr": "Hebrew", "Beng": "Bengali"},
-        **{"Taml": "Tamil", "Telu": "Telugu", "Knda": "Kannada", "Mlym": "Malayalam", "Gujr": "Gujarati", "Guru": "Gurmukhi"},
-        **{"Orya": "Oriya", "Sinh": "Sinhala", "Mymr": "Myanmar", "Khmr": "Khmer", "Laoo": "Lao", "Geor": "Georgian"},
-        **{"Armn": "Armenian", "Ethi": "Ethiopic", "Tibt": "Tibetan", "Thaa": "Thaana", "Mong": "Mongolian", "Cher": "Cherokee"},
-        **{"Cans": "Canadian_Aboriginal", "Syrc": "Syriac", "Tfng": "Tifinagh", "Nkoo": "Nko", "Yiii": "Yi", "Olck": "Ol_Chiki"},
-        **{"Copt": "Coptic", "Goth": "Gothic", "Vaii": "Vai", "Adlm": "Adlam", "Java": "Javanese", "Bali": "Balinese"},
-    }
+def _pairs(text: str) -> Mapping[str, str]:
+    return MappingProxyType(dict(pair.split("=", 1) for pair in text.split()))
+
+
+_FOLDED = _pairs(
+    """
+    cmn=zh yue=zh wuu=zh zho=zh iw=he heb=he jw=jv in=id ji=yi nb=no nn=no nob=no nno=no hr=sh bs=sh sr=sh hrv=sh bos=sh srp=sh
+    arb=ar ary=ar arz=ar tl=fil mo=ro un=und xxx=und
+    """
+)
+"""Deprecated codes (RFC 5646, 2.2.1) and members of macrolanguages that detectors do not tell apart reliably."""
+
+_SCRIPTS = _pairs(
+    """
+    Latn=Latin Cyrl=Cyrillic Arab=Arabic Hani=Han Kana=Katakana Hira=Hiragana Hang=Hangul Deva=Devanagari Thai=Thai Grek=Greek
+    Hebr=Hebrew Beng=Bengali Taml=Tamil Telu=Telugu Knda=Kannada Mlym=Malayalam Gujr=Gujarati Guru=Gurmukhi Orya=Oriya Sinh=Sinhala
+    Mymr=Myanmar Khmr=Khmer Laoo=Lao Geor=Georgian Armn=Armenian Ethi=Ethiopic Tibt=Tibetan Thaa=Thaana Mong=Mongolian Cher=Cherokee
+    Cans=Canadian_Aboriginal Syrc=Syriac Tfng=Tifinagh Nkoo=Nko Yiii=Yi Olck=Ol_Chiki Copt=Coptic Goth=Gothic Vaii=Vai Adlm=Adlam
+    Java=Javanese Bali=Balinese
+    """
 )
 _SCRIPT_PATTERNS = {code: regex.compile(rf"\p{{Script={name}}}") for code, name in _SCRIPTS.items()}
 _LETTER = regex.compile(r"[\p{L}\p{M}]")
 _NOISE = regex.compile(r"https?://\S+|www\.\S+|\S+@\S+|[\p{N}]+")
 
-_SOLE_LANGUAGE: Mapping[str, str] = MappingProxyType(
-    {
-        **{"Thai": "th", "Hang": "ko", "Jpan": "ja", "Grek": "el", "Khmr": "km", "Laoo": "lo", "Geor": "ka", "Armn": "hy"},
-        **{"Sinh": "si", "Taml": "ta", "Telu": "te", "Knda": "kn", "Mlym": "ml", "Gujr": "gu", "Orya": "or", "Thaa": "dv"},
-        **{"Cher": "chr"},
-    }
+_SOLE_LANGUAGE = _pairs(
+    """
+    Thai=th Hang=ko Jpan=ja Grek=el Khmr=km Laoo=lo Geor=ka Armn=hy Sinh=si Taml=ta Telu=te Knda=kn Mlym=ml Gujr=gu Orya=or Thaa=dv
+    Cher=chr
+    """
 )
 """Scripts that in today's use write one language only, so that they may decide where a detector fails."""
 

@@ -63,7 +63,8 @@ def build_record(context: RunContext, counts: Counts, counted: Mapping[str, int]
         "vectors": {"encoded": _int(counts, "vectors.encoded"), "reused": _int(counts, "vectors.reused")},
         "rows": _rows(counts),
         "partitions": {
-            name: {"expected": expected.get(name, 0), "milvus": counted.get(name, 0)} for name in sorted({*expected, *counted})
+            name: {"expected": expected.get(name, 0), "milvus": counted.get(name, 0)}
+            for name in sorted({*expected, *counted})
         },
         "languages": _languages(counts),
         "stages": _stages(counts),
@@ -94,10 +95,14 @@ def differences(record: Mapping[str, Any], counts: Counts, context: RunContext) 
         ("rows to write", _int(counts, "rows.to_write"), "rows written", rows["written"]),
         ("rows to delete", _int(counts, "rows.to_delete"), "rows deleted", rows["deleted"]),
     ]
-    found = [f"{left_name} {left} != {right_name} {right}" for left_name, left, right_name, right in pairs if left != right]
+    found = [
+        f"{left_name} {left} != {right_name} {right}" for left_name, left, right_name, right in pairs if left != right
+    ]
     for name, partition in record["partitions"].items():
         if partition["expected"] != partition["milvus"]:
-            found.append(f"partition {name}: {partition['expected']} rows in the ledger != {partition['milvus']} counted in Milvus")
+            found.append(
+                f"partition {name}: {partition['expected']} rows in the ledger != {partition['milvus']} counted in Milvus"
+            )
     return found
 
 
@@ -110,7 +115,12 @@ def _documents(counts: Counts) -> dict[str, int]:
 
 def _rows(counts: Counts) -> dict[str, int]:
     written, held = _int(counts, "rows.written"), _int(counts, "rows.held")
-    return {"held": held, "written": written, "unchanged": held - _int(counts, "rows.to_write"), "deleted": _int(counts, "rows.deleted")}
+    return {
+        "held": held,
+        "written": written,
+        "unchanged": held - _int(counts, "rows.to_write"),
+        "deleted": _int(counts, "rows.deleted"),
+    }
 
 
 def _languages(counts: Counts) -> dict[str, dict[str, int]]:
@@ -126,7 +136,19 @@ _STAGE_TOKENS = {"split": "tokens.split", "embed": "tokens.encoded"}
 
 def _stages(counts: Counts) -> dict[str, dict[str, float | None]]:
     stages: dict[str, dict[str, float | None]] = {}
-    for stage in ("read", "identify", "split", "reuse", "embed", "store", "reconcile", "load", "compress", "write", "delete"):
+    for stage in (
+        "read",
+        "identify",
+        "split",
+        "reuse",
+        "embed",
+        "store",
+        "reconcile",
+        "load",
+        "compress",
+        "write",
+        "delete",
+    ):
         seconds = counts.get(f"stage.{stage}.seconds", 0.0)
         tokens = _int(counts, _STAGE_TOKENS.get(stage, "tokens.split"))
         rate = round(tokens / seconds, 1) if seconds and tokens else None

@@ -40,7 +40,9 @@ class Place:
         return f"{self.unit} {self.position}"
 
 
-def reject(stage: str, reason: Reason, place: Place | str, detail: str, raw: bytes = b"", document_id: str | None = None) -> dict[str, Any]:
+def reject(
+    stage: str, reason: Reason, place: Place | str, detail: str, raw: bytes = b"", document_id: str | None = None
+) -> dict[str, Any]:
     """A row of the `REJECTS` schema. A place given as text is a source: the whole file is rejected.
 
     `raw` is kept only as its digest and length; `detail` must not quote the text.
@@ -59,58 +61,86 @@ def reject(stage: str, reason: Reason, place: Place | str, detail: str, raw: byt
     }
 
 
-def parse_record(values: Any, columns: Columns, place: Place, max_document_bytes: int) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+class _RefusedError(Exception):
+    """A record that cannot become a document; never leaves this module."""
+
+    def __init__(self, reason: Reason, detail: str, document_id: str | None = None) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.detail = detail
+        self.document_id = document_id
+
+
+def parse_record(
+    values: Any, columns: Columns, place: Place, max_document_bytes: int
+) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
     """Turns decoded values into (document, None) or (None, reject).
 
     The text is scrubbed and NFC-normalised here, before anything takes ids or offsets of it.
     """
+    try:
+        return _document(values, columns, place, max_document_bytes), None
+    except _RefusedError as refused:
+        return None, reject("read", refused.reason, place, refused.detail, document_id=refused.document_id)
+
+
+def _document(values: Any, columns: Columns, place: Place, max_document_bytes: int) -> dict[str, Any]:
     if not isinstance(values, Mapping):
-        return None, _reject(Reason.WRONG_TYPE, place, f"the record is a {type(values).__name__}, an object is needed")
-    identity = values.get(columns.id)
-    if identity is None or identity == "":
-        return None, _reject(Reason.MISSING_ID, place, f"no value in column {columns.id!r}")
-    if isinstance(identity, bool) or not isinstance(identity, str | int):
-        return None, _reject(Reason.WRONG_TYPE, place, f"{columns.id!r} is a {type(identity).__name__}, text or an integer is needed")
-    document_id = normalise_text(str(identity))
-    if not document_id or len(document_id.encode()) > MAX_DOCUMENT_ID_BYTES:
-        return None, _reject(Reason.TOO_LARGE, place, f"{columns.id!r} has {len(document_id.encode())} bytes, 1 to {MAX_DOCUMENT_ID_BYTES} are allowed")
-    text = values.get(columns.text)
-    if columns.text not in values:
-        return None, _reject(Reason.MISSING_COLUMN, place, f"no column {columns.text!r}", document_id)
-    if text is None:
-        return None, _reject(Reason.EMPTY_TEXT, place, f"{columns.text!r} is null", document_id)
-    if not isinstance(text, str):
-        return None, _reject(Reason.WRONG_TYPE, place, f"{columns.text!r} is a {type(text).__name__}, text is needed", document_id)
-    size = len(text.encode("utf-8", "surrogatepass"))
-    if size > max_document_bytes:
-        return None, _reject(Reason.TOO_LARGE, place, f"{columns.text!r} has {size} bytes, {max_document_bytes} are allowed", document_id)
-    normalised = normalise_text(text)
-    if is_blank(normalised):
-        return None, _reject(Reason.EMPTY_TEXT, place, f"{columns.text!r} holds nothing visible", document_id)
-    metadata = _metadata(values, columns)
-    if len(metadata.encode()) > MAX_METADATA_BYTES:
-        return None, _reject(Reason.TOO_LARGE, place, f"metadata has {len(metadata.encode())} bytes, {MAX_METADATA_BYTES} are allowed", document_id)
-    document = {
+        raise _RefusedError(Reason.WRONG_TYPE, f"the record is a {type(values).__name__}, an object is needed")
+    document_id = _document_id(values, columns.id)
+    return {
         "document_id": document_id,
-        "text": normalised,
+        "text": _text(values, columns.text, document_id, max_document_bytes),
         "declared_language": _text_or_none(values.get(columns.language)) if columns.language else None,
         "source": place.source,
         "position": place.position,
         "date": _date(values.get(columns.date)),
-        "metadata": metadata,
+        "metadata": _metadata(values, columns, document_id),
     }
-    return document, None
 
 
-def _reject(reason: Reason, place: Place, detail: str, document_id: str | None = None) -> dict[str, Any]:
-    return reject("read", reason, place, detail, document_id=document_id)
+def _document_id(values: Mapping[str, Any], column: str) -> str:
+    value = values.get(column)
+    if value is None or value == "":
+        raise _RefusedError(Reason.MISSING_ID, f"no value in column {column!r}")
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise _RefusedError(Reason.WRONG_TYPE, f"{column!r} is a {type(value).__name__}, text or an integer is needed")
+    document_id = normalise_text(str(value))
+    size = len(document_id.encode())
+    if not 0 < size <= MAX_DOCUMENT_ID_BYTES:
+        raise _RefusedError(Reason.TOO_LARGE, f"{column!r} has {size} bytes, 1 to {MAX_DOCUMENT_ID_BYTES} are allowed")
+    return document_id
 
 
-def _metadata(values: Mapping[str, Any], columns: Columns) -> str:
+def _text(values: Mapping[str, Any], column: str, document_id: str, max_document_bytes: int) -> str:
+    if column not in values:
+        raise _RefusedError(Reason.MISSING_COLUMN, f"no column {column!r}", document_id)
+    text = values[column]
+    if text is None:
+        raise _RefusedError(Reason.EMPTY_TEXT, f"{column!r} is null", document_id)
+    if not isinstance(text, str):
+        raise _RefusedError(Reason.WRONG_TYPE, f"{column!r} is a {type(text).__name__}, text is needed", document_id)
+    size = len(text.encode("utf-8", "surrogatepass"))
+    if size > max_document_bytes:
+        detail = f"{column!r} has {size} bytes, {max_document_bytes} are allowed"
+        raise _RefusedError(Reason.TOO_LARGE, detail, document_id)
+    normalised = normalise_text(text)
+    if is_blank(normalised):
+        raise _RefusedError(Reason.EMPTY_TEXT, f"{column!r} holds nothing visible", document_id)
+    return normalised
+
+
+def _metadata(values: Mapping[str, Any], columns: Columns, document_id: str) -> str:
     roles = {columns.id, columns.text, columns.date, columns.language}
     names = [name for name in values if name not in roles] if columns.metadata is None else columns.metadata
     kept = {name: _plain(values[name]) for name in names if values.get(name) is not None}
-    return normalise_text(json.dumps(kept, ensure_ascii=False, sort_keys=True))
+    metadata = normalise_text(json.dumps(kept, ensure_ascii=False, sort_keys=True))
+    size = len(metadata.encode())
+    if size > MAX_METADATA_BYTES:
+        raise _RefusedError(
+            Reason.TOO_LARGE, f"metadata has {size} bytes, {MAX_METADATA_BYTES} are allowed", document_id
+        )
+    return metadata
 
 
 def _plain(value: Any) -> Any:

@@ -11,7 +11,19 @@ from transforms.logic.identity import chunk_id, content_key, row_key
 from transforms.logic.schemas import CHUNKS, row_schema
 from transforms.logic.vectors import Float32, to_list_array
 
-STORED_FIELDS = ("id", "document_id", "ordinal", "start", "end", "text", "language", "script", "tokens", "source", "date")
+STORED_FIELDS = (
+    "id",
+    "document_id",
+    "ordinal",
+    "start",
+    "end",
+    "text",
+    "language",
+    "script",
+    "tokens",
+    "source",
+    "date",
+)
 """Fields that Milvus holds as they stand in the dataset; `metadata` is parsed and the vector compressed first."""
 
 PARENT_FIELDS = ("document_id", "language", "script", "source", "date", "metadata", "partition", "position")

@@ -43,4 +43,4 @@ def from_list_array(column: pa.Array | pa.ChunkedArray, dimensions: int) -> Floa
     """An Arrow list column without nulls to (n, dimensions) float32."""
     combined = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     flat = combined.flatten().to_numpy(zero_copy_only=False)
-    return flat.astype(np.float32).reshape(-1, dimensions)
+    return cast("Float32", flat.astype(np.float32).reshape(-1, dimensions))

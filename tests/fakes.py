@@ -1,0 +1,59 @@
+"""Honest stand-ins: they keep the contracts of what they replace, so that a test with them proves something."""
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+import regex
+
+from transforms.logic.chunking import Encoding
+from transforms.logic.languages import Guess
+from transforms.logic.vectors import Float32, unit_rows
+
+
+class FakeEncoder:
+    """Unit vectors derived from the text alone; counts what it is asked for, and can be told to fail on a text."""
+
+    def __init__(self, dimensions: int = 16, poison: str | None = None) -> None:
+        self.dimensions = dimensions
+        self.encoded: list[str] = []
+        self._poison = poison
+
+    def encode(self, texts: Sequence[str], token_ids: Sequence[Sequence[int]]) -> Float32:
+        assert len(texts) == len(token_ids)
+        self.encoded.extend(texts)
+        vectors = np.stack([self._vector(text) for text in texts])
+        return unit_rows(vectors)
+
+    def _vector(self, text: str) -> Float32:
+        if self._poison is not None and self._poison in text:
+            return np.full(self.dimensions, np.nan, np.float32)
+        seed = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
+        return np.random.default_rng(seed).standard_normal(self.dimensions).astype(np.float32)
+
+
+class FakeTokenizer:
+    """A token for each word and each other visible character; splits at white space, as XLM-R's tokenizer does."""
+
+    splits_at_whitespace = True
+
+    def encode(self, texts: Sequence[str]) -> list[Encoding]:
+        encodings = []
+        for text in texts:
+            spans = [match.span() for match in regex.finditer(r"\w+|[^\w\s]", text)]
+            encodings.append(Encoding([_token_id(text[start:end]) for start, end in spans], spans))
+        return encodings
+
+
+class FakeDetector:
+    """Every text has one language."""
+
+    def __init__(self, language: str = "en") -> None:
+        self._language = language
+
+    def identify(self, texts: Sequence[str]) -> list[Guess]:
+        return [Guess(self._language, 1.0) for _ in texts]
+
+
+def _token_id(token: str) -> int:
+    return int.from_bytes(hashlib.sha256(token.encode()).digest()[:3], "big")
