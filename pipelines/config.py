@@ -51,9 +51,7 @@ class Language(Section):
     partition_by: Literal["language", "none"] = Field(
         "language", description="a Milvus partition for each language, or none"
     )
-    languages: Names = Field(
-        (), description="languages with a partition of their own, others go to lang_other; default all"
-    )
+    languages: Names = Field((), description="languages with their own partition, others share lang_other; default all")
 
 
 class Chunking(Section):
@@ -69,7 +67,7 @@ class Chunking(Section):
     @model_validator(mode="after")
     def _overlap_is_small(self) -> "Chunking":
         if self.overlap > self.max_tokens // 4:
-            message = f"overlap {self.overlap} is above a quarter of max_tokens {self.max_tokens}: at most {self.max_tokens // 4} is allowed"
+            message = f"overlap {self.overlap} is above a quarter of max_tokens {self.max_tokens}; at most {self.max_tokens // 4}"
             raise ValueError(message)
         return self
 

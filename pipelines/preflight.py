@@ -16,7 +16,7 @@ from transforms.adapters.formats import Split, plan_splits
 from transforms.adapters.milvus import Collection, CollectionSpace, Target, served
 from transforms.adapters.models import ModelDescription, describe_model
 from transforms.adapters.storage import check_writable, list_matching
-from transforms.adapters.tokenizers import ModelTokenizer
+from transforms.adapters.tokenizers import ModelTokenizer, open_tokenizer
 from transforms.adapters.workspace import Held, Ledger, Shard, Workspace, collection_key
 from transforms.identify import Partitioning
 from transforms.logic.chunking import Limits
@@ -77,7 +77,7 @@ def plan_run(config: Config) -> Plan:
     check_writable(config.storage.workspace)
     model = describe_model(config.encoding.model, config.encoding.revision)
     prompts = choose_prompts(model, config)
-    tokenizer = ModelTokenizer(model.directory)
+    tokenizer = open_tokenizer(model.directory)
     _check_limits(config, model, tokenizer, prompts["document"])
     space = collection_space(config, model, prompts)
     target = served(Target(config.storage.milvus, config.storage.collection, config.storage.milvus_token_env))
@@ -105,7 +105,7 @@ def plan_run(config: Config) -> Plan:
         full_dimensions=model.dimensions,
         context=_context(config, model, space, len(splits), len(files)),
         detector=Cld2Detector,
-        tokenizer=partial(ModelTokenizer, model.directory),
+        tokenizer=partial(open_tokenizer, model.directory),
         encoder=partial(open_encoder, model, prompts["document"], config.encoding.dtype),
     )
 

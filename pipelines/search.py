@@ -8,7 +8,7 @@ from typing import Any
 from transforms.adapters.encoders import open_encoder
 from transforms.adapters.milvus import Collection, Target, release, served
 from transforms.adapters.models import describe_model
-from transforms.adapters.tokenizers import ModelTokenizer
+from transforms.adapters.tokenizers import open_tokenizer
 from transforms.logic.errors import ConfigurationError
 from transforms.logic.normalise import is_blank, normalise_text
 from transforms.logic.vectors import truncate
@@ -46,7 +46,7 @@ def search(
         partitions = _partitions(collection, languages)
         description = describe_model(model or space.model, space.revision)
         encoder = open_encoder(description, space.query_prompt, space.dtype)
-        ids = ModelTokenizer(description.directory).ids(text)[: description.max_sequence_tokens // 2]
+        ids = open_tokenizer(description.directory).ids(text)[: description.max_sequence_tokens // 2]
         vector = truncate(encoder.encode([text], [ids]), space.dimensions)[0]
         return collection.search(vector.tolist(), top, partitions, FIELDS)
     finally:

@@ -8,7 +8,7 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.pvalue import AsList, AsSingleton, PBegin, PCollection
 
-from transforms.adapters.milvus import Collection, Target
+from transforms.adapters.milvus import Target, connect
 from transforms.adapters.workspace import Held, Ledger, Workspace
 from transforms.logic.record import RunContext, build_record
 from transforms.metrics import Tally, sum_tallies
@@ -57,7 +57,7 @@ class _CommitFn(beam.DoFn):
 
     def process(self, element: None, total: Tally, parts: list[str], reject_files: list[str]) -> Iterator[int]:
         del element
-        collection = Collection(self._target)
+        collection = connect(self._target)
         try:
             counted = collection.counts()
         finally:

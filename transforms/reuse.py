@@ -28,7 +28,7 @@ class ReuseVectors(beam.PTransform[PCollection[pa.RecordBatch], PCollection[pa.R
         """Takes the shards as they were when the run was planned."""
         super().__init__()
         self._bucket_count = bucket_count
-        self._function = _ReuseFn(workspace, shards, bucket_count)
+        self._function = _ReuseFn(KnownVectors(workspace, tuple(shards)))
         self._by_products = by_products
 
     def expand(self, chunks: PCollection[pa.RecordBatch]) -> PCollection[pa.RecordBatch]:
@@ -38,16 +38,14 @@ class ReuseVectors(beam.PTransform[PCollection[pa.RecordBatch], PCollection[pa.R
 
 
 class _ReuseFn(beam.DoFn):
-    def __init__(self, workspace: Workspace, shards: Sequence[Shard], bucket_count: int) -> None:
-        self._known = KnownVectors(workspace, tuple(shards))
-        self._bucket_count = bucket_count
+    def __init__(self, known: KnownVectors) -> None:
+        self._known = known
 
     def process(self, element: tuple[int, Iterable[pa.RecordBatch]]) -> Iterator[Any]:
-        bucket, batches = element
         watch = Stopwatch()
         with watch.running():
-            chunks = concatenate(batches, CHUNKS)
-            known = self._known.of_bucket(bucket, self._bucket_count, chunks)
+            chunks = concatenate(element[1], CHUNKS)
+            known = self._known.of_chunks(chunks)
             rows = reuse_vectors(chunks, known)
         yield from slices(pa.Table.from_batches([rows], REUSED))
         yield tally("reuse", **{"seconds": watch.seconds, "chunks.looked_up": rows.num_rows})

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from apache_beam.pvalue import PCollection
 
-from transforms.adapters.milvus import Collection, Target
+from transforms.adapters.milvus import Collection, Target, connect
 from transforms.logic.rows import milvus_rows
 from transforms.metrics import ByProducts, Stopwatch, tally, with_by_products
 
@@ -51,7 +51,7 @@ class _CollectionFn(beam.DoFn):
     # Not a property: Beam reads every attribute of a DoFn while it builds the graph, and would connect there.
     def _collection(self) -> Collection:
         if self._opened is None:
-            self._opened = Collection(self._target)
+            self._opened = connect(self._target)
         return self._opened
 
     def teardown(self) -> None:

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from transforms.adapters.workspace import Shard, Workspace
+from transforms.logic.identity import key_prefixes
 from transforms.logic.reuse import Known
 
 
@@ -18,18 +19,19 @@ class KnownVectors:
     workspace: Workspace
     shards: Sequence[Shard]
 
-    def of_bucket(self, bucket: int, bucket_count: int, chunks: pa.Table) -> Known:
-        """What is stored of the chunks of one bucket of content keys.
+    def of_chunks(self, chunks: pa.Table) -> Known:
+        """What is stored of some chunks, best of one narrow range of content keys.
 
-        Only shards whose key range meets the bucket are opened, and of them only keys, then the vectors that are needed. A content
+        Only shards whose range holds one of the keys are opened, and of them only keys, then the vectors that are needed. A content
         that is stored twice is taken from the first shard by name.
         """
         wanted = pc.unique(chunks.column("content_key"))
+        prefixes = np.sort(key_prefixes(wanted))
         row_keys = set(chunks.column("row_key").to_pylist())
         rows: dict[bytes, tuple[str, int]] = {}
         vectors: dict[bytes, np.ndarray] = {}
         for shard in self.shards:
-            if not _meets(shard, bucket, bucket_count):
+            if not _holds_any(shard, prefixes):
                 continue
             keys = self.workspace.read_shard(shard.name, ["content_key", "row_key"])
             candidates = np.flatnonzero(
@@ -56,5 +58,7 @@ class KnownVectors:
         return Known(rows, vectors)
 
 
-def _meets(shard: Shard, bucket: int, bucket_count: int) -> bool:
-    return (shard.first * bucket_count) >> 32 <= bucket <= (shard.last * bucket_count) >> 32
+def _holds_any(shard: Shard, prefixes: np.ndarray) -> bool:
+    """Whether one of the ordered prefixes lies in the shard's range."""
+    first, last = np.searchsorted(prefixes, [shard.first, shard.last + 1])
+    return bool(first < last)

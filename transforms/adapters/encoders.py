@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from transforms.adapters.models import ModelDescription
-from transforms.adapters.tokenizers import ModelTokenizer
+from transforms.adapters.tokenizers import ModelTokenizer, open_tokenizer
 from transforms.logic.vectors import Float32
 
 FIRST_POSITION = {"bert": 0, "xlm-roberta": 2}
@@ -29,7 +29,7 @@ def open_encoder(model: ModelDescription, prompt: str, dtype: str) -> Encoder:
     """Loads the checkpoint on the CPU with the engine that fits it; takes seconds, and the model's size in memory."""
     from transforms.adapters.engines import ListEncoder, PackedEncoder  # noqa: PLC0415  torch is imported on need only
 
-    tokenizer = ModelTokenizer(model.directory)
+    tokenizer = open_tokenizer(model.directory)
     if can_pack(model) and prompt_is_separable(tokenizer, prompt):
         return PackedEncoder(model, tokenizer, prompt, dtype)
     return ListEncoder(model, prompt, dtype)

@@ -131,6 +131,14 @@ def is_lite_path(uri: str) -> bool:
     raise ConfigurationError(message)
 
 
+def connect(target: Target) -> "Collection":
+    """The collection of a server that answered before: if it no longer does, that may pass, so `TransientError`."""
+    try:
+        return Collection(target)
+    except ConfigurationError as error:
+        raise TransientError(str(error)) from error
+
+
 class Collection:
     """One collection of one server. Not picklable: workers open their own."""
 

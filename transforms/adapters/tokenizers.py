@@ -1,16 +1,23 @@
 """The model's own tokenizer, through the `tokenizers` library, without special tokens, truncation or padding."""
 
-import json
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import orjson
 from tokenizers import Tokenizer
 
 from transforms.logic.chunking import Encoding
 
 # With one of these first, text around white space is tokenised independently and the white space itself is dropped.
 _SPLITTING_PRE_TOKENIZERS = frozenset({"WhitespaceSplit", "BertPreTokenizer", "Whitespace"})
+
+
+@lru_cache(maxsize=2)
+def open_tokenizer(model_directory: str) -> "ModelTokenizer":
+    """The tokenizer of a model directory, read once in a process: a large vocabulary takes a second."""
+    return ModelTokenizer(model_directory)
 
 
 class ModelTokenizer:
@@ -21,7 +28,7 @@ class ModelTokenizer:
         self._tokenizer = Tokenizer.from_file(str(path))
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
-        self.splits_at_whitespace = _splits_at_whitespace(json.loads(path.read_bytes())["pre_tokenizer"])
+        self.splits_at_whitespace = _splits_at_whitespace(orjson.loads(path.read_bytes())["pre_tokenizer"])
 
     def encode(self, texts: Sequence[str]) -> list[Encoding]:
         """Ids of each text alone with their offsets in code points; lone surrogates raise `TypeError`, so scrub first."""

@@ -14,7 +14,8 @@ whatever a content key names; a file that nothing names does no harm.
 import hashlib
 import io
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -105,9 +106,7 @@ class Workspace:
 
         Only row groups that hold a wanted row are decoded. An unreadable shard raises `CorruptDataError`.
         """
-        uri = join(self._dataset, name)
-        with open_binary(uri) as stream:
-            file = _open_parquet(stream, uri)
+        with _opened(join(self._dataset, name)) as file:
             if rows is None:
                 return file.read(columns=columns, use_threads=False)
             tables = []
@@ -118,7 +117,7 @@ class Workspace:
                 if len(wanted):
                     tables.append(file.read_row_group(group, columns=columns, use_threads=False).take(pa.array(wanted)))
                 start = stop
-        return pa.concat_tables(tables)
+            return pa.concat_tables(tables)
 
     def latest_ledger(self) -> Ledger:
         """The last committed ledger, or the empty one."""
@@ -202,11 +201,6 @@ def collection_key(milvus_uri: str, collection: str) -> str:
     return f"{collection}-{digest('collection', milvus_uri, collection).hex()[:8]}"
 
 
-def combine(tables: Iterable[pa.Table], schema: pa.Schema) -> pa.Table:
-    """One table of all, of `schema` even if there are none."""
-    return pa.concat_tables([schema.empty_table(), *tables])
-
-
 def _digest(data: bytes) -> str:
     return hashlib.blake2b(data, digest_size=16).hexdigest()
 
@@ -228,23 +222,24 @@ def _repeating(rows: pa.Table) -> list[str]:
     ]
 
 
-def _open_parquet(stream: Any, uri: str) -> pq.ParquetFile:
+@contextmanager
+def _opened(uri: str) -> Iterator[pq.ParquetFile]:
     try:
-        file = pq.ParquetFile(stream)
+        with open_binary(uri) as stream:
+            file = pq.ParquetFile(stream)
+            version = int((file.schema_arrow.metadata or {}).get(_FORMAT_KEY, b"0"))
+            if version != FORMAT:
+                message = f"{uri} has format {version}, this version reads {FORMAT}; use the corpus-embed that wrote it"
+                raise CorruptDataError(message)
+            yield file
     except (pa.ArrowException, OSError) as error:
-        message = f"{uri} is not readable Parquet: {error}; delete it and run again, its vectors will be encoded anew"
+        message = f"{uri} is gone or damaged: {error}; restore it, or start anew with another workspace and collection"
         raise CorruptDataError(message) from error
-    version = int((file.schema_arrow.metadata or {}).get(_FORMAT_KEY, b"0"))
-    if version != FORMAT:
-        message = f"{uri} has format {version}, this version reads {FORMAT}; use the corpus-embed that wrote it"
-        raise CorruptDataError(message)
-    return file
 
 
 def _read_table(uri: str) -> pa.Table:
-    with open_binary(uri) as stream:
-        table = _open_parquet(stream, uri).read(use_threads=False)
-    return table.replace_schema_metadata(None)
+    with _opened(uri) as file:
+        return file.read(use_threads=False).replace_schema_metadata(None)
 
 
 def _json_bytes(values: dict[str, Any]) -> bytes:
