@@ -62,7 +62,9 @@ model: $(VENV)/.stamp-runtime ## Build the offline embedding model
 .PHONY: demo
 demo: $(VENV)/.stamp-project model ## Embed the demo corpus into demo/milvus.db
 	@$(BIN)/corpus-embed run --input 'deploy/local/corpus/*.jsonl*' --workspace demo/workspace --milvus demo/milvus.db \
-		--collection demo --model $(MODEL) --max-reject-fraction 0.05 || test $$? -eq 3 # 3: complete, with some rejected
+		--collection demo --model $(MODEL) --max-reject-fraction 0.03 || test $$? -eq 3 # 3: complete, with some rejected
+	@echo "A question in German finds the Thai and the Hindi page:"
+	@echo "  $(BIN)/corpus-embed search 'Wie entsteht ein Vulkan?' --milvus demo/milvus.db --collection demo --languages th hi --top 4"
 
 .PHONY: benchmark
 benchmark: setup model $(VENV)/.stamp-benchmark ## Run the benchmarks

@@ -53,16 +53,5 @@ def _table(record: Mapping[str, Any]) -> list[str]:
 
 def _search_command(config: Config) -> str:
     storage = config.storage
-    return shlex.join(
-        [
-            "corpus-embed",
-            "search",
-            "Wie entsteht ein Vulkan?",
-            "--milvus",
-            storage.milvus,
-            "--collection",
-            storage.collection,
-            "--top",
-            "10",
-        ]
-    )
+    places = ["--milvus", storage.milvus, "--collection", storage.collection]
+    return shlex.join(["corpus-embed", "search", "your question", *places])

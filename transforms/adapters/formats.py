@@ -155,19 +155,20 @@ def _lines(
     """Yields (offset, line or None if too long, bytes) for lines whose first byte lies in [start, stop)."""
     if start:
         stream.seek(start - 1)
-    buffered = cast("IO[bytes]", io.BufferedReader(cast("io.RawIOBase", stream), 1 << 20))
-    position = start
-    if start:
-        skipped = _line(buffered, 0)[1]
-        position = start - 1 + skipped
-    while stop is None or position < stop:
-        line, size_bytes = _line(buffered, max_line_bytes)
-        if not size_bytes:
-            return
-        if position == 0 and line is not None:
-            line = line.removeprefix(b"\xef\xbb\xbf")
-        yield position, line, size_bytes
-        position += size_bytes
+    # Closed here: a reader that is only dropped closes the stream below with a warning.
+    with cast("IO[bytes]", io.BufferedReader(cast("io.RawIOBase", stream), 1 << 20)) as buffered:
+        position = start
+        if start:
+            skipped = _line(buffered, 0)[1]
+            position = start - 1 + skipped
+        while stop is None or position < stop:
+            line, size_bytes = _line(buffered, max_line_bytes)
+            if not size_bytes:
+                return
+            if position == 0 and line is not None:
+                line = line.removeprefix(b"\xef\xbb\xbf")
+            yield position, line, size_bytes
+            position += size_bytes
 
 
 def _line(stream: IO[bytes], max_bytes: int) -> tuple[bytes | None, int]:

@@ -35,6 +35,7 @@ class RunContext:
     max_reject_fraction: float
     configuration: Mapping[str, Any]
     model: Mapping[str, Any]
+    embedding_space: str
     representation: Mapping[str, Any]
     versions: Mapping[str, str]
     started_at: str
@@ -71,6 +72,7 @@ def build_record(context: RunContext, counts: Counts, counted: Mapping[str, int]
         "seconds": round(seconds, 3),
         "started_at": context.started_at,
         "model": dict(context.model),
+        "embedding_space": context.embedding_space,
         "representation": dict(context.representation),
         "configuration": dict(context.configuration),
         "versions": dict(context.versions),
