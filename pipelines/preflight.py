@@ -25,7 +25,8 @@ from transforms.logic.identity import fingerprint
 from transforms.logic.record import RunContext
 from transforms.logic.records import Columns
 
-_BUCKET_BYTES = 32 << 20
+# Two million tokens: some minutes of a CPU, seconds of a GPU. What dies with a worker is at most the bucket it encodes.
+_BUCKET_BYTES = 8 << 20
 _MIN_BUCKETS = 8
 _MAX_BUCKETS = 4096
 _GZIP_RATIO = 4

@@ -2,12 +2,13 @@
 
 import gzip
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -19,6 +20,7 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import BertPreTokenizer
 
 from pipelines import cli, embed_corpus, options
+from pipelines.preflight import Plan, plan_run
 from transforms.adapters.milvus import Target, release, served
 
 COLLECTION = "corpus"
@@ -65,6 +67,16 @@ def story(name: str, sentences: int) -> str:
 def document(name: str, text: str | None = None, lang: str = "en", **more: Any) -> Row:
     """A record of the source."""
     return {"id": name, "text": story(name, 1) if text is None else text, "lang": lang, "date": "2026-03-01", **more}
+
+
+def document_counts(record: Mapping[str, Any]) -> tuple[int, ...]:
+    """Documents read, embedded, reused, unchanged and rejected."""
+    return tuple(record["documents"][name] for name in ("read", "embedded", "reused", "unchanged", "rejected"))
+
+
+def row_counts(record: Mapping[str, Any]) -> tuple[int, ...]:
+    """Rows held, written, unchanged and deleted."""
+    return tuple(record["rows"][name] for name in ("held", "written", "unchanged", "deleted"))
 
 
 @dataclass
@@ -122,6 +134,17 @@ class Job:
         """Runs the job and gives its record."""
         config = options.to_config(self.options(**changes))
         return embed_corpus.run(config, PipelineOptions(["--runner=FnApiRunner", *beam_flags]))
+
+    def run_plan(self, change: Callable[[Plan], Plan], **changes: Any) -> dict[str, Any]:
+        """Runs the job with a changed plan and gives its record."""
+        try:
+            plan = change(plan_run(options.to_config(self.options(**changes))))
+            pipeline = beam.Pipeline("FnApiRunner")
+            embed_corpus.build(pipeline, plan)
+            pipeline.run().wait_until_finish()
+            return plan.workspace.read_record(plan.context.run_id)
+        finally:
+            release(str(self.milvus))
 
     def main(self, *flags: str, **changes: Any) -> int:
         """Runs the job as the console script does and gives the exit code."""

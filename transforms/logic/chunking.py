@@ -14,10 +14,9 @@ import regex
 from icu4py.breakers import SentenceBreaker
 
 MIN_TOKENS_LIMIT = 32
-_GRAPHEME_WINDOW = 128
 
 _TERMINATOR = regex.compile(
-    r"""(?:[.!?…]+["'”’»)\]]*(?=\s)|[。！？｡︒．]+[」』”’）)】》"]*|[।॥۔؟؞։።፨៕៖။᠃᥄꓿܀᱾꯫᭞]+["'”’»)\]]*)\s*"""
+    r"""(?:(?<![.!?…])[.!?…]++["'”’»)\]]*+(?=\s)|[。！？｡︒．]+[」』”’）)】》"]*|[।॥۔؟؞։።፨៕៖။᠃᥄꓿܀᱾꯫᭞]+["'”’»)\]]*)\s*"""
 )
 _LINE_END = regex.compile(r"\n\s*")
 _PARAGRAPH_END = regex.compile(r"\n[^\S\n]*\n\s*")
@@ -28,6 +27,11 @@ _LOOSE_SPACE = (
 )
 _LEADING_SPACE = regex.compile(rf"{_LOOSE_SPACE}*")
 _SPLITTING_SPACE = frozenset(" \n\r\t")
+# The last place that no rule of Unicode Standard Annex 29 can join, whatever stands before: from it clusters are counted on.
+_CERTAIN_BOUNDARY = regex.compile(
+    r"(?r)(?<![\r\p{GCB=Prepend}\p{GCB=Extend}\p{GCB=ZWJ}\p{GCB=L}])"
+    r"[^\p{GCB=Extend}\p{GCB=ZWJ}\p{GCB=SpacingMark}\p{GCB=Regional_Indicator}\p{GCB=V}\p{GCB=T}]"
+)
 
 
 @dataclass(frozen=True)
@@ -111,6 +115,17 @@ def _retokenise(
             for final in replaced.get((number, index), [span])
             if final.token_ids
         ]
+        if limits.overlap_tokens:
+            results[number] = _without_contained(results[number])
+
+
+def _without_contained(spans: Sequence[Span]) -> list[Span]:
+    """Spans in order, but none that lies within another: overlapping spans that were halved can pass each other."""
+    kept: list[Span] = []
+    for span in sorted(spans, key=lambda span: (span.start, -span.end)):
+        if not kept or span.end > kept[-1].end:
+            kept.append(span)
+    return kept
 
 
 def _fit(text: str, start: int, end: int, ids: Sequence[int], tokenise: Tokenise, limits: Limits) -> Iterator[Span]:
@@ -130,10 +145,13 @@ def _middle(text: str, start: int, end: int) -> int:
     """A place to halve: after white space near the middle, else a grapheme boundary, else the middle code point."""
     middle = (start + end) // 2
     space = max(text.rfind(" ", start + 1, middle), text.rfind("\n", start + 1, middle))
-    if space > start + (end - start) // 4 and is_grapheme_boundary(text, space + 1):
+    if space > start + (end - start) // 4 and is_grapheme_boundary(text, space + 1, start):
         return space + 1
     boundary = _grapheme_boundary_before(text, middle, start)
-    return boundary if boundary > start else middle
+    if boundary > start:
+        return boundary
+    cluster = regex.match(r"\X", text, pos=start, endpos=end)
+    return cluster.end() if cluster and cluster.end() < end else middle
 
 
 def _cut(text: str, encoding: Encoding, limits: Limits) -> list[tuple[Span, bool]]:
@@ -183,7 +201,7 @@ class _Boundaries:
         for places in (self._paragraphs, self._lines, self._sentences, self._spaces):
             index = bisect_right(places, high) - 1
             while index >= 0 and places[index] > max(low, begin):
-                if is_grapheme_boundary(self._text, places[index]):
+                if is_grapheme_boundary(self._text, places[index], begin):
                     return places[index]
                 index -= 1
         cut = _grapheme_boundary_before(self._text, high, begin)
@@ -209,16 +227,16 @@ def _icu_sentence_ends(text: str) -> Iterator[int]:
         yield position
 
 
-def is_grapheme_boundary(text: str, place: int) -> bool:
-    """Whether no extended grapheme cluster of `text` (Unicode Standard Annex 29) spans `place`, seen through a bounded window."""
-    return place <= 0 or place >= len(text) or _grapheme_boundary_before(text, place, 0) == place
+def is_grapheme_boundary(text: str, place: int, begin: int = 0) -> bool:
+    """Whether no extended grapheme cluster of `text` (Unicode Standard Annex 29) from `begin` on, a boundary itself, spans `place`."""
+    return place <= begin or place >= len(text) or _grapheme_boundary_before(text, place, begin) == place
 
 
 def _grapheme_boundary_before(text: str, place: int, begin: int) -> int:
-    """The last grapheme boundary at or before `place`, at least `begin`."""
-    left = max(begin, place - _GRAPHEME_WINDOW)
-    boundary = left
-    for match in regex.finditer(r"\X", text, pos=left, endpos=min(len(text), place + _GRAPHEME_WINDOW)):
+    """The last grapheme boundary at or before `place`, counted from `begin`, which is one."""
+    certain = _CERTAIN_BOUNDARY.search(text, begin, place + 1)
+    boundary = certain.start() if certain else begin
+    for match in regex.finditer(r"\X", text, pos=boundary, endpos=place + 1):
         if match.end() > place:
             break
         boundary = match.end()

@@ -1,17 +1,7 @@
 """Running again: what changed is written, what did not is left alone."""
 
-from pymilvus import MilvusClient
-
 from tests.fakes import ENCODED, OPENED
-from tests.pipelines.jobs import COLLECTION, Job, document, story
-
-
-def _documents(record: dict[str, dict[str, int]]) -> tuple[int, ...]:
-    return tuple(record["documents"][name] for name in ("read", "embedded", "reused", "unchanged", "rejected"))
-
-
-def _rows(record: dict[str, dict[str, int]]) -> tuple[int, ...]:
-    return tuple(record["rows"][name] for name in ("held", "written", "unchanged", "deleted"))
+from tests.pipelines.jobs import Job, document, document_counts, row_counts, story
 
 
 def test_rerun_encodes_and_writes_nothing(job: Job) -> None:
@@ -21,10 +11,10 @@ def test_rerun_encodes_and_writes_nothing(job: Job) -> None:
     ENCODED.clear()
     OPENED.clear()
     second = job.run()
-    assert _documents(first) == (8, 8, 0, 0, 0)
-    assert _rows(first) == (8, 8, 0, 0)
-    assert _documents(second) == (8, 0, 0, 8, 0)
-    assert _rows(second) == (8, 0, 8, 0)
+    assert document_counts(first) == (8, 8, 0, 0, 0)
+    assert row_counts(first) == (8, 8, 0, 0)
+    assert document_counts(second) == (8, 0, 0, 8, 0)
+    assert row_counts(second) == (8, 0, 8, 0)
     assert second["vectors"] == {"encoded": 0, "reused": 0}
     assert (ENCODED, OPENED) == ([], [])
     assert job.rows() == rows
@@ -62,9 +52,9 @@ def test_changes_of_the_corpus_reach_the_collection_and_nothing_else_does(job: J
     assert record["exit_code"] == 0
     # A changed end is encoded, and a new file; a moved document and new metadata only write rows.
     assert sorted(ENCODED) == sorted([story("another", 2), story("added", 2)])
-    assert _documents(record) == (6, 2, 3, 1, 0)
+    assert document_counts(record) == (6, 2, 3, 1, 0)
     # changed 1, moved 1, retitled 1, added 1 written; shrunken 2 and moved 1 deleted; held: 2 + 2 + 2 + 1 + 1 + 1 + 1.
-    assert _rows(record) == (10, 4, 6, 3)
+    assert row_counts(record) == (10, 4, 6, 3)
     assert record["vectors"] == {"encoded": 2, "reused": 2}
     assert job.texts() == {
         ("same", 0): story("same", 2),
@@ -80,12 +70,46 @@ def test_changes_of_the_corpus_reach_the_collection_and_nothing_else_does(job: J
     }
     by_document = {row["document_id"]: row for row in new.values()}
     assert by_document["moved"]["partition"] == "lang_de"
-    assert by_document["retitled"]["metadata"] == {"lang": "en", "title": "new"} or by_document["retitled"][
-        "metadata"
-    ] == {"title": "new"}
+    assert by_document["retitled"]["metadata"] == {"title": "new"}
     untouched = {identity for identity, row in old.items() if row["document_id"] in {"same", "removed"}}
     assert {identity: new[identity] for identity in untouched} == {identity: old[identity] for identity in untouched}
     ENCODED.clear()
     third = job.run()
-    assert (_rows(third), ENCODED, third["ledger"]) == ((10, 0, 10, 0), [], 2)
+    assert (row_counts(third), ENCODED, third["ledger"]) == ((10, 0, 10, 0), [], 2)
     assert job.rows() == new
+
+
+def test_equal_content_is_encoded_once_in_a_run_and_over_runs(job: Job) -> None:
+    copies = [document(f"copy{number}", story("twin", 2), lang=("en", "de")[number % 2]) for number in range(5)]
+    job.write("a.jsonl", copies)
+    first = job.run()
+    assert ENCODED == [story("twin", 2)]
+    assert first["vectors"] == {"encoded": 1, "reused": 4}
+    # One document of the five gets the vector, the others share it.
+    assert document_counts(first) == (5, 1, 4, 0, 0)
+    rows = job.rows()
+    assert len(rows) == 5
+    assert len({row["dense"] for row in rows.values()}) == 1
+    job.write("b.jsonl", [document("late copy", story("twin", 2), lang="fr")])
+    second = job.run()
+    assert ENCODED == [story("twin", 2)]
+    assert document_counts(second) == (6, 0, 1, 5, 0)
+    assert row_counts(second) == (6, 1, 5, 0)
+
+
+def test_another_collection_of_one_workspace_reuses_every_vector(job: Job) -> None:
+    job.write("a.jsonl", [document(f"d{number}", story(f"d{number}", 3)) for number in range(4)])
+    job.run()
+    ENCODED.clear()
+    record = job.run(collection="second")
+    assert ENCODED == []
+    assert document_counts(record) == (4, 0, 4, 0, 0)
+    assert row_counts(record) == (8, 8, 0, 0)
+
+
+def test_a_logical_date_names_the_run(job: Job) -> None:
+    job.write("a.jsonl", [document("d")])
+    undated, dated = job.run(), job.run(logical_date="2026-03-04")
+    assert dated["run_id"].startswith("2026-03-04-")
+    assert undated["run_id"].startswith("run-")
+    assert {path.name for path in (job.workspace / "runs").iterdir()} == {undated["run_id"], dated["run_id"]}

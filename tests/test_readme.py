@@ -1,0 +1,30 @@
+"""What the README lists is what the code has."""
+
+import re
+from pathlib import Path
+
+from pipelines.options import option_fields
+from transforms.logic.schemas import Reason
+
+README = Path(__file__).parent.parent / "README.md"
+
+
+def test_every_option_stands_in_the_table_with_its_description() -> None:
+    rows = dict(re.findall(r"^\| `(--[a-z-]+)` \| (.+) \|$", README.read_text(encoding="utf-8"), re.MULTILINE))
+    wanted = {}
+    for _, name, field in option_fields():
+        default = "" if field.is_required() or field.default in (None, ()) else f" (default `{field.default}`)"
+        required = " **required**" if field.is_required() else ""
+        wanted[f"--{name.replace('_', '-')}"] = f"{field.description}{default}{required}"
+    assert rows == wanted
+
+
+def test_every_reject_reason_is_named() -> None:
+    text = README.read_text(encoding="utf-8")
+    assert [reason.value for reason in Reason if f"`{reason.value}`" not in text] == []
+
+
+def test_every_make_target_it_names_exists() -> None:
+    makefile = (README.parent / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
+    assert set(re.findall(r"`?make ([a-z-]+)`?", README.read_text(encoding="utf-8"))) <= targets
