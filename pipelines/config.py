@@ -67,7 +67,8 @@ class Chunking(Section):
     @model_validator(mode="after")
     def _overlap_is_small(self) -> "Chunking":
         if self.overlap > self.max_tokens // 4:
-            message = f"overlap {self.overlap} is above a quarter of max_tokens {self.max_tokens}; at most {self.max_tokens // 4}"
+            most = self.max_tokens // 4
+            message = f"--overlap {self.overlap} is above a quarter of --max-tokens {self.max_tokens}; choose at most {most}"
             raise ValueError(message)
         return self
 

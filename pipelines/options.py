@@ -101,7 +101,10 @@ def _read_toml(path: str) -> dict[str, Any]:
 
 
 def _explain(error: Any) -> str:
-    flag = f"--{str(error['loc'][-1]).replace('_', '-')}" if len(error["loc"]) > 1 else f"--{error['loc'][0]}"
+    if len(error["loc"]) == 1:
+        # Of a whole section: its validators name the flags themselves.
+        return str(error["ctx"]["error"])
+    flag = f"--{str(error['loc'][1]).replace('_', '-')}"
     if error["type"] == "missing":
         return f"{flag} is required"
     shown = "" if isinstance(error["input"], dict) else f" (got {error['input']!r})"

@@ -27,4 +27,4 @@ def test_every_reject_reason_is_named() -> None:
 def test_every_make_target_it_names_exists() -> None:
     makefile = (README.parent / "Makefile").read_text(encoding="utf-8")
     targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
-    assert set(re.findall(r"`?make ([a-z-]+)`?", README.read_text(encoding="utf-8"))) <= targets
+    assert set(re.findall(r"(?:`|\$ )make ([a-z-]+)", README.read_text(encoding="utf-8"))) <= targets

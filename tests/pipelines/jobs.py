@@ -152,23 +152,23 @@ class Job:
 
     @contextmanager
     def client(self) -> Iterator[MilvusClient]:
-        """The database, opened by hand."""
+        """The database, opened by hand, with every collection loaded."""
         client = MilvusClient(uri=served(Target(str(self.milvus), COLLECTION)).uri)
         try:
-            if client.has_collection(COLLECTION):
-                client.load_collection(COLLECTION)
+            for collection in client.list_collections():
+                client.load_collection(collection)
             yield client
         finally:
             client.close()
             release(str(self.milvus))
 
-    def rows(self) -> dict[str, Row]:
-        """Every row of the collection by id, with its partition and vector."""
+    def rows(self, collection: str = COLLECTION) -> dict[str, Row]:
+        """Every row of a collection by id, with its partition and vector."""
         found: dict[str, Row] = {}
         with self.client() as client:
-            for partition in client.list_partitions(COLLECTION):
+            for partition in client.list_partitions(collection):
                 rows = client.query(
-                    COLLECTION, filter='id != ""', partition_names=[partition], output_fields=["*"], limit=16_384
+                    collection, filter='id != ""', partition_names=[partition], output_fields=["*"], limit=16_384
                 )
                 for row in rows:
                     assert row["id"] not in found

@@ -7,6 +7,7 @@ in other processes are given the address of that server instead of the path.
 import json
 import logging
 import os
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,6 +26,10 @@ CONNECT_TIMEOUT_SECONDS = 5.0
 CALL_TIMEOUT_SECONDS = 120.0
 MAX_VARCHAR_BYTES = 65_535
 _ATTEMPTS = 6
+_GRACE_SECONDS = 2.0
+_SERVERS: dict[Path, tuple[Any, Any, str]] = {}
+"""Server, database and address of each Milvus Lite that this process has open."""
+_SERVERS_LOCK = threading.Lock()
 _PROPERTY = "corpus_embed.space"
 _EVERY_ROW = 'id != ""'
 _VARCHAR_BYTES = {"id": 32, "document_id": MAX_DOCUMENT_ID_BYTES, "language": 16, "script": 8, "date": 256}
@@ -100,25 +105,37 @@ def served(target: Target) -> Target:
     """A target that every process can connect to: a Lite path becomes the address of a server in this process."""
     if not is_lite_path(target.uri):
         return target
-    from milvus_lite.server_manager import server_manager_instance  # noqa: PLC0415  heavy, and only for Lite
+    from milvus_lite.adapter.grpc.server import start_server_in_thread  # noqa: PLC0415  heavy, and only for Lite
+    from milvus_lite.exceptions import MilvusLiteError  # noqa: PLC0415
 
-    Path(target.uri).absolute().parent.mkdir(parents=True, exist_ok=True)
     # Lite lacks calls that pymilvus tries and does without; its server would print a traceback for each.
     for name in ("milvus_lite", "grpc._server"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    address = server_manager_instance.start_and_get_uri(target.uri)
-    if address is None:
-        message = f"Milvus Lite cannot open {target.uri!r}: the path is not writable, or another process has it open; close that process"
-        raise ConfigurationError(message)
-    return Target(address, target.collection, target.token_env)
+    path = Path(target.uri).absolute()
+    with _SERVERS_LOCK:
+        if path not in _SERVERS:
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                # One thread: Lite takes no lock when it writes, and two writers at once would spoil its write-ahead log.
+                server, database, port = start_server_in_thread(str(path), max_workers=1)
+            except (MilvusLiteError, OSError) as error:
+                message = (
+                    f"Milvus Lite cannot open {target.uri!r}: the path is not writable, or another process has it open; "
+                    f"close that process ({_text(error)})"
+                )
+                raise ConfigurationError(message) from error
+            _SERVERS[path] = (server, database, f"http://127.0.0.1:{port}")
+        return Target(_SERVERS[path][2], target.collection, target.token_env)
 
 
 def release(uri: str) -> None:
     """Closes the Lite server that `served` started for this path; nothing for a server's address."""
     if is_lite_path(uri):
-        from milvus_lite.server_manager import server_manager_instance  # noqa: PLC0415
-
-        server_manager_instance.release_server(uri)
+        with _SERVERS_LOCK:
+            server, database, _ = _SERVERS.pop(Path(uri).absolute(), (None, None, ""))
+        if server is not None:
+            server.stop(grace=_GRACE_SECONDS).wait()
+            database.close()
 
 
 def is_lite_path(uri: str) -> bool:

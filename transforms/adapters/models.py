@@ -7,7 +7,7 @@ space. Safetensors only: a pickle can run code when it is read.
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from transforms.logic.identity import fingerprint
 _DIGESTED = ("*.safetensors", "*.json", "*.txt", "*.model")
 _NOT_DIGESTED = frozenset({"offline_model.json"})
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.pkl", "*.ckpt")
+_POOLING_MODES = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls"}
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
@@ -36,7 +37,7 @@ class ModelDescription:
         dimensions: length of its vectors.
         max_sequence_tokens: the most tokens it reads at once, prompt and special tokens included.
         modules: names of its sentence-transformers modules in order.
-        pooling: `mean`, `cls`, or another mode that only the model's own forward pass knows.
+        pooling: `mean`, `cls`, or another way that only the model's own forward pass knows.
         prompts: by name; e5 has `query` and `document`.
         files_digest: SHA-256 over the files that decide a vector.
     """
@@ -100,24 +101,48 @@ def describe_model(name: str, revision: str | None = None) -> ModelDescription:
     if "auto_map" in config:
         message = f"model {name!r} wants to run code of its own (auto_map in config.json); only built-in architectures are loaded"
         raise ConfigurationError(message)
+    try:
+        kinds, paths = _modules(directory, name)
+        pooling, pooled = _pooling(paths.get("Pooling"))
+        dense = _json(paths["Dense"] / "config.json")["out_features"] if "Dense" in paths else None
+        return ModelDescription(
+            directory=str(directory),
+            name=name,
+            revision=revision,
+            model_type=config["model_type"],
+            dimensions=int(dense or pooled or config["hidden_size"]),
+            max_sequence_tokens=_max_sequence_tokens(directory, config),
+            modules=kinds,
+            pooling=pooling,
+            prompts=_prompts(directory),
+            files_digest=_digest(directory),
+        )
+    except (AttributeError, KeyError, TypeError) as error:
+        message = f"model {name!r} does not describe itself as sentence-transformers checkpoints do ({error!r}); fetch it again"
+        raise ConfigurationError(message) from error
+
+
+def _modules(directory: Path, name: str) -> tuple[tuple[str, ...], dict[str, Path]]:
+    """Kinds of the modules in order, and where each lies; the last one of a kind that comes twice."""
     modules = _json(directory / "modules.json")
-    kinds = tuple(str(module["type"]).rsplit(".", 1)[-1] for module in modules)
-    paths = dict(zip(kinds, (directory / module["path"] for module in modules), strict=True))
-    dense = [_json(paths[kind] / "config.json")["out_features"] for kind in kinds if kind == "Dense"]
-    settings_path = directory / "config_sentence_transformers.json"
-    settings = _json(settings_path) if settings_path.exists() else {}
-    return ModelDescription(
-        directory=str(directory),
-        name=name,
-        revision=revision,
-        model_type=config["model_type"],
-        dimensions=int(dense[-1] if dense else config["hidden_size"]),
-        max_sequence_tokens=_max_sequence_tokens(directory, config),
-        modules=kinds,
-        pooling=_pooling(paths.get("Pooling")),
-        prompts={key: value for key, value in settings.get("prompts", {}).items() if value},
-        files_digest=_digest(directory),
-    )
+    foreign = [module["type"] for module in modules if not module["type"].startswith("sentence_transformers.")]
+    if foreign:
+        message = f"model {name!r} wants to run code of its own ({', '.join(foreign)} in modules.json); only built-in modules are loaded"
+        raise ConfigurationError(message)
+    kinds = tuple(module["type"].rsplit(".", 1)[-1] for module in modules)
+    paths = [directory / module["path"] for module in modules]
+    for path in paths:
+        pickles = _pickles(path.glob)
+        if pickles and not list(path.glob("*.safetensors")):
+            message = f"{str(path)!r} of model {name!r} holds only {', '.join(pickles)}, which can run code; safetensors are needed"
+            raise ConfigurationError(message)
+    return kinds, dict(zip(kinds, paths, strict=True))
+
+
+def _prompts(directory: Path) -> dict[str, str]:
+    path = directory / "config_sentence_transformers.json"
+    prompts = _json(path).get("prompts", {}) if path.exists() else {}
+    return {name: prompt for name, prompt in prompts.items() if prompt}
 
 
 def _check_files(directory: Path) -> None:
@@ -126,30 +151,39 @@ def _check_files(directory: Path) -> None:
             message = f"model directory {str(directory)!r} has no {needed}; name a sentence-transformers checkpoint with a fast tokenizer"
             raise ConfigurationError(message)
     if not list(directory.rglob("*.safetensors")):
-        pickles = sorted(path.name for pattern in _PICKLES for path in directory.rglob(pattern))
+        pickles = _pickles(directory.rglob)
         found = f"only {', '.join(pickles)}, which can run code" if pickles else "no weights at all"
         message = f"model directory {str(directory)!r} holds {found}; weights in safetensors are needed"
         raise ConfigurationError(message)
 
 
+def _pickles(glob: Callable[[str], Iterable[Path]]) -> list[str]:
+    return sorted(path.name for pattern in _PICKLES for path in glob(pattern))
+
+
 def _max_sequence_tokens(directory: Path, config: Mapping[str, Any]) -> int:
-    own = directory / "sentence_bert_config.json"
-    limit = _json(own).get("max_seq_length") if own.exists() else None
+    # sentence-transformers cuts a text at the first of these limits that is given.
+    limits = (("sentence_bert_config.json", "max_seq_length"), ("tokenizer_config.json", "model_max_length"))
+    given = (_json(directory / file).get(key) for file, key in limits if (directory / file).exists())
+    limit = next(filter(None, given), None)
     # XLM-R counts positions from padding_idx + 1, so two of its position embeddings can never be used.
     reserved = 2 if config["model_type"] in {"xlm-roberta", "roberta"} else 0
     positions = config.get("max_position_embeddings", 512) - reserved
     return int(min(limit or positions, positions))
 
 
-def _pooling(path: Path | None) -> str:
+def _pooling(path: Path | None) -> tuple[str, int | None]:
+    """The way of pooling, several modes joined by `+`, and how many numbers it gives."""
     if path is None:
-        return "none"
+        return "none", None
     config = _json(path / "config.json")
-    if "pooling_mode" in config:
-        return str(config["pooling_mode"])
-    modes = sorted(key for key, value in config.items() if key.startswith("pooling_mode_") and value)
-    known = {("pooling_mode_mean_tokens",): "mean", ("pooling_mode_cls_token",): "cls"}
-    return known.get(tuple(modes), "+".join(modes))
+    modes = config.get("pooling_mode") or sorted(
+        key for key, value in config.items() if key.startswith("pooling_mode_") and value
+    )
+    modes = [modes] if isinstance(modes, str) else modes or ["mean"]
+    width = config.get("embedding_dimension", config.get("word_embedding_dimension"))
+    way = "+".join(_POOLING_MODES.get(mode, mode) for mode in modes)
+    return way if config.get("include_prompt", True) else f"{way} without prompt", width and width * len(modes)
 
 
 def _digest(directory: Path) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, normalizers
 
 from transforms.logic.chunking import Encoding
 
@@ -28,6 +28,9 @@ class ModelTokenizer:
         self._tokenizer = Tokenizer.from_file(str(path))
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
+        if _lowercases(Path(model_directory, "sentence_bert_config.json")):
+            own = self._tokenizer.normalizer
+            self._tokenizer.normalizer = normalizers.Sequence([normalizers.Lowercase(), *([own] if own else [])])
         self.splits_at_whitespace = _splits_at_whitespace(orjson.loads(path.read_bytes())["pre_tokenizer"])
 
     def encode(self, texts: Sequence[str]) -> list[Encoding]:
@@ -52,3 +55,8 @@ def _splits_at_whitespace(pre_tokenizer: dict[str, Any] | None) -> bool:
         return False
     steps = pre_tokenizer.get("pretokenizers", [pre_tokenizer])
     return bool(steps) and steps[0]["type"] in _SPLITTING_PRE_TOKENIZERS
+
+
+def _lowercases(path: Path) -> bool:
+    """Whether sentence-transformers lower-cases the text before the tokenizer sees it."""
+    return path.exists() and bool(orjson.loads(path.read_bytes()).get("do_lower_case"))

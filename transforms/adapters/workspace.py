@@ -130,12 +130,18 @@ class Workspace:
         return Ledger(number, tuple(values["parts"]), dict(values["partitions"]))
 
     def commit_ledger(self, ledger: Ledger, run_id: str) -> None:
-        """Makes a ledger the current one; of two runs that try the same number one wins, the other gets `TransientError`."""
+        """Makes a ledger the current one; of two runs that try the same number one wins, the other gets `TransientError`.
+
+        A second call for the same run and ledger changes nothing: a worker may die after the commit and be asked again.
+        """
         uri = join(self._ledger, f"{ledger.number:08d}.json")
         values = {"format": FORMAT, "run_id": run_id, "parts": list(ledger.parts), "partitions": ledger.partitions}
+        data = _json_bytes(values)
         try:
-            write_bytes(uri, _json_bytes(values), exclusive=True)
+            write_bytes(uri, data, exclusive=True)
         except FileExistsError as error:
+            if read_bytes(uri) == data:
+                return
             message = f"another run committed {uri} meanwhile; run again to bring the collection to this run's state"
             raise TransientError(message) from error
 

@@ -29,7 +29,7 @@ _LEADING_SPACE = regex.compile(rf"{_LOOSE_SPACE}*")
 _SPLITTING_SPACE = frozenset(" \n\r\t")
 # The last place that no rule of Unicode Standard Annex 29 can join, whatever stands before: from it clusters are counted on.
 _CERTAIN_BOUNDARY = regex.compile(
-    r"(?r)(?<![\r\p{GCB=Prepend}\p{GCB=Extend}\p{GCB=ZWJ}\p{GCB=L}])"
+    r"(?r)(?<![\r\p{GCB=Prepend}])\s|(?<![\r\p{GCB=Prepend}\p{GCB=Extend}\p{GCB=ZWJ}\p{GCB=L}])"
     r"[^\p{GCB=Extend}\p{GCB=ZWJ}\p{GCB=SpacingMark}\p{GCB=Regional_Indicator}\p{GCB=V}\p{GCB=T}]"
 )
 
@@ -150,8 +150,8 @@ def _middle(text: str, start: int, end: int) -> int:
     boundary = _grapheme_boundary_before(text, middle, start)
     if boundary > start:
         return boundary
-    cluster = regex.match(r"\X", text, pos=start, endpos=end)
-    return cluster.end() if cluster and cluster.end() < end else middle
+    boundary = _cluster_end(text, start)
+    return boundary if boundary < end else middle
 
 
 def _cut(text: str, encoding: Encoding, limits: Limits) -> list[tuple[Span, bool]]:
@@ -179,7 +179,8 @@ def _cut(text: str, encoding: Encoding, limits: Limits) -> list[tuple[Span, bool
         if start < end:
             aligned = (first == 0 or ends[first - 1] <= start) and (after == len(ids) or ends[after - 1] <= cut)
             small = (end - start) * 4 <= limits.max_bytes or len(text[start:end].encode()) <= limits.max_bytes
-            spans.append((Span(start, end, ids[first:after]), aligned and small and first < after))
+            sound = small and first < after <= first + limits.max_tokens
+            spans.append((Span(start, end, ids[first:after]), aligned and sound))
         if cut >= len(text):
             break
         begin = boundaries.overlap_start(starts, after, limits.overlap_tokens, begin, cut)
@@ -197,7 +198,9 @@ class _Boundaries:
         self._spaces = [match.end() for match in _SPACE_RUN.finditer(text)]
 
     def strongest(self, low: int, high: int, begin: int) -> int:
-        """The last boundary of the strongest kind in (low, high], else a grapheme boundary, always beyond `begin`."""
+        """The last boundary of the strongest kind in (low, high], else a grapheme boundary, always beyond `begin`: so perhaps
+        the end of one cluster beyond `high`.
+        """
         for places in (self._paragraphs, self._lines, self._sentences, self._spaces):
             index = bisect_right(places, high) - 1
             while index >= 0 and places[index] > max(low, begin):
@@ -205,7 +208,7 @@ class _Boundaries:
                     return places[index]
                 index -= 1
         cut = _grapheme_boundary_before(self._text, high, begin)
-        return cut if cut > begin else min(len(self._text), max(high, begin + 1))
+        return cut if cut > begin else _cluster_end(self._text, begin)
 
     def overlap_start(self, starts: Sequence[int], after: int, overlap_tokens: int, begin: int, cut: int) -> int:
         """Where the next chunk begins: a sentence start, else a word start, at most `overlap_tokens` before the cut."""
@@ -214,8 +217,9 @@ class _Boundaries:
         earliest = starts[max(0, after - overlap_tokens)]
         for places in (self._sentences, self._spaces):
             index = bisect_left(places, earliest)
-            if index < len(places) and begin < places[index] < cut and is_grapheme_boundary(self._text, places[index]):
-                return places[index]
+            place = places[index] if index < len(places) else cut
+            if begin < place < cut and is_grapheme_boundary(self._text, place, begin):
+                return place
         return cut
 
 
@@ -235,12 +239,23 @@ def is_grapheme_boundary(text: str, place: int, begin: int = 0) -> bool:
 def _grapheme_boundary_before(text: str, place: int, begin: int) -> int:
     """The last grapheme boundary at or before `place`, counted from `begin`, which is one."""
     certain = _CERTAIN_BOUNDARY.search(text, begin, place + 1)
-    boundary = certain.start() if certain else begin
-    for match in regex.finditer(r"\X", text, pos=boundary, endpos=place + 1):
-        if match.end() > place:
+    left = boundary = certain.start() if certain else begin
+    # A slice, because \X counts a run of regional indicators from the start of what it is given, whatever `pos` says.
+    for match in regex.finditer(r"\X", text[left : place + 1]):
+        if left + match.end() > place:
             break
-        boundary = match.end()
+        boundary = left + match.end()
     return boundary
+
+
+def _cluster_end(text: str, start: int) -> int:
+    """Where the grapheme cluster that begins at `start` ends."""
+    size = 64
+    while True:
+        end = start + len(regex.match(r"\X", text[start : start + size])[0])
+        if end < start + size or end >= len(text):
+            return end
+        size *= 2
 
 
 def _strip(text: str, start: int, end: int) -> tuple[int, int]:
@@ -248,7 +263,7 @@ def _strip(text: str, start: int, end: int) -> tuple[int, int]:
     match = _LEADING_SPACE.match(text, start, end)
     start = match.end() if match else start
     stripped = start + len(text[start:end].rstrip())
-    while stripped < end and not is_grapheme_boundary(text, stripped):
+    while stripped < end and not is_grapheme_boundary(text, stripped, start):
         stripped += 1
     return start, stripped
 

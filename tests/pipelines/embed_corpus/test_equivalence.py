@@ -1,0 +1,213 @@
+"""The same corpus gives the same rows, however it is stored, ordered, bundled and run."""
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+import pyarrow as pa
+import pytest
+from apache_beam.portability.api import beam_runner_api_pb2
+
+import transforms.coders
+from pipelines import embed_corpus, options
+from pipelines.preflight import Plan, plan_run
+from tests import fakes
+from tests.conftest import ROOT
+from tests.pipelines.jobs import Job, Row, document, story
+from transforms.adapters.formats import read_split
+from transforms.adapters.milvus import release
+from transforms.compress import compress_vectors
+from transforms.identify import identify_language
+from transforms.logic.reuse import Known, reuse_vectors
+from transforms.logic.rows import milvus_rows, stored_rows
+from transforms.logic.schemas import CHUNKS, RECORDS, batch_of
+from transforms.logic.vectors import unit_rows
+from transforms.split import split_into_chunks
+
+MEASURED = {"seconds", "started_at", "stages"}
+
+GERMAN = "Der Fluss fließt durch die alte Stadt und mündet weit im Norden in das kalte Meer."
+RUSSIAN = "Река течёт через старый город и впадает далеко на севере в холодное море."
+THAI = "แม่น้ำไหลผ่านเมืองเก่าและไหลลงสู่ทะเลอันหนาวเย็นทางตอนเหนือ"
+
+
+def _corpus() -> list[list[Row]]:
+    """Three files: several languages, long and short documents, copies, a poison chunk, and ids that two files claim."""
+    return [
+        [document(f"first{number}", story(f"first{number}", 1 + number % 7)) for number in range(20)]
+        + [document("claimed", story("by the first", 3), lang="fr"), document("copy", story("original", 2))],
+        [document("claimed", story("by the second", 5)), document("original", story("original", 2), lang="de")]
+        + [document("spoilt", f"{story('spoilt', 2)} A poison sentence stands here. {story('spoilt', 3)}")],
+        [
+            document("german", GERMAN, lang="de", title="Fluss", depth=3),
+            document("russian", RUSSIAN, lang=""),
+            document("thai", THAI, lang=""),
+            document("numbers", "12345 67890 1, 2, 3", lang=""),
+            document("decomposed", "Un re\u0301sume\u0301 du cafe\u0301.", lang="fr"),
+            document("claimed", story("by the third", 1)),
+        ],
+    ]
+
+
+@dataclasses.dataclass(frozen=True)
+class Reference:
+    job: Job
+    record: dict[str, Any]
+    rows: dict[str, Row]
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory: pytest.TempPathFactory, small_model: Path) -> Iterator[Reference]:
+    """The corpus run once, with the encoder patched for the whole module."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pipelines.preflight.open_encoder", fakes.open_fake_encoder)
+        job = Job(tmp_path_factory.mktemp("reference"), small_model)
+        for number, records in enumerate(_corpus()):
+            job.write(f"{number}.jsonl", records)
+        record = job.run()
+        yield Reference(job, record, job.rows())
+
+
+def _comparable(record: dict[str, Any]) -> dict[str, Any]:
+    """The record without measured times and without the paths of this job."""
+    kept = {name: value for name, value in record.items() if name not in MEASURED}
+    kept["configuration"] = {**kept["configuration"], "storage": None, "source": None}
+    kept["reject_files"] = [Path(uri).name for uri in kept["reject_files"]]
+    kept["stages"] = {name: stage["tokens"] for name, stage in record["stages"].items()}
+    return {name: value for name, value in kept.items() if name != "run_id"}
+
+
+def test_the_reference_run_balances(reference: Reference) -> None:
+    record = reference.record
+    assert record["documents"] == {"read": 31, "embedded": 28, "reused": 1, "unchanged": 0, "rejected": 2}
+    assert record["rejects"] == {"chunk.bad_vector": 1, "record.duplicate_id": 2}
+    assert record["exit_code"] == 3
+    assert {row["partition"] for row in reference.rows.values()} == {
+        "lang_en", "lang_fr", "lang_de", "lang_ru", "lang_th", "lang_und",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "beam_flags",
+    [
+        ["--direct_num_workers=2", "--direct_running_mode=multi_threading"],
+        ["--direct_runner_bundle_repeat=1"],
+        pytest.param(["--direct_num_workers=2", "--direct_running_mode=multi_processing"], marks=pytest.mark.slow),
+    ],
+    ids=["two threads", "every bundle twice", "two processes"],
+)
+def test_workers_and_replayed_bundles_change_nothing(
+    reference: Reference, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, beam_flags: list[str]
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))  # for workers that are processes of their own
+    job = Job(tmp_path, reference.job.model)
+    record = job.run(*beam_flags, input=f"{reference.job.corpus}/*")
+    assert _comparable(record) == _comparable(reference.record)
+    assert job.rows() == reference.rows
+
+
+def test_order_of_files_changes_nothing(reference: Reference, tmp_path: Path) -> None:
+    job = Job(tmp_path, reference.job.model)
+    reverse = lambda plan: dataclasses.replace(plan, splits=plan.splits[::-1])  # noqa: E731
+    record = job.run_plan(reverse, input=f"{reference.job.corpus}/*")
+    assert _comparable(record) == _comparable(reference.record)
+    assert job.rows() == reference.rows
+
+
+@pytest.mark.parametrize("bucket_count", [1, 3, 64])
+def test_number_of_buckets_changes_nothing(reference: Reference, tmp_path: Path, bucket_count: int) -> None:
+    job = Job(tmp_path, reference.job.model)
+    rebucket = lambda plan: dataclasses.replace(plan, bucket_count=bucket_count)  # noqa: E731
+    record = job.run_plan(rebucket, input=f"{reference.job.corpus}/*")
+    assert _comparable(record) == _comparable(reference.record)
+    assert job.rows() == reference.rows
+
+
+@pytest.mark.parametrize("suffix", ["jsonl.gz", "parquet"])
+def test_format_of_the_files_changes_nothing_but_the_source(
+    reference: Reference, tmp_path: Path, suffix: str
+) -> None:
+    job = Job(tmp_path, reference.job.model)
+    for number, records in enumerate(_corpus()):
+        job.write(f"{number}.{suffix}", records)
+    record = job.run()
+    assert record["documents"] == reference.record["documents"]
+    assert record["rejects"] == reference.record["rejects"]
+
+    def without_source(rows: dict[str, Row], ending: str) -> dict[str, Row]:
+        return {
+            identity: {**row, "source": Path(row["source"]).name.removesuffix(ending)} for identity, row in rows.items()
+        }
+
+    assert without_source(job.rows(), suffix) == without_source(reference.rows, "jsonl")
+
+
+def test_first_document_by_source_and_position_keeps_a_claimed_id(reference: Reference) -> None:
+    rows = [row for row in reference.rows.values() if row["document_id"] == "claimed"]
+    assert {Path(row["source"]).name for row in rows} == {"0.jsonl"}
+    assert [row["text"] for row in sorted(rows, key=lambda row: row["ordinal"])] == [
+        story("by the first", 2),
+        story("by the first", 3).removeprefix(story("by the first", 2)).strip(),
+    ]
+    duplicates = [row for row in reference.job.rejects(reference.record) if row["reason"] == "duplicate_id"]
+    assert [(Path(row["source"]).name, row["document_id"], row["level"]) for row in duplicates] == [
+        ("1.jsonl", "claimed", "record"),
+        ("2.jsonl", "claimed", "record"),
+    ]
+
+
+def test_plain_functions_over_the_corpus_give_the_rows_that_beam_wrote(reference: Reference) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pipelines.preflight.open_encoder", fakes.open_fake_encoder)
+        config = options.to_config(reference.job.options(dimensions=8, collection="plain"))
+        record = embed_corpus.run(config, options.to_pipeline_options(["--runner=FnApiRunner"]))
+    assert record["documents"]["reused"] == 29  # of another collection's run over the same workspace
+    job = dataclasses.replace(reference.job)
+    try:
+        expected = _in_memory(plan_run(config))
+    finally:
+        release(config.storage.milvus)
+    found = job.rows("plain")
+    for identity, row in expected.items():
+        assert found[identity] == row
+    # The others are later documents that claim an id.
+    assert found.keys() == expected.keys()
+
+
+def _in_memory(plan: Plan) -> dict[str, Row]:
+    """The job without Beam, dataset and ledger: only its pure functions, one after the other."""
+    chunks: list[Row] = []
+    claimed: set[str] = set()
+    tokenizer, detector, encoder = plan.tokenizer(), plan.detector(), plan.encoder()
+    for split in plan.splits:
+        for page in read_split(split, plan.columns, plan.max_document_bytes):
+            records = [row for row in page.documents if row["document_id"] not in claimed]
+            claimed.update(row["document_id"] for row in records)
+            documents = identify_language(batch_of(records, RECORDS), detector, plan.partitioning)
+            rows, rejects = split_into_chunks(documents, tokenizer, plan.limits, plan.space.embedding_space)
+            assert rejects == []
+            chunks.extend(rows)
+    batch = reuse_vectors(pa.Table.from_batches([batch_of(chunks, CHUNKS)]), Known())
+    vectors = encoder.encode(batch.column("text").to_pylist(), batch.column("token_ids").to_pylist())
+    sound = np.isfinite(vectors).all(axis=1)
+    kept = pa.Table.from_batches([batch]).filter(pa.array(sound))
+    stored = stored_rows(kept, vectors[sound]).to_batches()[0]
+    rows = milvus_rows(compress_vectors(stored, plan.space.dimensions))
+    partitions = stored.column("partition").to_pylist()
+    return {
+        row["id"]: {**row, "dense": tuple(row["dense"]), "partition": partition}
+        for row, partition in zip(rows, partitions, strict=True)
+    }
+
+
+def test_kept_dimensions_are_the_leading_ones_at_unit_length(reference: Reference) -> None:
+    short = reference.job.rows("plain")
+    assert short.keys() == reference.rows.keys()
+    for identity, row in short.items():
+        full = np.array(reference.rows[identity]["dense"], np.float32)
+        assert len(row["dense"]) == 8
+        assert np.linalg.norm(row["dense"]) == pytest.approx(1, abs=1e-6)
+        np.testing.assert_allclose(row["dense"], unit_rows(full[None, :8])[0], atol=1e-6)

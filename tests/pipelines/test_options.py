@@ -1,0 +1,191 @@
+"""Flags and a TOML file become one checked configuration and Beam's own options."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import pytest
+from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipelines import options
+from pipelines.config import Config
+from transforms.logic.errors import ConfigurationError
+
+NEEDED = {"input": "a.jsonl", "workspace": "w", "milvus": "m.db", "collection": "c", "model": "m"}
+FLAGS = [part for name, value in NEEDED.items() for part in (f"--{name}", value)]
+
+
+def _parse(*arguments: str) -> tuple[Config, PipelineOptions]:
+    parser = argparse.ArgumentParser("corpus-embed run", allow_abbrev=False)
+    options.add_arguments(parser)
+    return options.parse(parser, arguments)
+
+
+def _toml(directory: Path, text: str) -> str:
+    path = directory / "run.toml"
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+def _flat(config: Config) -> dict[str, Any]:
+    return {name: value for section in config.model_dump().values() for name, value in section.items()}
+
+
+def test_defaults_are_those_of_the_interface() -> None:
+    config, beam_options = _parse(*FLAGS)
+    assert _flat(config) == {
+        "input": ("a.jsonl",),
+        "id_column": "id",
+        "text_column": "text",
+        "language_column": None,
+        "date_column": "date",
+        "metadata_columns": None,
+        "max_document_bytes": 10_000_000,
+        "partition_by": "language",
+        "languages": (),
+        "max_tokens": 256,
+        "overlap": 0,
+        "model": "m",
+        "revision": None,
+        "dtype": "bfloat16",
+        "document_prompt": None,
+        "query_prompt": None,
+        "dimensions": None,
+        "vector_type": "float32",
+        "workspace": "w",
+        "milvus": "m.db",
+        "collection": "c",
+        "milvus_token_env": None,
+        "max_reject_fraction": 0.01,
+        "logical_date": None,
+    }
+    assert beam_options.view_as(StandardOptions).runner == "FnApiRunner"
+
+
+def test_every_field_has_a_flag_of_its_own_name_and_says_what_it_is() -> None:
+    fields = list(options.option_fields())
+    names = [name for _, name, _ in fields]
+    assert len(names) == len(set(names))
+    assert all(field.description for _, _, field in fields)
+    parser = argparse.ArgumentParser(allow_abbrev=False)
+    options.add_arguments(parser)
+    flags = {flag for action in parser._actions for flag in action.option_strings}
+    assert flags == {"-h", "--help", "--config", *(f"--{name.replace('_', '-')}" for name in names)}
+
+
+def test_flags_win_over_the_file(tmp_path: Path) -> None:
+    path = _toml(tmp_path, 'max_tokens = 100\noverlap = 10\nlanguages = ["de", "th"]\ncollection = "of_file"\n')
+    config, _ = _parse("--config", path, *FLAGS, "--max-tokens", "120")
+    assert (config.chunking.max_tokens, config.chunking.overlap) == (120, 10)
+    assert config.language.languages == ("de", "th")
+    assert config.storage.collection == "c"
+
+
+def test_a_file_alone_is_enough_and_equals_the_flags(tmp_path: Path) -> None:
+    path = _toml(tmp_path, "".join(f'{name} = "{value}"\n' for name, value in NEEDED.items()) + "max-tokens = 64\n")
+    assert _parse("--config", path)[0] == _parse(*FLAGS, "--max-tokens=64")[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("max_token = 3", "unknown name 'max_token'; did you mean 'max_tokens'?"),
+        ("[chunking]\nmax_tokens = 3", "unknown name 'chunking'"),
+        ("max_tokens = ", "cannot be read"),
+        ("input = [1]", "--input: Input should be a valid string (got 1)"),
+        ('max_tokens = "many"', "--max-tokens: Input should be a valid integer"),
+    ],
+)
+def test_a_wrong_file_is_refused_with_the_name(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        _parse("--config", _toml(tmp_path, text), *(FLAGS if "input" not in text else FLAGS[2:]))
+    assert said in str(caught.value)
+
+
+def test_a_missing_file_is_refused_with_its_path(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="no_such.toml"):
+        _parse("--config", str(tmp_path / "no_such.toml"), *FLAGS)
+
+
+def test_all_wrong_values_are_told_at_once() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        _parse("--input", "a", "--max-tokens", "1", "--collection", "no good")
+    lines = str(caught.value).split("\n")
+    assert [line.split(":")[0].split(" ")[0] for line in lines] == [
+        "--max-tokens",
+        "--model",
+        "--workspace",
+        "--milvus",
+        "--collection",
+    ]
+
+
+def test_beam_options_pass_through() -> None:
+    _, beam_options = _parse(*FLAGS, "--direct_num_workers=2", "--direct_running_mode", "multi_threading")
+    assert beam_options.view_as(DirectOptions).direct_num_workers == 2
+    assert beam_options.view_as(DirectOptions).direct_running_mode == "multi_threading"
+    assert beam_options.view_as(StandardOptions).runner == "FnApiRunner"
+
+
+@pytest.mark.parametrize("flags", [["--runner=DirectRunner"], ["--runner", "DirectRunner"]])
+def test_a_named_runner_stands(flags: list[str]) -> None:
+    assert _parse(*FLAGS, *flags)[1].view_as(StandardOptions).runner == "DirectRunner"
+
+
+@pytest.mark.parametrize(
+    ("flag", "said"),
+    [
+        ("--max-token=3", "unknown option '--max-token=3'; did you mean --max-tokens?"),
+        ("--dimension", "unknown option '--dimension'; did you mean --dimensions?"),
+        ("--direct_num_worker=2", "unknown option '--direct_num_worker=2'; did you mean --direct_num_workers?"),
+        ("--zzzzqqqq", "unknown option '--zzzzqqqq'; see corpus-embed run --help"),
+        ("stray", "unknown option 'stray'"),
+    ],
+)
+def test_an_unknown_option_is_refused_with_a_suggestion(flag: str, said: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        _parse(*FLAGS, flag)
+    assert said in str(caught.value)
+
+
+def test_lists_are_given_by_space_or_comma() -> None:
+    config, _ = _parse(*FLAGS, "--languages", "de,th", "hi", "--input", "a.jsonl", "b*.parquet")
+    assert config.language.languages == ("de", "th", "hi")
+    assert config.source.input == ("a.jsonl", "b*.parquet")
+
+
+def test_a_pattern_may_hold_a_comma() -> None:
+    assert _parse(*FLAGS, "--input", "a,b.jsonl")[0].source.input == ("a,b.jsonl",)
+
+
+def test_a_configuration_cannot_be_changed() -> None:
+    config, _ = _parse(*FLAGS)
+    with pytest.raises(ValueError, match="frozen"):
+        config.chunking.max_tokens = 64  # type: ignore[misc]
+
+
+@settings(deadline=None, derandomize=True, max_examples=60)
+@given(
+    max_tokens=st.integers(32, 8192),
+    share=st.floats(0, 0.25),
+    dimensions=st.none() | st.integers(1, 4096),
+    fraction=st.floats(0, 1),
+    collection=st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,40}", fullmatch=True),
+)
+def test_values_come_out_as_they_went_in(
+    max_tokens: int, share: float, dimensions: int | None, fraction: float, collection: str
+) -> None:
+    values: dict[str, Any] = {
+        "max_tokens": max_tokens,
+        "overlap": int(max_tokens // 4 * share * 4),
+        "max_reject_fraction": fraction,
+        **({} if dimensions is None else {"dimensions": dimensions}),
+    }
+    flags = [f"--{name.replace('_', '-')}={value}" for name, value in values.items()]
+    config, _ = _parse(*FLAGS, *flags, f"--collection={collection}")
+    flat = _flat(config)
+    assert {name: flat[name] for name in values} == values
+    assert flat["collection"] == collection
+    assert config == options.to_config({**NEEDED, **values, "collection": collection})

@@ -1,0 +1,194 @@
+"""Wrong configuration fails in the first seconds, naming the value and what would be right; no model is loaded."""
+
+import shutil
+import socket
+from pathlib import Path
+from time import perf_counter
+
+import pytest
+
+from pipelines import options
+from pipelines.preflight import plan_run
+from tests.fakes import ENCODED, OPENED
+from tests.pipelines.jobs import COLLECTION, DIMENSIONS, MAX_SEQUENCE_TOKENS, Job, document
+from transforms.adapters.milvus import release
+
+SECONDS = 10.0
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def _refusal(job: Job, capsys: pytest.CaptureFixture[str], *flags: str, **changes: object) -> str:
+    """What the console script says when it refuses a run: at once, with exit code 2, and without opening the model."""
+    capsys.readouterr()
+    OPENED.clear()
+    ENCODED.clear()
+    start = perf_counter()
+    assert job.main(*flags, **changes) == 2
+    assert perf_counter() - start < SECONDS
+    assert (OPENED, ENCODED) == ([], [])
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("corpus-embed run: ")
+    assert "Traceback" not in captured.err
+    return captured.err
+
+
+@pytest.fixture
+def filled(job: Job) -> Job:
+    """A job with a corpus."""
+    job.write("a.jsonl", [document("d0"), document("d1", lang="de")])
+    return job
+
+
+def test_input_without_a_match_names_the_pattern(filled: Job, capsys: pytest.CaptureFixture[str]) -> None:
+    pattern = f"{filled.corpus}/*.nothing"
+    assert f"no file matches the input {pattern!r}" in _refusal(filled, capsys, input=pattern)
+
+
+def test_file_of_an_unknown_format_names_the_endings(filled: Job, capsys: pytest.CaptureFixture[str]) -> None:
+    (filled.corpus / "letter.docx").write_bytes(b"")
+    message = _refusal(filled, capsys)
+    assert f"{filled.corpus}/letter.docx" in message
+    assert ".jsonl, .jsonl.gz" in message
+    assert ".parquet" in message
+
+
+def test_unknown_model_directory_is_named(filled: Job, capsys: pytest.CaptureFixture[str]) -> None:
+    message = _refusal(filled, capsys, model="/no/such/model")
+    assert "model '/no/such/model' is not a directory here" in message
+    assert "--revision" in message
+
+
+@pytest.mark.parametrize(
+    ("missing", "said"),
+    [("tokenizer.json", "no tokenizer.json"), ("modules.json", "no modules.json"), ("model.safetensors", "no weights")],
+)
+def test_incomplete_model_directory_names_the_missing_file(
+    filled: Job, capsys: pytest.CaptureFixture[str], tmp_path: Path, missing: str, said: str
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(filled.model, copy)
+    (copy / missing).unlink()
+    message = _refusal(filled, capsys, model=copy)
+    assert str(copy) in message
+    assert said in message
+
+
+def test_workspace_below_a_file_is_named(filled: Job, capsys: pytest.CaptureFixture[str]) -> None:
+    workspace = filled.corpus / "a.jsonl" / "workspace"
+    message = _refusal(filled, capsys, workspace=workspace)
+    assert f"the workspace {str(workspace)!r} cannot be written" in message
+
+
+def test_milvus_below_a_file_is_named(filled: Job, capsys: pytest.CaptureFixture[str]) -> None:
+    milvus = filled.corpus / "a.jsonl" / "milvus.db"
+    assert f"Milvus Lite cannot open {str(milvus)!r}" in _refusal(filled, capsys, milvus=milvus)
+
+
+def test_milvus_that_does_not_answer_is_named(filled: Job, capsys: pytest.CaptureFixture[str]) -> None:
+    address = f"http://127.0.0.1:{_free_port()}"
+    message = _refusal(filled, capsys, milvus=address)
+    assert f"Milvus at {address!r} does not answer within 5 seconds" in message
+    assert "is it running?" in message
+
+
+def test_milvus_that_is_no_address_is_named(filled: Job, capsys: pytest.CaptureFixture[str]) -> None:
+    message = _refusal(filled, capsys, milvus="somewhere")
+    assert "--milvus 'somewhere'" in message
+    assert ".db" in message
+    assert "http://" in message
+
+
+def test_token_variable_that_is_not_set_is_named(filled: Job, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "'NO_SUCH_TOKEN'" in _refusal(filled, capsys, milvus_token_env="NO_SUCH_TOKEN")
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"document_prompt": "text: "}, "embedding_space"),
+        ({"dimensions": 8}, f"dimensions: {DIMENSIONS} in the collection, 8 in this run"),
+        ({"dtype": "float32"}, "dtype: 'bfloat16' in the collection, 'float32' in this run"),
+        ({"partition_by": "none"}, "partition_by: 'language' in the collection, 'none' in this run"),
+    ],
+    ids=["prompt", "dimensions", "dtype", "partitioning"],
+)
+def test_collection_of_another_space_is_refused_and_stays(
+    filled: Job, capsys: pytest.CaptureFixture[str], changes: dict[str, object], said: str
+) -> None:
+    filled.run()
+    rows = filled.rows()
+    message = _refusal(filled, capsys, **changes)
+    assert f"collection {COLLECTION!r} holds vectors of another space" in message
+    assert said in message
+    assert filled.rows() == rows
+
+
+def test_collection_of_another_program_is_refused(filled: Job, capsys: pytest.CaptureFixture[str]) -> None:
+    with filled.client() as client:
+        client.create_collection(COLLECTION, dimension=DIMENSIONS)
+    assert f"collection {COLLECTION!r} exists but was not made by corpus-embed" in _refusal(filled, capsys)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"max_tokens": MAX_SEQUENCE_TOKENS}, f"--max-tokens {MAX_SEQUENCE_TOKENS} does not fit"),
+        ({"max_tokens": 10_000}, "choose at most 126"),
+        ({"dimensions": DIMENSIONS + 1}, f"choose at most {DIMENSIONS}"),
+        ({"dimensions": 0}, "--dimensions: Input should be greater than or equal to 1 (got '0')"),
+        ({"max_tokens": 31}, "--max-tokens: Input should be greater than or equal to 32 (got '31')"),
+        ({"overlap": 9}, "--overlap 9 is above a quarter of --max-tokens 32; choose at most 8"),
+        ({"vector_type": "int8"}, "--vector-type: Input should be 'float32' (got 'int8')"),
+        ({"collection": "9 lives"}, "--collection: String should match pattern"),
+        ({"partition_by": "date"}, "--partition-by: Input should be 'language' or 'none' (got 'date')"),
+        ({"max_reject_fraction": 1.5}, "--max-reject-fraction: Input should be less than or equal to 1 (got '1.5')"),
+        ({"model": None}, "--model is required"),
+        ({"input": None}, "--input is required"),
+        ({"workspace": ""}, "--workspace"),
+    ],
+)
+def test_a_wrong_value_is_named_with_what_is_allowed(
+    filled: Job, capsys: pytest.CaptureFixture[str], changes: dict[str, object], said: str
+) -> None:
+    message = _refusal(filled, capsys, **changes)
+    assert said in message
+    assert not filled.workspace.exists() or not list(filled.workspace.rglob("*.parquet"))
+
+
+def test_a_value_at_its_limit_is_admitted(filled: Job) -> None:
+    # The prompt "passage: " has two tokens; the model's template adds none.
+    assert filled.main(max_tokens=MAX_SEQUENCE_TOKENS - 2, dimensions=DIMENSIONS, overlap=8) == 0
+
+
+def _plan(job: Job, **changes: object) -> tuple[str, str]:
+    try:
+        plan = plan_run(options.to_config(job.options(**changes)))
+        return plan.context.run_id, plan.space.embedding_space
+    finally:
+        release(str(job.milvus))
+
+
+def test_names_of_run_and_space_come_from_the_configuration(filled: Job) -> None:
+    same = _plan(filled)
+    assert _plan(filled) == same
+    other_limit = _plan(filled, max_tokens=40)
+    assert other_limit[0] != same[0]
+    assert other_limit[1] == same[1]
+    other_prompt = _plan(filled, collection="other", document_prompt="text: ")
+    assert other_prompt[1] != same[1]
+
+
+def test_a_moved_model_directory_is_the_same_space(filled: Job, tmp_path: Path) -> None:
+    copy = tmp_path / "moved"
+    shutil.copytree(filled.model, copy)
+    assert _plan(filled, model=str(copy))[1] == _plan(filled)[1]
+    (copy / "model.safetensors").write_bytes(b"other weights")
+    assert _plan(filled, model=str(copy), collection="other")[1] != _plan(filled)[1]
+
+
