@@ -68,7 +68,9 @@ class Chunking(Section):
     def _overlap_is_small(self) -> "Chunking":
         if self.overlap > self.max_tokens // 4:
             most = self.max_tokens // 4
-            message = f"--overlap {self.overlap} is above a quarter of --max-tokens {self.max_tokens}; choose at most {most}"
+            message = (
+                f"--overlap {self.overlap} is above a quarter of --max-tokens {self.max_tokens}; choose at most {most}"
+            )
             raise ValueError(message)
         return self
 

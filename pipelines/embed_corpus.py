@@ -21,7 +21,7 @@ from transforms.compress import CompressVectors
 from transforms.embed import EmbedChunks
 from transforms.identify import IdentifyLanguage
 from transforms.load import LoadRows
-from transforms.logic.errors import find_in_text
+from transforms.logic.errors import CorpusEmbedError, find_in_text, without_step
 from transforms.metrics import ByProducts
 from transforms.read import ReadDocuments
 from transforms.reconcile import ReconcileLedger
@@ -82,6 +82,8 @@ def run(config: Config, beam_options: PipelineOptions) -> dict[str, Any]:
 def _errors_of_workers() -> Iterator[None]:
     try:
         yield
+    except CorpusEmbedError as error:
+        raise type(error)(without_step(str(error))) from error
     except RuntimeError as error:
         known = find_in_text(str(error))
         if known is None:

@@ -135,6 +135,7 @@ def collection_space(
         dimensions=config.representation.dimensions or model.dimensions,
         vector_type=config.representation.vector_type,
         partition_by=config.language.partition_by,
+        document_prompt=prompts["document"],
     )
 
 

@@ -14,6 +14,8 @@ from transforms.logic.normalise import is_blank, normalise_text
 from transforms.logic.vectors import truncate
 
 FIELDS = ("document_id", "ordinal", "language", "text")
+MAX_TOP = 16_384
+"""The most that Milvus gives for one query."""
 _SHOWN_CHARACTERS = 160
 
 
@@ -30,8 +32,11 @@ def search(
         model: directory of the model, if it is not where the collection says.
 
     Raises:
-        ConfigurationError: an empty query, an unknown collection or language, or a model of another space.
+        ConfigurationError: an empty query, a `top` out of bounds, an unknown collection or language, or a model of another space.
     """
+    if not 1 <= top <= MAX_TOP:
+        message = f"--top {top} is out of bounds; choose 1 to {MAX_TOP:,}"
+        raise ConfigurationError(message)
     text = normalise_text(query).strip()
     if is_blank(text):
         message = f"the query {query!r} holds nothing to search for"
@@ -45,6 +50,12 @@ def search(
         collection.load()
         partitions = _partitions(collection, languages)
         description = describe_model(model or space.model, space.revision)
+        if description.embedding_space(space.document_prompt, space.dtype) != space.embedding_space:
+            message = (
+                f"model {description.name!r} is of another space than collection {target.collection!r}, "
+                f"which was embedded with {space.model!r} as it was then; name that model by --model"
+            )
+            raise ConfigurationError(message)
         encoder = open_encoder(description, space.query_prompt, space.dtype)
         ids = open_tokenizer(description.directory).ids(text)[: description.max_sequence_tokens // 2]
         vector = truncate(encoder.encode([text], [ids]), space.dimensions)[0]

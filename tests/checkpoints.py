@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+import regex
 import torch
 from safetensors.torch import save_file
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
@@ -15,10 +16,13 @@ Pieces = Literal["wordpiece", "unigram"]
 
 HIDDEN = 32
 POSITIONS = 160
-WORDS = (
-    "the river runs to sea mountain bird migrate every autumn light bread honey query passage "
-    "der Fluss fließt zum Meer река течёт к морю الماء يجري إلى البحر नदी समुद्र तक बहती है 川は海へ流れる 강은 바다로 흐른다"
-).split()
+WORDS = tuple(
+    regex.findall(
+        r"\S+",
+        """the river runs to sea mountain bird migrate every autumn light bread honey query passage der Fluss fließt zum Meer
+        река течёт к морю الماء يجري إلى البحر नदी समुद्र तक बहती है 川は海へ流れる 강은 바다로 흐른다""",
+    )
+)
 SCRIPTS = "abcdefghijklmnopqrstuvwxyzäöüßабвгдежзийклмнопрстуфхцчшщъыьэюяابتثجحخدذرزسشصضطظعغفقكلمنهويअआइईउकखगघचछजटडतदनपबमयरलवशसह"
 EAST = "川海流水山日月火木金土人大小あいうえおかきくけこアイウエオ가나다라마바사강물산👩🎉𝔘"
 MARKS = "0123456789.,:;!?-'\"()。、।؟"
@@ -48,7 +52,10 @@ def build_checkpoint(
         "tokenizer_config.json": {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": POSITIONS, **roles},
         "sentence_bert_config.json": {"max_seq_length": POSITIONS, "do_lower_case": False},
         "config_sentence_transformers.json": {"prompts": dict(prompts or {}), "default_prompt_name": None},
-        "1_Pooling/config.json": {"word_embedding_dimension": HIDDEN, **(pooling or {"pooling_mode_mean_tokens": True})},
+        "1_Pooling/config.json": {
+            "word_embedding_dimension": HIDDEN,
+            **(pooling or {"pooling_mode_mean_tokens": True}),
+        },
     }
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -101,18 +108,15 @@ _ROLES: Mapping[str, Mapping[str, str]] = {
 
 def _config(architecture: Architecture, tokenizer: Tokenizer, roles: Mapping[str, str]) -> PretrainedConfig:
     """A configuration whose weights are large enough for attention to matter."""
-    size = {"vocab_size": tokenizer.get_vocab_size(), "initializer_range": 0.3}
-    pad = tokenizer.token_to_id(roles["pad_token"])
-    wide = {"num_hidden_layers": 2, "num_attention_heads": 4, "hidden_size": HIDDEN, "intermediate_size": 2 * HIDDEN}
+    size: dict[str, Any] = {"vocab_size": tokenizer.get_vocab_size(), "initializer_range": 0.2}
+    size["pad_token_id"] = tokenizer.token_to_id(roles["pad_token"])
+    if architecture == "distilbert":
+        narrow: dict[str, Any] = {"dim": HIDDEN, "n_layers": 2, "n_heads": 4, "hidden_dim": 2 * HIDDEN}
+        return DistilBertConfig(**size, **narrow, max_position_embeddings=POSITIONS)
+    size |= {"num_hidden_layers": 2, "num_attention_heads": 4, "hidden_size": HIDDEN, "intermediate_size": 2 * HIDDEN}
     if architecture == "bert":
-        return BertConfig(**size, **wide, max_position_embeddings=POSITIONS, pad_token_id=pad)
-    if architecture == "xlm-roberta":
-        return XLMRobertaConfig(
-            **size, **wide, max_position_embeddings=POSITIONS + 2, pad_token_id=1, type_vocab_size=1
-        )
-    return DistilBertConfig(
-        **size, dim=HIDDEN, n_layers=2, n_heads=4, hidden_dim=64, max_position_embeddings=POSITIONS, pad_token_id=pad
-    )
+        return BertConfig(**size, max_position_embeddings=POSITIONS)
+    return XLMRobertaConfig(**size, max_position_embeddings=POSITIONS + 2, type_vocab_size=1)
 
 
 def _wordpiece() -> Tokenizer:
@@ -121,7 +125,7 @@ def _wordpiece() -> Tokenizer:
     special = list(_ROLES["wordpiece"].values())
     vocabulary = dict.fromkeys((*special, *letters, *(f"##{letter}" for letter in letters), *WORDS))
     ids = {piece: index for index, piece in enumerate(vocabulary)}
-    tokenizer = Tokenizer(models.WordPiece(ids, unk_token="[UNK]"))  # noqa: S106  a token of the other kind
+    tokenizer = Tokenizer(models.WordPiece(ids, unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=False, strip_accents=False)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.post_processor = processors.BertProcessing(("[SEP]", ids["[SEP]"]), ("[CLS]", ids["[CLS]"]))

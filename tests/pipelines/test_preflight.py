@@ -190,5 +190,3 @@ def test_a_moved_model_directory_is_the_same_space(filled: Job, tmp_path: Path) 
     assert _plan(filled, model=str(copy))[1] == _plan(filled)[1]
     (copy / "model.safetensors").write_bytes(b"other weights")
     assert _plan(filled, model=str(copy), collection="other")[1] != _plan(filled)[1]
-
-

@@ -17,9 +17,7 @@ def test_summary_tells_every_figure_of_the_record(job: Job) -> None:
     assert "  de                 1        1       11           11.0" in lines
     assert "  en                 1        2       44           22.0" in lines
     assert "  lang_en                        2" in lines
-    assert any(
-        line.startswith("rejects: empty_text 1; 33.33% of all (limit 50.00%), kept in ") for line in lines
-    )
+    assert any(line.startswith("rejects: empty_text 1; 33.33% of all (limit 50.00%), kept in ") for line in lines)
     assert not any("BALANCE" in line for line in lines)
 
 

@@ -62,6 +62,7 @@ class CollectionSpace:
         dimensions: length of the stored vectors.
         vector_type: number type of the stored vectors.
         partition_by: `language` or `none`.
+        document_prompt: what every chunk was prefixed with.
     """
 
     embedding_space: str
@@ -72,6 +73,7 @@ class CollectionSpace:
     dimensions: int
     vector_type: str
     partition_by: str
+    document_prompt: str = ""
 
     def to_json(self) -> str:
         """One line of JSON with its format version."""

@@ -97,11 +97,8 @@ def describe_model(name: str, revision: str | None = None) -> ModelDescription:
     """Reads a checkpoint's own description; what is missing or forbidden raises `ConfigurationError`."""
     directory = Path(locate_model(name, revision))
     _check_files(directory)
-    config = _json(directory / "config.json")
-    if "auto_map" in config:
-        message = f"model {name!r} wants to run code of its own (auto_map in config.json); only built-in architectures are loaded"
-        raise ConfigurationError(message)
     try:
+        config = _config(directory, name)
         kinds, paths = _modules(directory, name)
         pooling, pooled = _pooling(paths.get("Pooling"))
         dense = _json(paths["Dense"] / "config.json")["out_features"] if "Dense" in paths else None
@@ -122,9 +119,20 @@ def describe_model(name: str, revision: str | None = None) -> ModelDescription:
         raise ConfigurationError(message) from error
 
 
+def _config(directory: Path, name: str) -> Mapping[str, Any]:
+    config: Mapping[str, Any] = _json(directory / "config.json")
+    if "auto_map" in config:
+        message = f"model {name!r} wants to run code of its own (auto_map in config.json); only built-in architectures are loaded"
+        raise ConfigurationError(message)
+    return config
+
+
 def _modules(directory: Path, name: str) -> tuple[tuple[str, ...], dict[str, Path]]:
     """Kinds of the modules in order, and where each lies; the last one of a kind that comes twice."""
     modules = _json(directory / "modules.json")
+    if not modules:
+        message = f"model {name!r} has no module in modules.json; fetch it again"
+        raise ConfigurationError(message)
     foreign = [module["type"] for module in modules if not module["type"].startswith("sentence_transformers.")]
     if foreign:
         message = f"model {name!r} wants to run code of its own ({', '.join(foreign)} in modules.json); only built-in modules are loaded"

@@ -198,9 +198,7 @@ class _Boundaries:
         self._spaces = [match.end() for match in _SPACE_RUN.finditer(text)]
 
     def strongest(self, low: int, high: int, begin: int) -> int:
-        """The last boundary of the strongest kind in (low, high], else a grapheme boundary, always beyond `begin`: so perhaps
-        the end of one cluster beyond `high`.
-        """
+        """The last boundary of the strongest kind in (low, high], else of graphemes, else the end of the cluster at `begin`."""
         for places in (self._paragraphs, self._lines, self._sentences, self._spaces):
             index = bisect_right(places, high) - 1
             while index >= 0 and places[index] > max(low, begin):
@@ -215,6 +213,8 @@ class _Boundaries:
         if overlap_tokens <= 0 or after >= len(starts):
             return cut
         earliest = starts[max(0, after - overlap_tokens)]
+        if after > overlap_tokens and starts[after - overlap_tokens - 1] == earliest:
+            earliest += 1  # one character of several tokens: those before are too many
         for places in (self._sentences, self._spaces):
             index = bisect_left(places, earliest)
             place = places[index] if index < len(places) else cut
@@ -252,7 +252,7 @@ def _cluster_end(text: str, start: int) -> int:
     """Where the grapheme cluster that begins at `start` ends."""
     size = 64
     while True:
-        end = start + len(regex.match(r"\X", text[start : start + size])[0])
+        end = start + len(next(regex.finditer(r"\X", text[start : start + size]))[0])
         if end < start + size or end >= len(text):
             return end
         size *= 2

@@ -37,4 +37,9 @@ def find_in_text(text: str) -> CorpusEmbedError | None:
     if not found or found[-1][0] not in _BY_NAME:
         return None
     name, message = found[-1]
-    return _BY_NAME[name](message.split(" [while running", 1)[0].strip())
+    return _BY_NAME[name](without_step(message))
+
+
+def without_step(message: str) -> str:
+    """A message without the step's name that Beam appends."""
+    return message.split(" [while running", 1)[0].strip()

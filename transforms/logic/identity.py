@@ -58,8 +58,3 @@ def buckets_of(prefixes: np.ndarray, bucket_count: int) -> np.ndarray:
 def text_prefixes(texts: Sequence[str]) -> np.ndarray:
     """Prefixes, shape (n,), uint32, of the digests of texts such as document ids."""
     return np.array([int.from_bytes(digest(text)[:4], "big") for text in texts], np.uint32)
-
-
-def checksum(ids: Sequence[str]) -> str:
-    """Order-free checksum, 32 hexadecimal characters: the sum of the ids as 128-bit numbers, modulo 2^128."""
-    return f"{sum(int(value, 16) for value in ids) % (1 << 128):032x}"

@@ -104,7 +104,7 @@ class Identified:
 def fold(label: str) -> str:
     """Folds any label (`iw`, `zh-Hant`, `sr_Latn`, `xx-Thai`) to a lower-case primary subtag; unknown markers become `und`."""
     primary = label.replace("_", "-").split("-")[0].lower()
-    if not primary.isalpha() or len(primary) not in {2, 3} or primary == "xx":
+    if not (primary.isascii() and primary.isalpha()) or len(primary) not in {2, 3} or primary == "xx":
         return UNDETERMINED
     return _FOLDED.get(primary, primary)
 

@@ -78,7 +78,7 @@ def build_record(context: RunContext, counts: Counts, counted: Mapping[str, int]
         "versions": dict(context.versions),
     }
     record["differences"] = differences(record, counts, context)
-    record["reject_fraction"] = round(_reject_fraction(record), 6)
+    record["reject_fraction"] = _reject_fraction(record)
     record["exit_code"] = _exit_code(record, context.max_reject_fraction)
     record["status"] = STATUS[record["exit_code"]]
     return record

@@ -13,6 +13,8 @@ from transforms.logic.schemas import Reason
 
 MAX_DOCUMENT_ID_BYTES = 1024
 MAX_METADATA_BYTES = 60_000
+MAX_METADATA_DEPTH = 64
+_DECIMAL_BITS = 2048  # 617 digits; Python's own limit cannot be set below 640
 
 
 @dataclass(frozen=True)
@@ -105,10 +107,12 @@ def _document_id(values: Mapping[str, Any], column: str) -> str:
         raise _RefusedError(Reason.MISSING_ID, f"no value in column {column!r}")
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise _RefusedError(Reason.WRONG_TYPE, f"{column!r} is a {type(value).__name__}, text or an integer is needed")
-    document_id = normalise_text(str(value))
+    document_id = normalise_text(value if isinstance(value, str) else _integer_text(value))
+    if not document_id:
+        raise _RefusedError(Reason.MISSING_ID, f"nothing but control characters in column {column!r}")
     size = len(document_id.encode())
-    if not 0 < size <= MAX_DOCUMENT_ID_BYTES:
-        raise _RefusedError(Reason.TOO_LARGE, f"{column!r} has {size} bytes, 1 to {MAX_DOCUMENT_ID_BYTES} are allowed")
+    if size > MAX_DOCUMENT_ID_BYTES:
+        raise _RefusedError(Reason.TOO_LARGE, f"{column!r} has {size} bytes, {MAX_DOCUMENT_ID_BYTES} are allowed")
     return document_id
 
 
@@ -133,8 +137,8 @@ def _text(values: Mapping[str, Any], column: str, document_id: str, max_document
 def _metadata(values: Mapping[str, Any], columns: Columns, document_id: str) -> str:
     roles = {columns.id, columns.text, columns.date, columns.language}
     names = [name for name in values if name not in roles] if columns.metadata is None else columns.metadata
-    kept = {name: _plain(values[name]) for name in names if values.get(name) is not None}
-    metadata = normalise_text(json.dumps(kept, ensure_ascii=False, sort_keys=True))
+    kept = _plain({name: values[name] for name in names if values.get(name) is not None}, document_id)
+    metadata = json.dumps(kept, ensure_ascii=False, sort_keys=True)
     size = len(metadata.encode())
     if size > MAX_METADATA_BYTES:
         raise _RefusedError(
@@ -143,19 +147,29 @@ def _metadata(values: Mapping[str, Any], columns: Columns, document_id: str) -> 
     return metadata
 
 
-def _plain(value: Any) -> Any:
-    """A value that JSON can hold: dates and other objects as text, numbers that are not finite as null."""
+def _plain(value: Any, document_id: str, depth: int = 0) -> Any:
+    """A value that any JSON parser takes: scrubbed text; dates, integers beyond 64 bits and other objects as text; NaN as null."""
+    if depth > MAX_METADATA_DEPTH:
+        detail = f"metadata is nested deeper than {MAX_METADATA_DEPTH}"
+        raise _RefusedError(Reason.TOO_LARGE, detail, document_id)
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {normalise_text(str(key)): _plain(item, document_id, depth + 1) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [_plain(item, document_id, depth + 1) for item in value]
     if isinstance(value, float):
         return value if math.isfinite(value) else None
-    return value if isinstance(value, str | int | None) else str(value)
+    if isinstance(value, int):
+        return value if -(1 << 63) <= value < 1 << 64 else _integer_text(value)
+    return None if value is None else normalise_text(str(value))
+
+
+def _integer_text(value: int) -> str:
+    """Decimal, or hexadecimal where Python refuses decimal (`sys.set_int_max_str_digits`)."""
+    return str(value) if value.bit_length() <= _DECIMAL_BITS else hex(value)
 
 
 def _text_or_none(value: Any) -> str | None:
-    return value if isinstance(value, str) and value else None
+    return normalise_text(value) or None if isinstance(value, str) else None
 
 
 def _date(value: Any) -> str:

@@ -39,7 +39,9 @@ def _write_bad_corpus(job: Job) -> None:
     whole = gzip.compress(b"".join(json.dumps(document(f"lost{n}")).encode() + b"\n" for n in range(2000)), mtime=0)
     (job.corpus / "cut.jsonl.gz").write_bytes(whole[: len(whole) // 2])
     (job.corpus / "not.jsonl.gz").write_bytes(b"this is no gzip")
-    pq.write_table(pa.table({"id": ["p"], "body": ["the text column has another name"]}), job.corpus / "columns.parquet")
+    pq.write_table(
+        pa.table({"id": ["p"], "body": ["the text column has another name"]}), job.corpus / "columns.parquet"
+    )
     (job.corpus / "broken.parquet").write_bytes(b"PAR1 and no footer")
     job.write("fine.parquet", [good[3]])
 
@@ -112,7 +114,9 @@ def test_no_reject_is_exit_code_0_at_any_limit(job: Job) -> None:
 
 def test_a_chunk_without_a_sound_vector_is_rejected_alone(job: Job) -> None:
     spoilt = f"{story('spoilt', 2)} {'A poison sentence of ten words stands here all alone. ' * 2}{story('tail', 2)}"
-    job.write("a.jsonl", [document("spoilt", spoilt), document("all", "This is poison."), document("good", story("good", 3))])
+    job.write(
+        "a.jsonl", [document("spoilt", spoilt), document("all", "This is poison."), document("good", story("good", 3))]
+    )
     record = job.run()
     assert record["rejects"] == {"chunk.bad_vector": 2}
     assert record["chunks"] == {"split": 6, "rejected": 2}
@@ -166,6 +170,8 @@ def test_a_corpus_of_rejects_only_balances(job: Job) -> None:
 def test_an_empty_file_is_a_run_without_documents(job: Job, name: str) -> None:
     job.write(name, [])
     if name.endswith(".parquet"):
-        pq.write_table(pa.table({"id": pa.array([], pa.string()), "text": pa.array([], pa.string())}), job.corpus / name)
+        pq.write_table(
+            pa.table({"id": pa.array([], pa.string()), "text": pa.array([], pa.string())}), job.corpus / name
+        )
     record: dict[str, Any] = job.run()
     assert (record["exit_code"], document_counts(record)) == (0, (0, 0, 0, 0, 0))

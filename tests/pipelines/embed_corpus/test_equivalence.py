@@ -5,13 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 import pytest
-from apache_beam.portability.api import beam_runner_api_pb2
 
-import transforms.coders
 from pipelines import embed_corpus, options
 from pipelines.preflight import Plan, plan_run
 from tests import fakes
@@ -19,6 +16,7 @@ from tests.conftest import ROOT
 from tests.pipelines.jobs import Job, Row, document, story
 from transforms.adapters.formats import read_split
 from transforms.adapters.milvus import release
+from transforms.coders import RecordBatchCoder
 from transforms.compress import compress_vectors
 from transforms.identify import identify_language
 from transforms.logic.reuse import Known, reuse_vectors
@@ -109,6 +107,22 @@ def test_workers_and_replayed_bundles_change_nothing(
     assert job.rows() == reference.rows
 
 
+def test_batches_are_encoded_as_arrow_while_the_job_runs(
+    reference: Reference, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    encode = RecordBatchCoder.encode
+
+    def counting(self: RecordBatchCoder, value: pa.RecordBatch) -> bytes:
+        sizes.append(value.num_rows)
+        return encode(self, value)
+
+    monkeypatch.setattr(RecordBatchCoder, "encode", counting)
+    Job(tmp_path, reference.job.model).run(input=f"{reference.job.corpus}/*")
+    # Every chunk crosses two shuffles and every written row one more.
+    assert sum(sizes) >= 2 * reference.record["chunks"]["split"] + reference.record["rows"]["written"]
+
+
 def test_order_of_files_changes_nothing(reference: Reference, tmp_path: Path) -> None:
     job = Job(tmp_path, reference.job.model)
     reverse = lambda plan: dataclasses.replace(plan, splits=plan.splits[::-1])  # noqa: E731
@@ -127,9 +141,7 @@ def test_number_of_buckets_changes_nothing(reference: Reference, tmp_path: Path,
 
 
 @pytest.mark.parametrize("suffix", ["jsonl.gz", "parquet"])
-def test_format_of_the_files_changes_nothing_but_the_source(
-    reference: Reference, tmp_path: Path, suffix: str
-) -> None:
+def test_format_of_the_files_changes_nothing_but_the_source(reference: Reference, tmp_path: Path, suffix: str) -> None:
     job = Job(tmp_path, reference.job.model)
     for number, records in enumerate(_corpus()):
         job.write(f"{number}.{suffix}", records)

@@ -25,7 +25,8 @@ SHAPE: dict[str, Any] = {
     "stages": {name: {"seconds": float, "tokens": int, "tokens_per_second": float} for name in STAGES},
     "seconds": float,
     "started_at": str,
-    "model": {"name": str, "revision": type(None), "files_digest": str, "embedding_space": str, "dtype": str},
+    "model": {"name": str, "revision": type(None), "files_digest": str, "dtype": str},
+    "embedding_space": str,
     "representation": {"dimensions": int, "vector_type": str, "metric": str},
     "configuration": {
         "source": {

@@ -70,9 +70,7 @@ def test_run_after_a_crash_ends_like_a_clean_run(job: Job, monkeypatch: pytest.M
     assert record["ledger"] == (3 if crash == "record" else 2)
 
 
-def test_work_that_was_stored_before_a_crash_is_not_encoded_again(
-    job: Job, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_work_that_was_stored_before_a_crash_is_not_encoded_again(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     job.write("a.jsonl", [document(f"d{number}", story(f"d{number}", 4)) for number in range(6)])
     with monkeypatch.context() as patch:
         patch.setattr(Collection, "upsert", _fails(0, Collection.upsert))
@@ -87,7 +85,10 @@ def test_work_that_was_stored_before_a_crash_is_not_encoded_again(
 
 
 def test_a_dropped_collection_is_restored_without_encoding(job: Job) -> None:
-    job.write("a.jsonl", [document(f"d{number}", story(f"d{number}", 3), lang="en de fr".split()[number % 3]) for number in range(6)])
+    job.write(
+        "a.jsonl",
+        [document(f"d{number}", story(f"d{number}", 3), lang="en de fr".split()[number % 3]) for number in range(6)],
+    )
     job.run()
     rows = job.rows()
     with job.client() as client:
@@ -101,7 +102,10 @@ def test_a_dropped_collection_is_restored_without_encoding(job: Job) -> None:
 
 
 def test_rows_deleted_by_hand_are_restored_without_encoding(job: Job) -> None:
-    job.write("a.jsonl", [document(f"d{number}", story(f"d{number}", 3), lang="en de fr".split()[number % 3]) for number in range(6)])
+    job.write(
+        "a.jsonl",
+        [document(f"d{number}", story(f"d{number}", 3), lang="en de fr".split()[number % 3]) for number in range(6)],
+    )
     job.run()
     rows = job.rows()
     lost = sorted(identity for identity, row in rows.items() if row["partition"] == "lang_de")[:3]
@@ -116,7 +120,9 @@ def test_rows_deleted_by_hand_are_restored_without_encoding(job: Job) -> None:
     assert job.rows() == rows
 
 
-def test_a_foreign_row_does_not_balance_and_its_partition_is_named(job: Job, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_foreign_row_does_not_balance_and_its_partition_is_named(
+    job: Job, capsys: pytest.CaptureFixture[str]
+) -> None:
     job.write("a.jsonl", [document("d0", lang="en"), document("d1", lang="de")])
     job.run()
     foreign = {

@@ -1,0 +1,180 @@
+"""Whatever runs do and wherever they die: after a committed run the collection holds exactly the wanted rows."""
+
+from collections import Counter
+from collections.abc import Collection, Iterable
+from random import Random
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from transforms.logic.identity import chunk_id, digest
+from transforms.logic.ledger import Reconciliation, reconcile
+from transforms.logic.schemas import INTENTS, LEDGER, POINTERS, Origin, batch_of
+
+Document = tuple[str, str, int, str, tuple[str | None, ...]]  # id, source, position, partition, content of each chunk or None
+Run = tuple[list[Document], bool, int]  # what it reads, whether it commits, how many of its changes it makes before it dies
+
+DOCUMENTS = st.tuples(
+    st.sampled_from(("a", "b", "c")),
+    st.sampled_from(("one.jsonl", "two.jsonl")),
+    st.integers(0, 1),
+    st.sampled_from(("lang_de", "lang_en")),
+    st.lists(st.one_of(st.none(), st.sampled_from("xyz")), min_size=1, max_size=4).map(tuple),
+)
+READ = st.lists(DOCUMENTS, max_size=5, unique_by=lambda document: document[:3])
+RUNS = st.lists(st.tuples(READ, st.booleans(), st.integers(0, 12)), min_size=1, max_size=6)
+
+
+def pointers(document: Document, stored: Collection[str | None] = ()) -> list[dict[str, Any]]:
+    document_id, source, position, partition, contents = document
+    rows = []
+    for ordinal, content in enumerate(contents):
+        identity = chunk_id(document_id, ordinal, partition)
+        known = content in stored
+        origin = Origin.REJECTED if content is None else Origin.REUSED if known else Origin.ENCODED
+        rows.append(
+            {
+                "id": identity,
+                "document_id": document_id,
+                "source": source,
+                "position": position,
+                "partition": partition,
+                "tokens": 1,
+                "row_key": digest(identity, content or ""),
+                "shard": None if content is None else f"shard-{content}",
+                "row": None if content is None else ordinal,
+                "origin": origin.value,
+            }
+        )
+    return batch_of(rows, POINTERS).to_pylist()
+
+
+def rows_of(documents: Iterable[Document]) -> dict[str, dict[str, bytes]]:
+    """The model: for each document id what its first document in order of source and position makes, by chunk id."""
+    wanted: dict[str, dict[str, bytes]] = {}
+    for document_id, _, _, partition, contents in sorted(documents, key=lambda document: document[:3]):
+        ids = [chunk_id(document_id, ordinal, partition) for ordinal in range(len(contents))]
+        made = {key: digest(key, content) for key, content in zip(ids, contents, strict=True) if content is not None}
+        wanted.setdefault(document_id, made)
+    return wanted
+
+
+def flat(wanted: dict[str, dict[str, bytes]]) -> dict[str, bytes]:
+    return {identity: key for rows in wanted.values() for identity, key in rows.items()}
+
+
+def changes(result: Reconciliation) -> list[tuple[str, bytes | None]]:
+    return [*((row["id"], row["row_key"]) for row in result.writes), *((row["id"], None) for row in result.deletes)]
+
+
+@settings(deadline=None, derandomize=True, max_examples=400)
+@given(RUNS)
+def test_a_committed_run_leaves_exactly_the_wanted_rows(runs: list[Run]) -> None:
+    milvus: dict[str, bytes] = {}
+    ledger: list[dict[str, Any]] = []
+    uncertain: list[dict[str, Any]] = []
+    wanted: dict[str, dict[str, bytes]] = {}
+    for documents, commits, survived in [*runs, ([], True, 0)]:
+        read = [row for document in documents for row in pointers(document)]
+        result = reconcile(read, ledger, uncertain)
+        made = changes(result)
+        for identity, key in made if commits else made[:survived]:
+            if key is None:
+                milvus.pop(identity, None)
+            else:
+                milvus[identity] = key
+        if commits:
+            wanted.update(rows_of(documents))
+            ledger, uncertain = batch_of(result.held, LEDGER).to_pylist(), []
+            assert milvus == flat(wanted)
+            assert {row["id"]: row["row_key"] for row in ledger} == milvus
+        else:
+            uncertain += batch_of([*result.writes, *result.deletes], INTENTS).to_pylist()
+
+
+@settings(deadline=None, derandomize=True, max_examples=200)
+@given(READ)
+def test_nothing_is_written_when_nothing_changed(documents: list[Document]) -> None:
+    first = reconcile([row for document in documents for row in pointers(document)], [], [])
+    read = [row for document in reversed(documents) for row in pointers(document, {*"xyz"})]
+
+    second = reconcile(read, first.held, [])
+
+    assert (second.writes, second.deletes) == ([], [])
+    assert second.held == first.held
+    assert second.counts["documents.embedded"] == second.counts["documents.reused"] == 0
+
+
+@settings(deadline=None, derandomize=True, max_examples=200)
+@given(READ, READ, READ, st.sets(st.sampled_from("xyz")))
+def test_counts_add_up(before: list[Document], died: list[Document], now: list[Document], stored: set[str | None]) -> None:
+    held = reconcile([row for document in before for row in pointers(document)], [], []).held
+    lost = reconcile([row for document in died for row in pointers(document)], held, [])
+    read = [row for document in now for row in pointers(document, stored)]
+
+    result = reconcile(read, held, [*lost.writes, *lost.deletes])
+
+    counts = result.counts
+    outcomes = sum(counts[f"documents.{name}"] for name in ("embedded", "reused", "unchanged", "rejected"))
+    assert outcomes == len(now) - len(result.duplicates)
+    assert len(result.duplicates) == len(now) - len({document[0] for document in now})
+    assert counts["chunks.reconciled"] == len(read)
+    assert counts["rows.held"] == len(result.held) == len({row["id"] for row in result.held})
+    assert counts["rows.to_write"] == len(result.writes) == len({row["id"] for row in result.writes})
+    assert counts["rows.to_delete"] == len(result.deletes) == len({row["id"] for row in result.deletes})
+    assert {row["id"] for row in result.writes} <= {row["id"] for row in result.held}
+    partitions = Counter(f"partition.{row['partition']}" for row in result.held)
+    assert {name: count for name, count in counts.items() if name.startswith("partition.")} == partitions
+
+
+@settings(deadline=None, derandomize=True, max_examples=100)
+@given(READ, st.randoms(use_true_random=False))
+def test_the_order_of_arrival_does_not_count(documents: list[Document], random: Random) -> None:
+    rows = [row for document in documents for row in pointers(document)]
+    shuffled = random.sample(rows, len(rows))
+
+    result, other = reconcile(rows, [], []), reconcile(shuffled, [], [])
+
+    assert changes(other) == changes(result)
+    assert other.held == result.held
+    assert other.counts == result.counts
+
+
+def test_the_first_document_by_source_and_position_stands() -> None:
+    early = ("a", "one.jsonl", 7, "lang_de", ("x", "y"))
+    late = ("a", "two.jsonl", 0, "lang_en", ("z",))
+    later = ("a", "two.jsonl", 1, "lang_en", ("z", "z"))
+
+    result = reconcile([row for document in (later, late, early) for row in pointers(document)], [], [])
+
+    assert [row["partition"] for row in result.held] == ["lang_de", "lang_de"]
+    assert [(row["source"], row["position"]) for row in result.duplicates] == [("two.jsonl", 0), ("two.jsonl", 1)]
+
+
+def test_outcomes_of_documents() -> None:
+    held = reconcile([row for one in "abde" for row in pointers((one, "s", 0, "p", ("x", "y")))], [], []).held
+    shrunken = pointers(("a", "s", 0, "p", ("x",)), {*"xy"})
+    same = pointers(("b", "s", 0, "p", ("x", "y")), {*"xy"})
+    new = pointers(("c", "s", 0, "p", ("z", None)))
+    lost = pointers(("d", "s", 0, "p", (None, None)))
+
+    result = reconcile([*shrunken, *same, *new, *lost], held, [])
+
+    outcomes = {name: result.counts[f"documents.{name}"] for name in ("reused", "unchanged", "embedded", "rejected")}
+    assert outcomes == {"reused": 1, "unchanged": 1, "embedded": 1, "rejected": 1}
+    assert [row["id"] for row in result.writes] == [chunk_id("c", 0, "p")]
+    gone = [chunk_id("a", 1, "p"), chunk_id("d", 0, "p"), chunk_id("d", 1, "p")]
+    assert sorted(row["id"] for row in result.deletes) == sorted(gone)
+    assert sum(row["document_id"] == "e" for row in result.held) == 2
+    assert result.counts["rows.produced"] == 4
+
+
+def test_an_unchanged_row_points_to_where_this_run_found_it() -> None:
+    held = reconcile(pointers(("a", "s", 0, "p", ("x",))), [], []).held
+    moved = [{**row, "shard": "elsewhere", "row": 5} for row in pointers(("a", "s", 0, "p", ("x",)), {"x"})]
+
+    result = reconcile(moved, held, [])
+
+    assert result.writes == []
+    assert [(row["shard"], row["row"]) for row in result.held] == [("elsewhere", 5)]
