@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0 if asked_for_help else EXIT_CONFIGURATION
     name, *rest = arguments
     what, command = COMMANDS[name]
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(level=logging.ERROR, format="%(levelname)s %(name)s: %(message)s")
     try:
         module = command()
         parser = argparse.ArgumentParser(f"corpus-embed {name}", description=what, allow_abbrev=False)

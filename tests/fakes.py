@@ -11,7 +11,6 @@ from transforms.logic.chunking import Encoding
 from transforms.logic.languages import Guess
 from transforms.logic.vectors import Float32, unit_rows
 
-
 POISON = "poison"
 """A chunk with this word gets no sound vector from the encoder of `open_fake_encoder`."""
 

@@ -11,7 +11,7 @@ from tests.conftest import ROOT
 from tests.pipelines.jobs import Job, document
 from transforms.adapters.milvus import Collection
 from transforms.adapters.workspace import Workspace
-from transforms.logic.errors import CorruptDataError, CorpusEmbedError, TransientError
+from transforms.logic.errors import CorpusEmbedError, CorruptDataError, TransientError
 
 
 def _raising(error: Exception) -> Any:

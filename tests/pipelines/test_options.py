@@ -105,7 +105,7 @@ def test_a_wrong_file_is_refused_with_the_name(tmp_path: Path, text: str, said: 
 
 
 def test_a_missing_file_is_refused_with_its_path(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="no_such.toml"):
+    with pytest.raises(ConfigurationError, match=r"no_such\.toml"):
         _parse("--config", str(tmp_path / "no_such.toml"), *FLAGS)
 
 
@@ -158,12 +158,6 @@ def test_lists_are_given_by_space_or_comma() -> None:
 
 def test_a_pattern_may_hold_a_comma() -> None:
     assert _parse(*FLAGS, "--input", "a,b.jsonl")[0].source.input == ("a,b.jsonl",)
-
-
-def test_a_configuration_cannot_be_changed() -> None:
-    config, _ = _parse(*FLAGS)
-    with pytest.raises(ValueError, match="frozen"):
-        config.chunking.max_tokens = 64  # type: ignore[misc]
 
 
 @settings(deadline=None, derandomize=True, max_examples=60)

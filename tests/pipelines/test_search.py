@@ -1,7 +1,6 @@
 """Search with the real model: a question in one language finds pages in all."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +18,13 @@ TOPICS = ("volcanoes", "bread")
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory, offline_model: Path, sample_corpus: Path) -> Iterator[Job]:
+def demo(tmp_path_factory: pytest.TempPathFactory, offline_model: Path, sample_corpus: Path) -> Job:
     """A slice of the sample corpus, embedded with the real model."""
     job = Job(tmp_path_factory.mktemp("demo"), offline_model)
     for topic in TOPICS:
         lines = (sample_corpus / f"{topic}.jsonl").read_bytes().splitlines()
         job.write(f"{topic}.jsonl", [line for line in lines if json.loads(line)["lang"] in LANGUAGES])
-    yield job
+    return job
 
 
 @pytest.fixture(scope="module")

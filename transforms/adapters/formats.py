@@ -8,6 +8,7 @@ import io
 import json
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import IO, Any, cast
 
@@ -29,6 +30,7 @@ _SUFFIXES = {
     ".parquet": "parquet",
 }
 _BROKEN_FILE = (OSError, EOFError, zlib.error, pa.ArrowException)
+_NO_COUNTERPART = (ArithmeticError, LookupError, ValueError)
 _LONGEST_ESCAPE = 6
 
 
@@ -36,8 +38,8 @@ _LONGEST_ESCAPE = 6
 class Split:
     """A part of one file that one worker reads.
 
-    `start` and `stop` are byte offsets for `jsonl` (a line belongs to the split that its first byte lies in), row groups for
-    `parquet`, and 0 and 1 for a file that is read whole.
+    `start` and `stop` are byte offsets for `jsonl` (a line belongs to the split that its first byte lies in) and row groups for
+    `parquet`; for a file that is read whole they are 0 and, of `jsonl.gz`, 1, of `parquet`, -1.
     """
 
     uri: str
@@ -112,7 +114,7 @@ def _plan_row_groups(file: SourceFile) -> Iterator[Split]:
 
 
 def read_split(split: Split, columns: Columns, max_document_bytes: int) -> Iterator[Page]:
-    """Reads a split page by page; a failure of the file ends it with a file-level reject, pages before it stand."""
+    """Reads a split page by page; a failure of the file ends it with a file-level reject, what was read before it stands."""
     reader = _read_parquet if split.format == "parquet" else _read_lines
     pages = reader(split, columns, max_document_bytes)
     while True:
@@ -129,46 +131,56 @@ def read_split(split: Split, columns: Columns, max_document_bytes: int) -> Itera
 
 def _read_lines(split: Split, columns: Columns, max_document_bytes: int) -> Iterator[Page]:
     page = Page()
+    most_bytes = max_document_bytes * _LONGEST_ESCAPE
+    try:
+        with _open_lines(split) as stream:
+            start, stop = (0, None) if split.format == "jsonl.gz" else (split.start, split.stop)
+            for position, line, size_bytes in _lines(stream, start, stop, most_bytes):
+                place = Place(split.uri, position, "byte")
+                if line is None:
+                    detail = f"the line has {size_bytes} bytes, {most_bytes} are allowed"
+                    page.add((None, reject("read", Reason.TOO_LARGE, place, detail)), size_bytes)
+                elif line.strip():
+                    page.add(_parse_line(line, columns, place, max_document_bytes), size_bytes)
+                if page.full:
+                    yield page
+                    page = Page()
+    except _BROKEN_FILE:
+        yield page
+        raise
+    yield page
+
+
+@contextmanager
+def _open_lines(split: Split) -> Iterator[IO[bytes]]:
+    """The bytes of the lines, buffered so that a failure of the file loses no line before it."""
     with open_binary(split.uri) as stream:
         if split.format == "jsonl.gz":
-            lines = _lines(
-                cast("IO[bytes]", gzip.GzipFile(fileobj=stream)), 0, None, max_document_bytes * _LONGEST_ESCAPE
-            )
+            with gzip.GzipFile(fileobj=stream) as unzipped:
+                yield cast("IO[bytes]", unzipped)
         else:
-            lines = _lines(stream, split.start, split.stop, max_document_bytes * _LONGEST_ESCAPE)
-        for position, line, size_bytes in lines:
-            place = Place(split.uri, position, "byte")
-            if line is None:
-                detail = f"the line has {size_bytes} bytes, {max_document_bytes * _LONGEST_ESCAPE} are allowed"
-                page.add((None, reject("read", Reason.TOO_LARGE, place, detail)), size_bytes)
-            elif line.strip():
-                page.add(_parse_line(line, columns, place, max_document_bytes), size_bytes)
-            if page.full:
-                yield page
-                page = Page()
-    yield page
+            # Closed here: a reader that is only dropped closes the stream below with a warning.
+            with io.BufferedReader(cast("io.RawIOBase", stream), 1 << 20) as buffered:
+                yield cast("IO[bytes]", buffered)
 
 
 def _lines(
     stream: IO[bytes], start: int, stop: int | None, max_line_bytes: int
 ) -> Iterator[tuple[int, bytes | None, int]]:
     """Yields (offset, line or None if too long, bytes) for lines whose first byte lies in [start, stop)."""
+    position = start
     if start:
+        # From the last byte before, so that a line that begins right at `start` is not taken for the rest of one.
         stream.seek(start - 1)
-    # Closed here: a reader that is only dropped closes the stream below with a warning.
-    with cast("IO[bytes]", io.BufferedReader(cast("io.RawIOBase", stream), 1 << 20)) as buffered:
-        position = start
-        if start:
-            skipped = _line(buffered, 0)[1]
-            position = start - 1 + skipped
-        while stop is None or position < stop:
-            line, size_bytes = _line(buffered, max_line_bytes)
-            if not size_bytes:
-                return
-            if position == 0 and line is not None:
-                line = line.removeprefix(b"\xef\xbb\xbf")
-            yield position, line, size_bytes
-            position += size_bytes
+        position = start - 1 + _line(stream, 0)[1]
+    while stop is None or position < stop:
+        line, size_bytes = _line(stream, max_line_bytes)
+        if not size_bytes:
+            return
+        if position == 0 and line is not None:
+            line = line.removeprefix(b"\xef\xbb\xbf")
+        yield position, line, size_bytes
+        position += size_bytes
 
 
 def _line(stream: IO[bytes], max_bytes: int) -> tuple[bytes | None, int]:
@@ -241,9 +253,12 @@ def _parse_rows(
     page = Page()
     size_bytes = batch.nbytes // max(1, batch.num_rows)
     for offset, values in enumerate(_rows_of(batch)):
-        page.add(
-            parse_record(values, columns, Place(split.uri, first_row + offset, "row"), max_document_bytes), size_bytes
-        )
+        place = Place(split.uri, first_row + offset, "row")
+        if isinstance(values, Exception):
+            detail = f"a value cannot be read: {type(values).__name__}"
+            page.add((None, reject("read", Reason.WRONG_TYPE, place, detail)), size_bytes)
+        else:
+            page.add(parse_record(values, columns, place, max_document_bytes), size_bytes)
         if page.full:
             yield page
             page = Page()
@@ -251,7 +266,15 @@ def _parse_rows(
         yield page
 
 
-def _rows_of(batch: pa.RecordBatch) -> list[dict[str, Any]]:
-    """Rows as mappings; a column of text whose bytes are not UTF-8 raises `pyarrow.ArrowInvalid`, which costs the file."""
+def _rows_of(batch: pa.RecordBatch) -> list[dict[str, Any] | Exception]:
+    """Rows as mappings; a column of text whose bytes are not UTF-8 raises `pyarrow.ArrowInvalid`, which costs the file.
+
+    A value that Python has no counterpart for, such as a date after the year 9999, costs its row: its error stands there instead.
+    """
     batch.validate(full=True)
-    return cast("list[dict[str, Any]]", batch.to_pylist())
+    try:
+        return cast("list[dict[str, Any] | Exception]", batch.to_pylist())
+    except _NO_COUNTERPART as error:
+        if batch.num_rows == 1:
+            return [error]
+        return [_rows_of(batch.slice(row, 1))[0] for row in range(batch.num_rows)]

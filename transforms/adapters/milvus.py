@@ -167,7 +167,14 @@ class Collection:
         self._partitions: set[str] = set()
         logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
         try:
-            self._client = MilvusClient(uri=target.uri, token=_token(target.token_env), timeout=CONNECT_TIMEOUT_SECONDS)
+            self._client = MilvusClient(
+                uri=target.uri,
+                token=_token(target.token_env),
+                timeout=CONNECT_TIMEOUT_SECONDS,
+                # Otherwise close() leaves the channel open, and pings without calls make a server drop it.
+                dedicated=True,
+                grpc_options={"grpc.keepalive_permit_without_calls": False},
+            )
             self.version = str(self._client.get_server_version())
         except (MilvusException, grpc.RpcError) as error:
             message = f"Milvus at {target.uri!r} does not answer within {CONNECT_TIMEOUT_SECONDS:g} seconds: {_text(error)}; is it running?"

@@ -109,7 +109,7 @@ class Workspace:
         with _opened(join(self._dataset, name)) as file:
             if rows is None:
                 return file.read(columns=columns, use_threads=False)
-            tables = []
+            tables = [file.read_row_groups([], columns=columns)]
             start = 0
             for group in range(file.num_row_groups):
                 stop = start + file.metadata.row_group(group).num_rows
@@ -127,7 +127,13 @@ class Workspace:
         number = max(numbers)
         uri = join(self._ledger, f"{number:08d}.json")
         values = _json(uri)
-        return Ledger(number, tuple(values["parts"]), dict(values["partitions"]))
+        try:
+            return Ledger(number, tuple(values["parts"]), dict(values["partitions"]))
+        except (KeyError, TypeError) as error:
+            message = (
+                f"{uri} is not a ledger: {error!r}; restore it, or start anew with another workspace and collection"
+            )
+            raise CorruptDataError(message) from error
 
     def commit_ledger(self, ledger: Ledger, run_id: str) -> None:
         """Makes a ledger the current one; of two runs that try the same number one wins, the other gets `TransientError`.
@@ -215,7 +221,12 @@ def _parquet(rows: pa.Table) -> bytes:
     stored = rows.replace_schema_metadata({_FORMAT_KEY: str(FORMAT).encode()})
     stream = io.BytesIO()
     pq.write_table(
-        stored, stream, compression="zstd", row_group_size=_ROW_GROUP_ROWS, use_dictionary=_repeating(stored)
+        stored,
+        stream,
+        compression="zstd",
+        row_group_size=_ROW_GROUP_ROWS,
+        use_dictionary=_repeating(stored),
+        write_page_checksum=True,
     )
     return stream.getvalue()
 
@@ -232,7 +243,7 @@ def _repeating(rows: pa.Table) -> list[str]:
 def _opened(uri: str) -> Iterator[pq.ParquetFile]:
     try:
         with open_binary(uri) as stream:
-            file = pq.ParquetFile(stream)
+            file = pq.ParquetFile(stream, page_checksum_verification=True)
             version = int((file.schema_arrow.metadata or {}).get(_FORMAT_KEY, b"0"))
             if version != FORMAT:
                 message = f"{uri} has format {version}, this version reads {FORMAT}; use the corpus-embed that wrote it"
@@ -258,7 +269,8 @@ def _json(uri: str) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         message = f"{uri} cannot be read: {error}"
         raise CorruptDataError(message) from error
-    if values.get("format") != FORMAT:
-        message = f"{uri} has format {values.get('format')!r}, this version reads {FORMAT}; use the corpus-embed that wrote it"
+    version = values.get("format") if isinstance(values, dict) else None
+    if version != FORMAT:
+        message = f"{uri} has format {version!r}, this version reads {FORMAT}; use the corpus-embed that wrote it"
         raise CorruptDataError(message)
     return values

@@ -37,8 +37,11 @@ def _corpus() -> list[list[Row]]:
     return [
         [document(f"first{number}", story(f"first{number}", 1 + number % 7)) for number in range(20)]
         + [document("claimed", story("by the first", 3), lang="fr"), document("copy", story("original", 2))],
-        [document("claimed", story("by the second", 5)), document("original", story("original", 2), lang="de")]
-        + [document("spoilt", f"{story('spoilt', 2)} A poison sentence stands here. {story('spoilt', 3)}")],
+        [
+            document("claimed", story("by the second", 5)),
+            document("original", story("original", 2), lang="de"),
+            document("spoilt", f"{story('spoilt', 2)} A poison sentence stands here. {story('spoilt', 3)}"),
+        ],
         [
             document("german", GERMAN, lang="de", title="Fluss", depth=3),
             document("russian", RUSSIAN, lang=""),

@@ -87,7 +87,7 @@ def test_work_that_was_stored_before_a_crash_is_not_encoded_again(job: Job, monk
 def test_a_dropped_collection_is_restored_without_encoding(job: Job) -> None:
     job.write(
         "a.jsonl",
-        [document(f"d{number}", story(f"d{number}", 3), lang="en de fr".split()[number % 3]) for number in range(6)],
+        [document(f"d{number}", story(f"d{number}", 3), lang=["en", "de", "fr"][number % 3]) for number in range(6)],
     )
     job.run()
     rows = job.rows()
@@ -104,7 +104,7 @@ def test_a_dropped_collection_is_restored_without_encoding(job: Job) -> None:
 def test_rows_deleted_by_hand_are_restored_without_encoding(job: Job) -> None:
     job.write(
         "a.jsonl",
-        [document(f"d{number}", story(f"d{number}", 3), lang="en de fr".split()[number % 3]) for number in range(6)],
+        [document(f"d{number}", story(f"d{number}", 3), lang=["en", "de", "fr"][number % 3]) for number in range(6)],
     )
     job.run()
     rows = job.rows()
@@ -126,8 +126,8 @@ def test_a_foreign_row_does_not_balance_and_its_partition_is_named(
     job.write("a.jsonl", [document("d0", lang="en"), document("d1", lang="de")])
     job.run()
     foreign = {
-        **{name: "" for name in ("document_id", "text", "language", "script", "source", "date")},
-        **{name: 0 for name in ("ordinal", "start", "end", "tokens")},
+        **dict.fromkeys(("document_id", "text", "language", "script", "source", "date"), ""),
+        **dict.fromkeys(("ordinal", "start", "end", "tokens"), 0),
         "id": "f" * 32,
         "metadata": {},
         "dense": [1.0] + [0.0] * (DIMENSIONS - 1),

@@ -83,7 +83,7 @@ def test_equal_content_is_encoded_once_in_a_run_and_over_runs(job: Job) -> None:
     copies = [document(f"copy{number}", story("twin", 2), lang=("en", "de")[number % 2]) for number in range(5)]
     job.write("a.jsonl", copies)
     first = job.run()
-    assert ENCODED == [story("twin", 2)]
+    assert [story("twin", 2)] == ENCODED
     assert first["vectors"] == {"encoded": 1, "reused": 4}
     # One document of the five gets the vector, the others share it.
     assert document_counts(first) == (5, 1, 4, 0, 0)
@@ -92,7 +92,7 @@ def test_equal_content_is_encoded_once_in_a_run_and_over_runs(job: Job) -> None:
     assert len({row["dense"] for row in rows.values()}) == 1
     job.write("b.jsonl", [document("late copy", story("twin", 2), lang="fr")])
     second = job.run()
-    assert ENCODED == [story("twin", 2)]
+    assert [story("twin", 2)] == ENCODED
     assert document_counts(second) == (6, 0, 1, 5, 0)
     assert row_counts(second) == (6, 1, 5, 0)
 

@@ -24,24 +24,64 @@ THUMB = "\U0001f44d\U0001f3fd"
 FLAG = "\U0001f1e9\U0001f1ea"
 LIGATURE = "\ufdfa"  # one character that the model's normaliser turns into eighteen
 
+LINES = """
+    the quick brown fox. Jumps over! a lazy dog? Straße café naïve résumé Übermut «voilà» e.g. 3.14 $5,000
+    Быстрая коричневая лиса прыгает. Объявление! ёлка подъезд
+    الثعلب البني السريع يقفز. فوق الكلب؟ كَتَبَ الكسول،
+    השועל החום המהיר קופץ. מעל הכלב? שָׁלוֹם
+    तेज़ भूरी लोमड़ी कूदती है। क्षत्रिय ज्ञान हिन्दी।
+    敏捷的棕色狐狸跳过了懒狗。 所有人生而自由！ 在尊严和权利上一律平等。他们赋有理性
+    すばやい茶色の狐が跳んだ。 カタカナもある！ がぎぐ 日本語の文章です。「はい。」
+    빠른 갈색 여우가 뛰었다. 대한민국 가각간
+    มนุษย์ทั้งหลายเกิดมามีอิสระและเสมอภาคกัน น้ำ กำลัง
+    មនុស្សទាំងអស់កើតមកមានសេរីភាព។ លូតាំង៕ လူတိုင်းသည်တူညီလွတ်လပ်သော။ ဂုဏ်သိက္ခာ၊
+    ሰው፡ሁሉ፡ነጻ። Բոլոր մարդիկ։ ყველა ადამიანი Όλοι οι άνθρωποι; คน།
+"""
 WORDS = (
-    *"the quick brown fox. Jumps over! a lazy dog? Straße café naïve résumé Übermut «voilà» e.g. 3.14 $5,000".split(),
-    *"Быстрая коричневая лиса прыгает. Объявление! ёлка подъезд".split(),
-    *"الثعلب البني السريع يقفز. فوق الكلب؟ كَتَبَ الكسول،".split(),
-    *"השועל החום המהיר קופץ. מעל הכלב? שָׁלוֹם".split(),
-    *"तेज़ भूरी लोमड़ी कूदती है। क्षत्रिय ज्ञान हिन्दी।".split(),
-    *"敏捷的棕色狐狸跳过了懒狗。 所有人生而自由！ 在尊严和权利上一律平等。他们赋有理性".split(),
-    *"すばやい茶色の狐が跳んだ。 カタカナもある！ がぎぐ 日本語の文章です。「はい。」".split(),
-    *"빠른 갈색 여우가 뛰었다. 대한민국 가각간".split(),
-    *"มนุษย์ทั้งหลายเกิดมามีอิสระและเสมอภาคกัน น้ำ กำลัง".split(),
-    *"មនុស្សទាំងអស់កើតមកមានសេរីភាព។ លូតាំង៕ လူတိုင်းသည်တူညီလွတ်လပ်သော။ ဂုဏ်သိက္ခာ၊".split(),
-    *"ሰው፡ሁሉ፡ነጻ። Բոլոր մարդիկ։ ყველა ადამიანი Όλοι οι άνθρωποι; คน།".split(),
+    *LINES.split(),
     *(FAMILY, FLAG, THUMB, LIGATURE, "ﬁ", "½", "㎏", "\u200b", "\u200d", "\u00ad", "\ufffd", "©️", "1️⃣", "𠮷野家", "𝒳"),
-    *("̈", "e\u0301\u0327", "q" + "\u0300\u0323" * 4, "\u0e33", "\u094d", "\u0600\u0661", "ᄀ", "각ᆨ", "\u200e", "\u2060"),
+    *(
+        "̈",
+        "e\u0301\u0327",
+        "q" + "\u0300\u0323" * 4,
+        "\u0e33",
+        "\u094d",
+        "\u0600\u0661",
+        "ᄀ",
+        "각ᆨ",
+        "\u200e",
+        "\u2060",
+    ),
 )
-SPACES = (" ", " ", " ", " ", "", "", "  ", "\n", "\n\n", "\r\n", "\r\n\r\n", "\t", "\u00a0", "\u3000", "\u2028", "\r", " \u0308")
+SPACES = (
+    " ",
+    " ",
+    " ",
+    " ",
+    "",
+    "",
+    "  ",
+    "\n",
+    "\n\n",
+    "\r\n",
+    "\r\n\r\n",
+    "\t",
+    "\u00a0",
+    "\u3000",
+    "\u2028",
+    "\r",
+    " \u0308",
+)
 HARD = (
-    *(FLAG * 90, "\U0001f1e9" * 151, FAMILY * 20, "a\u200d" * 80, "\u0301" * 150, ("a" + "\u0301\u0316" * 20) * 6, "x" * 400),
+    *(
+        FLAG * 90,
+        "\U0001f1e9" * 151,
+        FAMILY * 20,
+        "a\u200d" * 80,
+        "\u0301" * 150,
+        ("a" + "\u0301\u0316" * 20) * 6,
+        "x" * 400,
+    ),
     *("所有人生而自由在尊严和权利上一律平等" * 12, "มนุษย์ทั้งหลายเกิดมามีอิสระ" * 10, "មនុស្សទាំងអស់កើតមក" * 10),
     *("လူတိုင်းသည်တူညီ" * 12, "\n" * 60, "\r\n" * 40, " \n\n \t\n" * 15, " " * 200, "." * 300, LIGATURE * 30, THUMB * 60),
     *("a" + "\u0301" * 140, "क्" * 60, "ㅋ" * 150, "ᄀ" * 150, "https://example.org/" + "a1B2-" * 60, "\u3000" * 40),
@@ -65,7 +105,7 @@ OVERLAPPING = st.builds(Limits, st.sampled_from((32, 48)), st.integers(1, 8), MA
 SETTINGS = settings(
     deadline=None,
     derandomize=True,
-    max_examples=150,
+    max_examples=400,
     phases=(Phase.explicit, Phase.generate, Phase.shrink),
     suppress_health_check=[HealthCheck.too_slow],
 )
@@ -98,7 +138,8 @@ def model_tokenizer(offline_model: Path) -> ModelTokenizer:
 
 @pytest.fixture(scope="module", params=["model", "words", "trigrams"])
 def tokenizer(request: pytest.FixtureRequest, model_tokenizer: ModelTokenizer) -> Tokenizer:
-    return {"model": model_tokenizer, "words": FakeTokenizer(), "trigrams": TrigramTokenizer()}[request.param]
+    kinds: dict[str, Tokenizer] = {"model": model_tokenizer, "words": FakeTokenizer(), "trigrams": TrigramTokenizer()}
+    return kinds[request.param]
 
 
 def split(text: str, tokenizer: Tokenizer, limits: Limits) -> list[Span]:
@@ -136,9 +177,9 @@ def check(text: str, spans: Sequence[Span], tokenizer: Tokenizer, limits: Limits
         if len(chunk) > 1:  # one character is never cut, whatever it costs
             assert len(span.token_ids) <= limits.max_tokens
             assert len(chunk.encode()) <= limits.max_bytes
-        first, *_, last = [(0, 0), *clusters(chunk)] if len(clusters(chunk)) == 1 else clusters(chunk)
-        assert chunk[slice(*last)].strip()
-        assert first == (0, 0) or chunk[slice(*first)].strip()
+        inside = clusters(chunk)
+        assert chunk[slice(*inside[0])].strip()  # not white space, unless a mark makes it visible
+        assert chunk[slice(*inside[-1])].strip()
         for cut in {span.start, span.end} - boundaries:
             (cluster,) = (text[start:end] for start, end in whole if start < cut < end)
             assert len(cluster.encode()) > limits.max_bytes or len(ids_of(tokenizer, cluster)) > limits.max_tokens
@@ -218,6 +259,17 @@ def test_a_cluster_within_the_limits_is_not_cut_to_spare_its_neighbour(model_tok
     assert [text[span.start : span.end] for span in spans] == [cluster, "abcdefghij" * 5]
 
 
+def test_a_cluster_of_exactly_the_limit_is_a_chunk(model_tokenizer: ModelTokenizer) -> None:
+    cluster = THUMB
+    while len(ids_of(model_tokenizer, cluster)) < 32:
+        cluster += "\u200d" + THUMB
+    limit = len(ids_of(model_tokenizer, cluster))
+
+    first = split(cluster + " word" * 40, model_tokenizer, Limits(limit))[0]
+
+    assert (first.start, first.end) == (0, len(cluster))
+
+
 def test_flags_are_not_torn_however_long_their_row(model_tokenizer: ModelTokenizer) -> None:
     text = "x" + FLAG * 500
 
@@ -279,7 +331,14 @@ def test_a_chunk_ends_at_the_sentence_end_of_its_script(
 @pytest.mark.parametrize(
     ("strong", "weak"),
     [("\n\n", "\n"), ("\r\n \r\n", ". "), ("\n", ". "), (". ", " "), ("。", " "), (" ", "")],
-    ids=["paragraph over line", "paragraph over sentence", "line over sentence", "sentence over word", "。", "word over grapheme"],
+    ids=[
+        "paragraph over line",
+        "paragraph over sentence",
+        "line over sentence",
+        "sentence over word",
+        "。",
+        "word over grapheme",
+    ],
 )
 def test_the_stronger_boundary_wins_over_a_later_weaker_one(strong: str, weak: str) -> None:
     joint = "" if weak == "" else " "

@@ -20,7 +20,9 @@ from transforms.logic.identity import (
 )
 
 SETTINGS = settings(deadline=None, derandomize=True, max_examples=100)
-FIELDS = st.lists(st.one_of(st.text(st.characters(exclude_categories=["Cs"]), max_size=4), st.binary(max_size=4)), max_size=4)
+FIELDS = st.lists(
+    st.one_of(st.text(st.characters(exclude_categories=["Cs"]), max_size=4), st.binary(max_size=4)), max_size=4
+)
 KEYS = st.lists(st.binary(min_size=16, max_size=16), max_size=20)
 
 
@@ -53,7 +55,13 @@ def test_text_with_a_lone_surrogate_has_no_name() -> None:
 
 
 def test_each_part_of_a_chunk_id_counts() -> None:
-    ids = {chunk_id("d", 1, "p"), chunk_id("d", 2, "p"), chunk_id("d1", 1, "p"), chunk_id("d", 1, "q"), chunk_id("d1", 11, "p")}
+    ids = {
+        chunk_id("d", 1, "p"),
+        chunk_id("d", 2, "p"),
+        chunk_id("d1", 1, "p"),
+        chunk_id("d", 1, "q"),
+        chunk_id("d1", 11, "p"),
+    }
 
     assert len(ids) == 5
     assert all(len(name) == 32 and int(name, 16) >= 0 for name in ids)

@@ -22,8 +22,26 @@ MILVUS_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
 @pytest.mark.parametrize(
     ("label", "language"),
     [
-        *[("de", "de"), ("DE", "de"), ("de-AT", "de"), ("iw", "he"), ("jw", "jv"), ("in", "id"), ("zh-Hant", "zh"), ("zh_Hans_CN", "zh")],
-        *[("cmn", "zh"), ("yue", "zh"), ("nb", "no"), ("nn", "no"), ("sr_Latn", "sh"), ("hr", "sh"), ("bs", "sh"), ("arz_Arab", "ar")],
+        *[
+            ("de", "de"),
+            ("DE", "de"),
+            ("de-AT", "de"),
+            ("iw", "he"),
+            ("jw", "jv"),
+            ("in", "id"),
+            ("zh-Hant", "zh"),
+            ("zh_Hans_CN", "zh"),
+        ],
+        *[
+            ("cmn", "zh"),
+            ("yue", "zh"),
+            ("nb", "no"),
+            ("nn", "no"),
+            ("sr_Latn", "sh"),
+            ("hr", "sh"),
+            ("bs", "sh"),
+            ("arz_Arab", "ar"),
+        ],
         *[("tl", "fil"), ("mo", "ro"), ("ji", "yi"), ("heb", "he"), ("ckb", "ckb")],
         *[("un", "und"), ("xxx", "und"), ("xx-Thai", "und"), ("und", "und"), ("", "und"), ("-", "und"), ("e", "und")],
         *[("english", "und"), ("e1", "und"), ("日本", "und"), ("éé", "und"), ("de ", "und"), ("de;drop", "und")],
@@ -65,7 +83,9 @@ def test_a_language_outside_the_allow_list_shares_a_partition(
         pytest.param("Guten Tag, schöne Welt", Guess("de", 0.9), "de", "Latn", id="a guess that fits stands"),
         pytest.param("Guten Tag, schöne Welt", Guess("de", 0.4), "und", "Latn", id="a weak guess falls"),
         pytest.param("Guten Tag, schöne Welt", Guess("ru", 0.99), "und", "Latn", id="script veto"),
-        pytest.param("Съешь ещё этих мягких булок", Guess("en", 0.99), "und", "Cyrl", id="veto without a sole language"),
+        pytest.param(
+            "Съешь ещё этих мягких булок", Guess("en", 0.99), "und", "Cyrl", id="veto without a sole language"
+        ),
         pytest.param("ยินดีต้อนรับสู่ประเทศไทย", Guess("en", 0.99), "th", "Thai", id="a script of one language decides"),
         pytest.param("안녕하세요 세계", Guess("un", 0.0), "ko", "Hang", id="decides where the detector has nothing"),
         pytest.param("これは日本語の文章です", Guess("zh", 0.99), "ja", "Jpan", id="kana makes Japanese"),
@@ -76,7 +96,9 @@ def test_a_language_outside_the_allow_list_shares_a_partition(
         pytest.param("Dobar dan", Guess("sr", 0.99), "sh", "Latn", id="and in Latin"),
         pytest.param("123 ... !?", Guess("en", 1.0), "und", "Zyyy", id="no letters"),
         pytest.param("", Guess("en", 1.0), "und", "Zyyy", id="nothing"),
-        pytest.param("Это русский текст with some English", Guess("en", 0.8), "en", "Cyrl", id="a fifth of the letters is enough"),
+        pytest.param(
+            "Это русский текст with some English", Guess("en", 0.8), "en", "Cyrl", id="a fifth of the letters is enough"
+        ),
         pytest.param("ไทย English words more than", Guess("ja", 0.9), "und", "Latn", id="too few letters to decide"),
     ],
 )
@@ -112,5 +134,5 @@ def test_the_sample_has_beginning_middle_and_end_without_addresses_and_numbers()
     text = "a" * 1000 + "x" * 2000 + "m" * 1000 + "x" * 2000 + "e" * 1000
 
     assert sample_for_detection(text) == "\n".join(("a" * 1000, "m" * 1000, "e" * 1000))
-    assert sample_for_detection("see https://example.org/en or me@example.org, 2024").split() == ["see", "or", ","]
+    assert sample_for_detection("see https://example.org/en or me@example.org, 2024").split() == ["see", "or"]
     assert sample_for_detection("x" * 3000) == "x" * 3000

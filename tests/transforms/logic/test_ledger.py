@@ -12,8 +12,12 @@ from transforms.logic.identity import chunk_id, digest
 from transforms.logic.ledger import Reconciliation, reconcile
 from transforms.logic.schemas import INTENTS, LEDGER, POINTERS, Origin, batch_of
 
-Document = tuple[str, str, int, str, tuple[str | None, ...]]  # id, source, position, partition, content of each chunk or None
-Run = tuple[list[Document], bool, int]  # what it reads, whether it commits, how many of its changes it makes before it dies
+Document = tuple[
+    str, str, int, str, tuple[str | None, ...]
+]  # id, source, position, partition, content of each chunk or None
+Run = tuple[
+    list[Document], bool, int
+]  # what it reads, whether it commits, how many of its changes it makes before it dies
 
 DOCUMENTS = st.tuples(
     st.sampled_from(("a", "b", "c")),
@@ -108,7 +112,9 @@ def test_nothing_is_written_when_nothing_changed(documents: list[Document]) -> N
 
 @settings(deadline=None, derandomize=True, max_examples=200)
 @given(READ, READ, READ, st.sets(st.sampled_from("xyz")))
-def test_counts_add_up(before: list[Document], died: list[Document], now: list[Document], stored: set[str | None]) -> None:
+def test_counts_add_up(
+    before: list[Document], died: list[Document], now: list[Document], stored: set[str | None]
+) -> None:
     held = reconcile([row for document in before for row in pointers(document)], [], []).held
     lost = reconcile([row for document in died for row in pointers(document)], held, [])
     read = [row for document in now for row in pointers(document, stored)]

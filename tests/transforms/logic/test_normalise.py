@@ -9,10 +9,14 @@ from hypothesis import strategies as st
 
 from transforms.logic.normalise import is_blank, normalise_text
 
-REFUSED = regex.compile("[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f-\\x9f\\ufeff\\ud800-\\udfff]|\\p{Noncharacter_Code_Point}")
+REFUSED = regex.compile(
+    "[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f-\\x9f\\ufeff\\ud800-\\udfff]|\\p{Noncharacter_Code_Point}"
+)
 TEXTS = st.one_of(
     st.text(st.characters()),
-    st.text(st.sampled_from("ae\u0301\u0327\u1100\u1161\u11a8\u212b\ufeff\x85\r\n\x00\ud83d\ude00\ufdd0\U0001ffff\x0b\x0c ")),
+    st.text(
+        st.sampled_from("ae\u0301\u0327\u1100\u1161\u11a8\u212b\ufeff\x85\r\n\x00\ud83d\ude00\ufdd0\U0001ffff\x0b\x0c ")
+    ),
 )
 
 

@@ -84,7 +84,9 @@ def test_a_record_becomes_a_document() -> None:
         pytest.param({**GOOD, "m": nested(900)}, Reason.TOO_LARGE, "de-1", id="deep metadata"),
     ],
 )
-def test_a_bad_record_is_a_reject_with_its_reason_and_place(values: Any, reason: Reason, document_id: str | None) -> None:
+def test_a_bad_record_is_a_reject_with_its_reason_and_place(
+    values: Any, reason: Reason, document_id: str | None
+) -> None:
     document, rejected = parse(values)
 
     assert document is None
@@ -136,7 +138,14 @@ def test_hostile_metadata_is_stored_as_plain_json(value: Any, kept: Any) -> None
 
 VALUES = st.recursive(
     st.one_of(
-        *(st.none(), st.booleans(), st.integers(), st.integers(-(10**700), 10**700), st.floats(), st.binary(max_size=4)),
+        *(
+            st.none(),
+            st.booleans(),
+            st.integers(),
+            st.integers(-(10**700), 10**700),
+            st.floats(),
+            st.binary(max_size=4),
+        ),
         *(st.text(st.characters(), max_size=8), st.dates(), st.datetimes(), st.decimals()),
     ),
     lambda inner: st.one_of(
@@ -148,7 +157,9 @@ VALUES = st.recursive(
 RECORD = st.one_of(
     VALUES,
     st.dictionaries(st.sampled_from(("id", "text", "lang", "date", "m")), VALUES),
-    st.dictionaries(st.one_of(st.text(st.characters(), max_size=3), st.integers(), st.none()), VALUES).map(lambda made: {**made, **GOOD}),
+    st.dictionaries(st.one_of(st.text(st.characters(), max_size=3), st.integers(), st.none()), VALUES).map(
+        lambda made: {**made, **GOOD}
+    ),
 )
 
 
@@ -188,7 +199,13 @@ def test_only_text_declares_a_language(value: Any, language: str | None) -> None
 
 @pytest.mark.parametrize(
     ("value", "stored"),
-    [("2024-01-02", "2024-01-02"), (datetime(2024, 1, 2, 3, tzinfo=UTC), "2024-01-02T03:00:00+00:00"), (None, ""), (20240102, ""), ("x" * 99, "x" * 64)],
+    [
+        ("2024-01-02", "2024-01-02"),
+        (datetime(2024, 1, 2, 3, tzinfo=UTC), "2024-01-02T03:00:00+00:00"),
+        (None, ""),
+        (20240102, ""),
+        ("x" * 99, "x" * 64),
+    ],
 )
 def test_dates_are_text(value: Any, stored: str) -> None:
     assert document_of({**GOOD, "date": value})["date"] == stored

@@ -68,20 +68,28 @@ def test_without_dimensions_all_are_kept_and_renormalised() -> None:
 
 @settings(deadline=None, derandomize=True, max_examples=50)
 @given(st.integers(0, 6), st.integers(1, 5), st.integers(0, 6), st.integers(0, 6), st.booleans())
-def test_list_arrays_give_back_what_was_put_in(count: int, dimensions: int, offset: int, length: int, half: bool) -> None:
-    kind = np.float16 if half else np.float32
-    vectors = random_units(count, dimensions).astype(kind)
+def test_list_arrays_give_back_what_was_put_in(
+    count: int, dimensions: int, offset: int, length: int, half: bool
+) -> None:
+    full = random_units(count, dimensions)
+    vectors = full.astype(np.float16) if half else full
 
     column = to_list_array(vectors)
     sliced = column.slice(offset, length)
     variable = column.cast(pa.list_(column.type.value_type))
 
-    assert column.type == pa.list_(pa.from_numpy_dtype(kind), dimensions)
+    assert column.type == pa.list_(pa.from_numpy_dtype(vectors.dtype), dimensions)
     assert from_list_array(column, dimensions).tolist() == vectors.tolist()
     assert from_list_array(sliced, dimensions).tolist() == vectors[offset : offset + length].tolist()
-    assert from_list_array(variable.slice(offset, length), dimensions).tolist() == vectors[offset : offset + length].tolist()
+    assert (
+        from_list_array(variable.slice(offset, length), dimensions).tolist()
+        == vectors[offset : offset + length].tolist()
+    )
     chunked = pa.chunked_array([sliced, column])
-    assert from_list_array(chunked, dimensions).tolist() == [*vectors[offset : offset + length].tolist(), *vectors.tolist()]
+    assert from_list_array(chunked, dimensions).tolist() == [
+        *vectors[offset : offset + length].tolist(),
+        *vectors.tolist(),
+    ]
     assert from_list_array(chunked, dimensions).dtype == np.float32
 
 

@@ -1,0 +1,42 @@
+"""Rows of the dataset for the tests of workspace and lookup."""
+
+from collections.abc import Iterable
+
+import numpy as np
+import pyarrow as pa
+
+from transforms.logic.identity import content_key, digest
+from transforms.logic.schemas import row_schema
+from transforms.logic.vectors import to_list_array
+
+DIMENSIONS = 4
+
+
+def key(number: int) -> bytes:
+    """The content key of text `number`."""
+    return content_key("space", f"text {number}")
+
+
+def shard_rows(numbers: Iterable[int], version: int = 0) -> pa.Table:
+    """A row for each number, sorted by content key; rows of another version differ in all but their content."""
+    ordered = sorted(numbers, key=key)
+    schema = row_schema(DIMENSIONS)
+    count = len(ordered)
+    columns: dict[str, pa.Array] = {
+        "id": pa.array([digest("row", version, number).hex() for number in ordered]),
+        "document_id": pa.array([f"document {version} {number}" for number in ordered]),
+        "text": pa.array([f"text {number}" for number in ordered]),
+        "content_key": pa.array([key(number) for number in ordered], pa.binary(16)),
+        "row_key": pa.array([digest("row", version, number) for number in ordered], pa.binary(16)),
+        "vector": to_list_array(vectors(ordered)) if count else pa.array([], schema.field("vector").type),
+    }
+    for field in schema:
+        if field.name not in columns:
+            value = 0 if pa.types.is_integer(field.type) else "x"
+            columns[field.name] = pa.array([value] * count, field.type)
+    return pa.table([columns[field.name] for field in schema], schema=schema)
+
+
+def vectors(numbers: Iterable[int]) -> np.ndarray:
+    """The vectors (n, `DIMENSIONS`) float16 of some texts."""
+    return np.array([[number, number + 1, -number, 0.5] for number in numbers], np.float16)

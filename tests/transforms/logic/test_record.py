@@ -1,0 +1,162 @@
+"""The run record: what does not balance is said, and the exit code follows."""
+
+from typing import Any
+
+import pytest
+
+from transforms.logic.record import Counts, RunContext, build_record
+
+CONTEXT = RunContext(
+    run_id="run-1",
+    splits_planned=2,
+    files_planned=2,
+    max_reject_fraction=0.2,
+    configuration={"chunking": {"max_tokens": 256}},
+    model={"name": "m"},
+    embedding_space="space",
+    representation={"dimensions": 4},
+    versions={"python": "3"},
+    started_at="2024-01-02T03:04:05Z",
+    started_seconds=0.0,
+)
+CLEAN: dict[str, float] = {
+    "splits.read": 2,
+    "documents.read": 10,
+    "documents.embedded": 4,
+    "documents.reused": 3,
+    "documents.unchanged": 3,
+    "chunks.split": 20,
+    "chunks.looked_up": 20,
+    "chunks.reconciled": 20,
+    "tokens.split": 500,
+    "tokens.encoded": 100,
+    "vectors.encoded": 8,
+    "vectors.reused": 5,
+    "rows.held": 20,
+    "rows.to_write": 13,
+    "rows.loaded": 13,
+    "rows.written": 13,
+    "rows.to_delete": 2,
+    "rows.deleted": 2,
+    "partition.lang_de": 12,
+    "partition.lang_en": 8,
+    "language.de.documents": 6,
+    "language.de.chunks": 12,
+    "language.de.tokens": 300,
+    "language.en.documents": 4,
+    "language.en.chunks": 8,
+    "language.en.tokens": 200,
+    "stage.split.seconds": 2.0,
+    "stage.embed.seconds": 4.0,
+}
+COUNTED = {"lang_de": 12, "lang_en": 8}
+REJECTED_RECORD = {"documents.read": 11, "rejects.record.empty_text": 1, "rejects.total": 1}
+
+
+def record_of(changed: Counts | None = None, counted: dict[str, int] | None = None, **context: Any) -> dict[str, Any]:
+    kept = RunContext(**{**vars(CONTEXT), **context})
+    return build_record(kept, {**CLEAN, **(changed or {})}, COUNTED if counted is None else counted, 12.3456)
+
+
+def test_a_run_that_balances_is_complete() -> None:
+    record = record_of()
+
+    assert record["differences"] == []
+    assert (record["exit_code"], record["status"]) == (0, "complete")
+    assert record["documents"] == {"read": 10, "embedded": 4, "reused": 3, "unchanged": 3, "rejected": 0}
+    assert record["rows"] == {"held": 20, "written": 13, "unchanged": 7, "deleted": 2}
+    assert record["vectors"] == {"encoded": 8, "reused": 5}
+    assert record["partitions"]["lang_de"] == {"expected": 12, "milvus": 12}
+    assert record["languages"]["en"] == {"documents": 4, "chunks": 8, "tokens": 200}
+    assert record["stages"]["split"] == {"seconds": 2.0, "tokens": 500, "tokens_per_second": 250.0}
+    assert record["stages"]["embed"] == {"seconds": 4.0, "tokens": 100, "tokens_per_second": 25.0}
+    assert record["stages"]["write"]["tokens_per_second"] is None
+    assert (record["seconds"], record["embedding_space"]) == (12.346, "space")
+
+
+@pytest.mark.parametrize(
+    ("changed", "difference"),
+    [
+        ({"splits.read": 1}, "splits planned 2 != splits read 1"),
+        ({"documents.read": 11}, "documents read 11 != embedded + reused + unchanged + rejected 10"),
+        ({"documents.rejected": 1}, "documents read 10 != embedded + reused + unchanged + rejected 11"),
+        ({"rejects.record.empty_text": 1}, "documents read 10 != embedded + reused + unchanged + rejected 11"),
+        ({"chunks.looked_up": 19}, "chunks split 20 != chunks looked up 19"),
+        ({"chunks.reconciled": 21}, "chunks split 20 != chunks reconciled 21"),
+        ({"rows.loaded": 12}, "rows to write 13 != rows loaded from the dataset 12"),
+        ({"rows.written": 14}, "rows to write 13 != rows written 14"),
+        ({"rows.deleted": 0}, "rows to delete 2 != rows deleted 0"),
+        ({"partition.lang_de": 11}, "partition lang_de: 11 rows in the ledger != 12 counted in Milvus"),
+        ({"partition.lang_fr": 1}, "partition lang_fr: 1 rows in the ledger != 0 counted in Milvus"),
+    ],
+)
+def test_each_difference_is_found_and_said(changed: Counts, difference: str) -> None:
+    record = record_of(changed)
+
+    assert record["differences"] == [difference]
+    assert (record["exit_code"], record["status"]) == (5, "does not balance")
+
+
+def test_a_partition_that_only_milvus_has_is_a_difference() -> None:
+    record = record_of(counted={**COUNTED, "lang_xx": 3})
+
+    assert record["differences"] == ["partition lang_xx: 0 rows in the ledger != 3 counted in Milvus"]
+
+
+def test_all_differences_are_said_at_once() -> None:
+    assert len(record_of({"splits.read": 0, "rows.deleted": 1}, {})["differences"]) == 4
+
+
+@pytest.mark.parametrize(
+    ("changed", "fraction"),
+    [
+        (REJECTED_RECORD, 1 / 11),
+        ({"documents.read": 11, "documents.rejected": 1}, 1 / 11),
+        ({"rejects.file.unreadable_file": 1}, 1 / 11),
+        ({"rejects.chunk.bad_vector": 2}, 2 / 20),
+        ({**REJECTED_RECORD, "rejects.chunk.bad_vector": 2}, 2 / 20),
+    ],
+    ids=["record", "document", "file", "chunk", "the larger share"],
+)
+def test_rejects_count_against_the_limit(changed: Counts, fraction: float) -> None:
+    under, over = record_of(changed), record_of(changed, max_reject_fraction=0.05)
+
+    assert under["reject_fraction"] == pytest.approx(fraction)
+    assert (under["exit_code"], under["status"]) == (3, "complete with rejects under the limit")
+    assert (over["exit_code"], over["status"]) == (4, "rejects over the limit")
+
+
+def test_the_limit_itself_is_allowed() -> None:
+    rejected = {"documents.read": 12.5e3, "documents.embedded": 11244, "documents.reused": 3, "documents.unchanged": 3}
+    changed = {**rejected, "rejects.record.empty_text": 1250}
+
+    assert record_of(changed, max_reject_fraction=0.1)["exit_code"] == 3
+    assert record_of({"rejects.chunk.bad_vector": 0}, max_reject_fraction=0)["exit_code"] == 0
+
+
+def test_one_reject_among_millions_is_not_rounded_away() -> None:
+    changed = {"documents.read": 10_000_001, "documents.embedded": 9_999_994, "rejects.record.empty_text": 1}
+
+    assert record_of(changed)["exit_code"] == 3
+    assert record_of(changed, max_reject_fraction=0)["exit_code"] == 4
+
+
+def test_a_run_that_does_not_balance_says_so_whatever_was_rejected() -> None:
+    assert record_of({"rejects.record.empty_text": 9}, max_reject_fraction=0)["exit_code"] == 5
+
+
+def test_rejects_are_listed_by_level_and_reason() -> None:
+    changed = {**REJECTED_RECORD, "rejects.chunk.bad_vector": 2, "rejects.file.unreadable_file": 1}
+
+    record = record_of(changed)
+
+    assert record["rejects"] == {"chunk.bad_vector": 2, "file.unreadable_file": 1, "record.empty_text": 1}
+    assert record["files"] == {"planned": 2, "rejected": 1}
+    assert record["chunks"] == {"split": 20, "rejected": 2}
+    assert record["documents"]["rejected"] == 1
+
+
+def test_a_run_without_input_balances() -> None:
+    record = build_record(RunContext(**{**vars(CONTEXT), "splits_planned": 0}), {}, {}, 0.0)
+
+    assert (record["differences"], record["exit_code"], record["reject_fraction"]) == ([], 0, 0)

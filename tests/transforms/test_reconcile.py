@@ -1,0 +1,162 @@
+"""ReconcileLedger."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from tests.transforms.verbs import SPACE, Outcome, Row, run_verb
+from transforms.adapters.workspace import Held, Ledger, Workspace, read_intents
+from transforms.logic.identity import chunk_id, digest
+from transforms.logic.schemas import INTENTS, LEDGER, POINTERS, Origin, batch_of
+from transforms.reconcile import ReconcileLedger
+
+NOTHING = Held(Ledger(0, (), {}), (), trusted=True)
+
+
+def _pointer(document: str, ordinal: int = 0, version: int = 1, **changes: Any) -> Row:
+    row = {
+        "id": chunk_id(document, ordinal, "lang_en"),
+        "document_id": document,
+        "source": "a.jsonl",
+        "position": 0,
+        "partition": "lang_en",
+        "tokens": 3,
+        "row_key": digest(document, ordinal, version),
+        "shard": f"shard{version}",
+        "row": ordinal,
+        "origin": Origin.ENCODED.value,
+    }
+    return row | changes
+
+
+def _held_row(pointer: Row) -> Row:
+    return {name: pointer[name] for name in LEDGER.names}
+
+
+def _workspace(directory: Path) -> Workspace:
+    return Workspace(str(directory), SPACE, "c")
+
+
+def _commit(workspace: Workspace, rows: list[Row]) -> Held:
+    part = workspace.write_ledger_part(pa.Table.from_batches([batch_of(rows, LEDGER)]))
+    partitions: dict[str, int] = {}
+    for row in rows:
+        partitions[row["partition"]] = partitions.get(row["partition"], 0) + 1
+    workspace.commit_ledger(Ledger(1, (part,), partitions), "run-1")
+    return Held(workspace.latest_ledger(), (), trusted=True)
+
+
+def _reconcile(workspace: Workspace, held: Held, pointers: list[Row], bucket_count: int = 4) -> Outcome:
+    batches = [batch_of(pointers[start::3], POINTERS) for start in range(3)]
+    return run_verb(partial(ReconcileLedger, workspace, held, bucket_count), [one for one in batches if one.num_rows])
+
+
+def _ids(batches: list[pa.RecordBatch]) -> list[str]:
+    return sorted(identity for batch in batches for identity in batch.column("id").to_pylist())
+
+
+def _parts(workspace: Workspace, outcome: Outcome) -> list[Row]:
+    rows = [row for name in outcome.outputs["parts"] for row in workspace.read_ledger_part(name).to_pylist()]
+    return sorted(rows, key=lambda row: str(row["id"]))
+
+
+@pytest.mark.parametrize("bucket_count", [1, 4, 32])
+def test_first_run_writes_everything_and_holds_it(tmp_path: Path, bucket_count: int) -> None:
+    workspace = _workspace(tmp_path)
+    pointers = [_pointer(f"d{number}", ordinal) for number in range(9) for ordinal in range(2)]
+    outcome = _reconcile(workspace, NOTHING, pointers, bucket_count)
+    assert _ids(outcome.outputs["writes"]) == sorted(row["id"] for row in pointers)
+    assert all(batch.schema.equals(LEDGER) for batch in outcome.outputs["writes"])
+    assert outcome.outputs["deletes"] == []
+    assert _parts(workspace, outcome) == sorted(map(_held_row, pointers), key=lambda row: str(row["id"]))
+    assert outcome.counts == {
+        "documents.embedded": 9,
+        "chunks.reconciled": 18,
+        "rows.produced": 18,
+        "rows.held": 18,
+        "rows.to_write": 18,
+        "partition.lang_en": 18,
+    }
+
+
+def test_what_changes_is_written_down_before_milvus_sees_it(tmp_path: Path) -> None:
+    workspace = _workspace(tmp_path)
+    held = _commit(
+        workspace, [_held_row(_pointer("same")), _held_row(_pointer("edited")), _held_row(_pointer("short", 1))]
+    )
+    now = [_pointer("same", origin="stored"), _pointer("edited", version=2), _pointer("short", 0)]
+    outcome = _reconcile(workspace, held, now)
+    uris = workspace.unsettled_intents(held.ledger)
+    intents = [row for uri in uris for row in read_intents(uri).to_pylist()]
+    assert all("/00000002/" in uri for uri in uris)
+    changed = _ids(outcome.outputs["writes"]) + _ids(outcome.outputs["deletes"])
+    assert sorted(row["id"] for row in intents) == sorted(changed)
+    assert _ids(outcome.outputs["writes"]) == sorted(
+        [chunk_id("edited", 0, "lang_en"), chunk_id("short", 0, "lang_en")]
+    )
+    assert _ids(outcome.outputs["deletes"]) == [chunk_id("short", 1, "lang_en")]
+    assert all(batch.schema.equals(INTENTS) for batch in outcome.outputs["deletes"])
+
+
+def test_no_change_leaves_no_trace_but_the_same_parts(tmp_path: Path) -> None:
+    workspace = _workspace(tmp_path)
+    pointers = [_pointer(f"d{number}", origin="stored") for number in range(5)]
+    first = _reconcile(workspace, NOTHING, pointers)
+    held = Held(Ledger(1, tuple(sorted(first.outputs["parts"])), {"lang_en": 5}), (), trusted=True)
+    second = _reconcile(workspace, held, pointers)
+    assert second.outputs["writes"] == second.outputs["deletes"] == []
+    assert sorted(second.outputs["parts"]) == sorted(first.outputs["parts"])
+    assert workspace.unsettled_intents(held.ledger) == []
+    assert second.counts["documents.unchanged"] == 5
+
+
+def test_documents_of_other_runs_stay_held(tmp_path: Path) -> None:
+    workspace = _workspace(tmp_path)
+    held = _commit(workspace, [_held_row(_pointer("elsewhere"))])
+    outcome = _reconcile(workspace, held, [_pointer("here")])
+    assert _ids(outcome.outputs["writes"]) == [chunk_id("here", 0, "lang_en")]
+    assert {row["document_id"] for row in _parts(workspace, outcome)} == {"elsewhere", "here"}
+
+
+def test_rows_of_a_run_that_never_committed_are_settled(tmp_path: Path) -> None:
+    workspace = _workspace(tmp_path)
+    lost, again = _pointer("lost"), _pointer("again", origin="stored")
+    intents = [{name: row[name] for name in INTENTS.names} for row in (lost, again)]
+    workspace.write_intents(1, pa.Table.from_batches([batch_of(intents, INTENTS)]))
+    ledger = workspace.latest_ledger()
+    held = Held(ledger, tuple(workspace.unsettled_intents(ledger)), trusted=True)
+    outcome = _reconcile(workspace, held, [again])
+    assert _ids(outcome.outputs["deletes"]) == [lost["id"]]
+    assert _ids(outcome.outputs["writes"]) == [again["id"]]
+
+
+def test_every_held_row_is_written_again_to_a_collection_that_lost_some(tmp_path: Path) -> None:
+    workspace = _workspace(tmp_path)
+    rows = [_held_row(_pointer(f"d{number}")) for number in range(6)]
+    ledger = _commit(workspace, rows).ledger
+    outcome = _reconcile(workspace, Held(ledger, (), trusted=False), [_pointer("d0", origin="stored")])
+    assert _ids(outcome.outputs["writes"]) == sorted(row["id"] for row in rows)
+    assert outcome.outputs["deletes"] == []
+
+
+def test_the_first_document_of_an_id_stands_and_the_others_are_rejected(tmp_path: Path) -> None:
+    workspace = _workspace(tmp_path)
+    claims = [
+        _pointer("d", source="b.jsonl", position=0, version=3),
+        _pointer("d", source="a.jsonl", position=90, version=2),
+        _pointer("d", source="a.jsonl", position=7, version=1),
+        _pointer("d", ordinal=1, source="b.jsonl", position=0, version=3),
+    ]
+    for order in (claims, claims[::-1]):
+        outcome = _reconcile(workspace, NOTHING, order)
+        (written,) = [row for batch in outcome.outputs["writes"] for row in batch.to_pylist()]
+        assert written["shard"] == "shard1"
+        assert sorted((one["source"], one["locator"], one["reason"], one["stage"]) for one in outcome.rejects) == [
+            ("a.jsonl", "position 90", "duplicate_id", "reconcile"),
+            ("b.jsonl", "position 0", "duplicate_id", "reconcile"),
+        ]
+        assert outcome.counts["chunks.reconciled"] == 4
+        assert outcome.counts["documents.embedded"] == 1

@@ -1,0 +1,54 @@
+"""ReuseVectors."""
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from tests.transforms.verbs import SPACE, chunks, record, run_verb
+from transforms.adapters.workspace import Workspace
+from transforms.logic.rows import stored_rows
+from transforms.logic.schemas import REUSED, Origin
+from transforms.logic.vectors import unit_rows
+from transforms.reuse import ReuseVectors
+
+DIMENSIONS = 4
+
+
+@pytest.mark.parametrize("bucket_count", [1, 16])
+def test_chunks_meet_what_the_dataset_knows_of_them(tmp_path: Path, bucket_count: int) -> None:
+    workspace = Workspace(str(tmp_path), SPACE, "c")
+    before = [record("stored", "a stored text"), record("retitled", "a known text", metadata='{"title": "old"}')]
+    stored = pa.Table.from_batches([chunks(*before)]).sort_by("content_key")
+    vectors = unit_rows(np.eye(2, DIMENSIONS, dtype=np.float32) + np.float32(0.5))
+    shard = workspace.write_shard(stored_rows(stored, vectors))
+    known_vector = vectors[stored.column("document_id").to_pylist().index("retitled")].astype(np.float16)
+
+    now = [before[0], record("retitled", "a known text", metadata='{"title": "new"}')]
+    now += [record("new", "a new text"), record("copy of new", "a new text", position=3)]
+    make = partial(ReuseVectors, workspace, workspace.shards(), bucket_count)
+    outcome = run_verb(make, [chunks(row) for row in now])
+    assert all(batch.schema.equals(REUSED) for batch in outcome.main)
+    rows = {row["document_id"]: row for row in outcome.rows}
+    assert {name: row["origin"] for name, row in rows.items()} == {
+        "stored": Origin.STORED,
+        "retitled": Origin.REUSED,
+        "new": Origin.ENCODED,
+        "copy of new": Origin.REUSED,
+    }
+    place = stored.column("document_id").to_pylist().index("stored")
+    assert (rows["stored"]["shard"], rows["stored"]["row"], rows["stored"]["vector"]) == (shard, place, None)
+    assert rows["retitled"]["vector"] == [float(value) for value in known_vector]
+    assert rows["copy of new"]["vector"] is None
+    assert outcome.counts == {"chunks.looked_up": 4}
+    # The copy that waits for a vector follows the chunk that gets one.
+    order = [row["document_id"] for row in outcome.rows if row["text"] == "a new text"]
+    assert order == ["new", "copy of new"]
+
+
+def test_an_empty_dataset_knows_nothing(tmp_path: Path) -> None:
+    workspace = Workspace(str(tmp_path), SPACE, "c")
+    outcome = run_verb(partial(ReuseVectors, workspace, [], 4), [chunks(record("a", "one"), record("b", "two"))])
+    assert {row["origin"] for row in outcome.rows} == {Origin.ENCODED}

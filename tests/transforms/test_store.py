@@ -1,0 +1,89 @@
+"""StoreVectors and LoadRows: what was stored is what is read back."""
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from tests.transforms.verbs import SPACE, Outcome, chunks, record, reused, run_verb
+from transforms import store
+from transforms.adapters.workspace import Workspace
+from transforms.logic.identity import buckets_of, key_prefixes
+from transforms.logic.schemas import POINTERS, REUSED, Origin, with_columns
+from transforms.store import StoreVectors
+
+DIMENSIONS = 4
+
+
+def _embedded(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The batch with a vector for each row, of which the first number is its place."""
+    vectors = np.eye(batch.num_rows, DIMENSIONS, dtype=np.float16).tolist()
+    return with_columns(batch, REUSED, vector=pa.array(vectors, REUSED.field("vector").type))
+
+
+def _bucketed(batch: pa.RecordBatch, bucket_count: int) -> list[pa.RecordBatch]:
+    buckets = buckets_of(key_prefixes(batch.column("content_key")), bucket_count)
+    return [batch.filter(pa.array(buckets == bucket)) for bucket in sorted(set(buckets.tolist()))]
+
+
+def _store(workspace: Workspace, batches: list[pa.RecordBatch], bucket_count: int) -> Outcome:
+    return run_verb(partial(StoreVectors, workspace, DIMENSIONS, bucket_count), batches)
+
+
+def test_pointers_lead_to_the_rows_they_name(tmp_path: Path) -> None:
+    workspace = Workspace(str(tmp_path), SPACE, "c")
+    batch = _embedded(reused([chunks(*(record(f"d{number}", f"text {number}") for number in range(40)))]))
+    outcome = _store(workspace, _bucketed(batch, 4), 4)
+    assert all(part.schema.equals(POINTERS) for part in outcome.main)
+    expected = {row["id"]: row for row in batch.to_pylist()}
+    assert {row["id"] for row in outcome.rows} == set(expected)
+    for pointer in outcome.rows:
+        row = workspace.read_shard(pointer["shard"], rows=np.array([pointer["row"]])).to_pylist()[0]
+        source = expected[pointer["id"]]
+        assert {name: row[name] for name in ("id", "text", "metadata", "partition", "row_key", "vector")} == {
+            name: source[name] for name in ("id", "text", "metadata", "partition", "row_key", "vector")
+        }
+    shards = workspace.shards()
+    assert outcome.counts == {"rows.stored": 40, "shards.written": len(shards)}
+    # A shard never mixes buckets, so that a bucket opens only its own shards.
+    assert len(shards) == len(_bucketed(batch, 4))
+    for shard in shards:
+        assert (shard.first * 4) >> 32 == (shard.last * 4) >> 32
+
+
+def test_storing_the_same_rows_again_leaves_one_shard(tmp_path: Path) -> None:
+    workspace = Workspace(str(tmp_path), SPACE, "c")
+    batch = _embedded(reused([chunks(record("a", "text"), record("b", "other"))]))
+    first, second = (_store(workspace, [batch], 1) for _ in range(2))
+    assert first.rows == second.rows
+    assert len(workspace.shards()) == 1
+
+
+def test_stored_and_rejected_rows_pass_without_being_written(tmp_path: Path) -> None:
+    workspace = Workspace(str(tmp_path), SPACE, "c")
+    batch = reused([chunks(record("a", "text"), record("b", "other"))])
+    settled = with_columns(
+        batch,
+        REUSED,
+        origin=pa.array([Origin.STORED.value, Origin.REJECTED.value]),
+        shard=pa.array(["an older shard", None], pa.string()),
+        row=pa.array([7, None], pa.int32()),
+    )
+    outcome = _store(workspace, [settled], 1)
+    assert [(row["origin"], row["shard"], row["row"]) for row in outcome.rows] == [
+        (Origin.STORED, "an older shard", 7),
+        (Origin.REJECTED, None, None),
+    ]
+    assert workspace.shards() == []
+    assert outcome.counts == {}
+
+
+def test_a_full_shard_is_written_before_more_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "_SHARD_BYTES", 1)
+    workspace = Workspace(str(tmp_path), SPACE, "c")
+    batch = _embedded(reused([chunks(*(record(f"d{number}", f"text {number}") for number in range(6)))]))
+    outcome = _store(workspace, [batch.slice(start, 2) for start in (0, 2, 4)], 1)
+    assert outcome.counts == {"rows.stored": 6, "shards.written": 3}
+    assert {row["document_id"] for row in outcome.rows} == {f"d{number}" for number in range(6)}

@@ -1,0 +1,84 @@
+"""WriteToMilvus and DeleteFromMilvus, on Milvus Lite."""
+
+import pickle
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from tests.transforms.verbs import chunks, record, run_verb
+from transforms.adapters.milvus import Collection, CollectionSpace, Target, release, served
+from transforms.compress import compress_vectors
+from transforms.logic.rows import stored_rows
+from transforms.logic.schemas import INTENTS, batch_of
+from transforms.logic.vectors import unit_rows
+from transforms.write import DeleteFromMilvus, WriteToMilvus, _UpsertFn
+
+DIMENSIONS = 4
+FIELDS = ("document_id", "text", "language", "metadata")
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Iterator[Target]:
+    """An empty collection."""
+    path = str(tmp_path / "milvus.db")
+    found = served(Target(path, "c"))
+    collection = Collection(found)
+    collection.create(CollectionSpace("space", "m", None, "float32", "", DIMENSIONS, "float32", "language"))
+    collection.close()
+    yield found
+    release(path)
+
+
+def _rows(count: int) -> pa.RecordBatch:
+    languages = ("en", "de", "fr")
+    rows = [record(f"d{n}", f"text {n}", declared_language=languages[n % 3], metadata='{"n": 1}') for n in range(count)]
+    vectors = unit_rows(np.random.default_rng(1).standard_normal((count, DIMENSIONS)).astype(np.float32))
+    return compress_vectors(stored_rows(pa.Table.from_batches([chunks(*rows)]), vectors).to_batches()[0], None)
+
+
+def _counts(target: Target) -> dict[str, int]:
+    collection = Collection(target)
+    try:
+        return collection.counts()
+    finally:
+        collection.close()
+
+
+def test_rows_land_in_their_own_partitions_and_writing_again_changes_nothing(target: Target) -> None:
+    batch = _rows(12)
+    for _ in range(2):
+        outcome = run_verb(partial(WriteToMilvus, target), [batch.slice(0, 5), batch.slice(5)])
+        assert outcome.counts == {"rows.written": 12}
+        assert _counts(target) == {"lang_de": 4, "lang_en": 4, "lang_fr": 4}
+    collection = Collection(target)
+    try:
+        for row in batch.to_pylist():
+            (hit,) = collection.search(row["dense"], 1, [row["partition"]], FIELDS)
+            assert hit["id"] == row["id"]
+            assert hit["score"] == pytest.approx(1, abs=1e-5)
+            assert hit["metadata"] == {"n": 1}
+            assert (hit["document_id"], hit["text"]) == (row["document_id"], row["text"])
+    finally:
+        collection.close()
+
+
+def test_named_rows_are_deleted_from_their_partition_and_no_others(target: Target) -> None:
+    batch = _rows(9)
+    run_verb(partial(WriteToMilvus, target), [batch])
+    gone = [{name: row[name] for name in INTENTS.names} for row in batch.to_pylist()[:4]]
+    absent = {"id": "0" * 32, "document_id": "never", "partition": "lang_nowhere"}
+    for _ in range(2):
+        outcome = run_verb(partial(DeleteFromMilvus, target), [batch_of([*gone, absent], INTENTS)])
+        assert outcome.counts == {"rows.deleted": 5}
+        assert _counts(target) == {"lang_de": 2, "lang_en": 1, "lang_fr": 2}
+
+
+def test_building_the_step_connects_to_nothing() -> None:
+    function = _UpsertFn(Target("http://127.0.0.1:9", "c", "NO_SUCH_VARIABLE"))
+    again = pickle.loads(pickle.dumps(function))
+    assert again._opened is None
+    again.teardown()
