@@ -72,7 +72,20 @@ def test_patterns_keep_their_commas() -> None:
         Source.model_validate({"input": []})
 
 
-@pytest.mark.parametrize(("name", "good"), [("c", True), ("_c9", True), ("9c", False), ("c-d", False), ("", False), ("ü", False), ("c\n", False), ("c" * 255, True), ("c" * 256, False)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "good"),
+    [
+        ("c", True),
+        ("_c9", True),
+        ("c" * 255, True),
+        ("9c", False),
+        ("c-d", False),
+        ("", False),
+        ("ü", False),
+        ("c\n", False),
+        ("c" * 256, False),
+    ],
+)
 def test_collection_names_are_those_that_milvus_admits(name: str, good: bool) -> None:
     values = {"workspace": "w", "milvus": "m.db", "collection": name}
     if good:

@@ -85,13 +85,13 @@ class CollectionSpace:
         try:
             values = json.loads(text)
             version = values.pop("format")
-        except (ValueError, AttributeError, KeyError) as error:
+            if version == 1:
+                return cls(**values)
+        except (ValueError, AttributeError, KeyError, TypeError) as error:
             message = f"the collection's property {_PROPERTY} is not of this project: {text[:80]!r}"
             raise ConfigurationError(message) from error
-        if version != 1:
-            message = f"the collection was written in format {version}, this version reads 1; use a newer corpus-embed"
-            raise ConfigurationError(message)
-        return cls(**values)
+        message = f"the collection was written in format {version}, this version reads 1; use a newer corpus-embed"
+        raise ConfigurationError(message)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
@@ -249,7 +249,7 @@ def _opened(uri: str) -> Iterator[pq.ParquetFile]:
                 message = f"{uri} has format {version}, this version reads {FORMAT}; use the corpus-embed that wrote it"
                 raise CorruptDataError(message)
             yield file
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, ValueError) as error:
         message = f"{uri} is gone or damaged: {error}; restore it, or start anew with another workspace and collection"
         raise CorruptDataError(message) from error
 
@@ -265,7 +265,7 @@ def _json_bytes(values: dict[str, Any]) -> bytes:
 
 def _json(uri: str) -> dict[str, Any]:
     try:
-        values: dict[str, Any] = json.loads(read_bytes(uri))
+        values: Any = json.loads(read_bytes(uri))
     except (OSError, ValueError) as error:
         message = f"{uri} cannot be read: {error}"
         raise CorruptDataError(message) from error
@@ -273,4 +273,4 @@ def _json(uri: str) -> dict[str, Any]:
     if version != FORMAT:
         message = f"{uri} has format {version!r}, this version reads {FORMAT}; use the corpus-embed that wrote it"
         raise CorruptDataError(message)
-    return values
+    return cast("dict[str, Any]", values)

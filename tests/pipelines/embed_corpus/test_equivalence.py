@@ -25,6 +25,9 @@ from transforms.logic.schemas import CHUNKS, RECORDS, batch_of
 from transforms.logic.vectors import unit_rows
 from transforms.split import split_into_chunks
 
+CLAIMED = [f"claimed{number}" for number in range(5)]
+"""Ids that every file of the corpus claims."""
+
 MEASURED = {"seconds", "started_at", "stages"}
 
 GERMAN = "Der Fluss fließt durch die alte Stadt und mündet weit im Norden in das kalte Meer."
@@ -36,9 +39,10 @@ def _corpus() -> list[list[Row]]:
     """Three files: several languages, long and short documents, copies, a poison chunk, and ids that two files claim."""
     return [
         [document(f"first{number}", story(f"first{number}", 1 + number % 7)) for number in range(20)]
-        + [document("claimed", story("by the first", 3), lang="fr"), document("copy", story("original", 2))],
+        + [document("copy", story("original", 2))]
+        + [document(name, story(f"{name} by the first", 3), lang="fr") for name in CLAIMED],
         [
-            document("claimed", story("by the second", 5)),
+            *(document(name, story(f"{name} by the second", 5)) for name in CLAIMED),
             document("original", story("original", 2), lang="de"),
             document("spoilt", f"{story('spoilt', 2)} A poison sentence stands here. {story('spoilt', 3)}"),
         ],
@@ -48,7 +52,7 @@ def _corpus() -> list[list[Row]]:
             document("thai", THAI, lang=""),
             document("numbers", "12345 67890 1, 2, 3", lang=""),
             document("decomposed", "Un re\u0301sume\u0301 du cafe\u0301.", lang="fr"),
-            document("claimed", story("by the third", 1)),
+            *(document(name, story(f"{name} by the third", 1)) for name in CLAIMED),
         ],
     ]
 
@@ -83,8 +87,8 @@ def _comparable(record: dict[str, Any]) -> dict[str, Any]:
 
 def test_the_reference_run_balances(reference: Reference) -> None:
     record = reference.record
-    assert record["documents"] == {"read": 31, "embedded": 28, "reused": 1, "unchanged": 0, "rejected": 2}
-    assert record["rejects"] == {"chunk.bad_vector": 1, "record.duplicate_id": 2}
+    assert record["documents"] == {"read": 43, "embedded": 32, "reused": 1, "unchanged": 0, "rejected": 10}
+    assert record["rejects"] == {"chunk.bad_vector": 1, "record.duplicate_id": 10}
     assert record["exit_code"] == 3
     assert {row["partition"] for row in reference.rows.values()} == {
         "lang_en", "lang_fr", "lang_de", "lang_ru", "lang_th", "lang_und",
@@ -161,16 +165,16 @@ def test_format_of_the_files_changes_nothing_but_the_source(reference: Reference
 
 
 def test_first_document_by_source_and_position_keeps_a_claimed_id(reference: Reference) -> None:
-    rows = [row for row in reference.rows.values() if row["document_id"] == "claimed"]
+    rows = [row for row in reference.rows.values() if row["document_id"] in CLAIMED]
     assert {Path(row["source"]).name for row in rows} == {"0.jsonl"}
-    assert [row["text"] for row in sorted(rows, key=lambda row: row["ordinal"])] == [
-        story("by the first", 2),
-        story("by the first", 3).removeprefix(story("by the first", 2)).strip(),
-    ]
+    texts = {(row["document_id"], row["ordinal"]): row["text"] for row in rows}
+    for name in CLAIMED:
+        text = story(f"{name} by the first", 3)
+        assert " ".join(texts[name, ordinal] for ordinal in range(3) if (name, ordinal) in texts) == text
     duplicates = [row for row in reference.job.rejects(reference.record) if row["reason"] == "duplicate_id"]
-    assert [(Path(row["source"]).name, row["document_id"], row["level"]) for row in duplicates] == [
-        ("1.jsonl", "claimed", "record"),
-        ("2.jsonl", "claimed", "record"),
+    assert {row["level"] for row in duplicates} == {"record"}
+    assert sorted((Path(row["source"]).name, row["document_id"]) for row in duplicates) == [
+        (source, name) for source in ("1.jsonl", "2.jsonl") for name in CLAIMED
     ]
 
 
@@ -179,7 +183,7 @@ def test_plain_functions_over_the_corpus_give_the_rows_that_beam_wrote(reference
         patch.setattr("pipelines.preflight.open_encoder", fakes.open_fake_encoder)
         config = options.to_config(reference.job.options(dimensions=8, collection="plain"))
         record = embed_corpus.run(config, options.to_pipeline_options(["--runner=FnApiRunner"]))
-    assert record["documents"]["reused"] == 29  # of another collection's run over the same workspace
+    assert record["documents"]["reused"] == 33  # of another collection's run over the same workspace
     job = dataclasses.replace(reference.job)
     try:
         expected = _in_memory(plan_run(config))

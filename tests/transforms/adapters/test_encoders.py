@@ -1,7 +1,6 @@
 """Which engine a model gets, and when a prompt may be put before a text as ids."""
 
 import json
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +16,8 @@ from transforms.adapters.tokenizers import ModelTokenizer, open_tokenizer
 
 PROMPTS = ["query: ", "passage: ", "query:\n", "Instruct: find the river\nquery: ", " "]
 TEXTS = st.lists(
-    st.sampled_from([*WORDS, *EAST, *SCRIPTS, *" \n\t\u3000", "\u0301", "\u093e", "\u200d", "<s>", "<mask>", "[SEP]"]), max_size=12
+    st.sampled_from([*WORDS, *EAST, *SCRIPTS, *" \n\t\u3000", "\u0301", "\u093e", "\u200d", "<s>", "<mask>", "[SEP]"]),
+    max_size=12,
 ).map("".join)
 
 
@@ -50,7 +50,19 @@ def test_a_separable_prompt_never_changes_the_ids_of_a_text(
 
 def test_a_separable_prompt_never_changes_the_ids_of_the_real_model(offline_model: Path) -> None:
     tokenizer = open_tokenizer(str(offline_model))
-    texts = [*WORDS, *EAST, "  two", "\u0301mark", "\u093eaa", "\u200d🚀", "<mask> a", "</s>", "", "\ufb01nal", "\u2460"]
+    texts = [
+        *WORDS,
+        *EAST,
+        "  two",
+        "\u0301mark",
+        "\u093eaa",
+        "\u200d🚀",
+        "<mask> a",
+        "</s>",
+        "",
+        "\ufb01nal",
+        "\u2460",
+    ]
     for prompt in PROMPTS:
         assert prompt_is_separable(tokenizer, prompt)
         assert [tokenizer.ids(prompt + text) for text in texts] == [
@@ -107,11 +119,3 @@ def test_an_unknown_module_is_never_packed(tmp_path: Path) -> None:
     assert can_pack(model)
     assert not can_pack(replace(model, modules=("Transformer", "Pooling", "LayerNorm", "Normalize")))
     assert not can_pack(replace(model, model_type="roberta"))
-
-
-def test_a_decoder_is_never_packed(tmp_path: Path) -> None:
-    """A BERT that looks to the left only has the same files and another forward pass."""
-    directory = Path(shutil.copytree(build_checkpoint(tmp_path / "encoder"), tmp_path / "decoder"))
-    config = json.loads((directory / "config.json").read_bytes())
-    (directory / "config.json").write_text(json.dumps({**config, "is_decoder": True}))
-    assert not can_pack(describe_model(str(directory)))

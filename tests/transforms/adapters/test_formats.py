@@ -1,6 +1,6 @@
 """Files to documents and rejects: every record once, in whatever splits, and none that takes another with it."""
 
-import datetime
+import datetime as dt
 import gzip
 import io
 import json
@@ -95,7 +95,18 @@ def test_an_unknown_ending_is_refused_with_the_known_ones(uri: str) -> None:
 LINES = st.lists(
     st.one_of(
         st.builds(lambda text: line("d", text), st.text(st.characters(codec="utf-8"), max_size=30)),
-        st.sampled_from([b"\n", b"\r\n", b"  \n", b"{\n", b"\xff\n", b"[]\n", b'{"id": "c", "text": "crlf"}\r\n', line("x", "x" * 120)]),
+        st.sampled_from(
+            [
+                b"\n",
+                b"\r\n",
+                b"  \n",
+                b"{\n",
+                b"\xff\n",
+                b"[]\n",
+                b'{"id": "c", "text": "crlf"}\r\n',
+                line("x", "x" * 120),
+            ]
+        ),
     ),
     max_size=25,
 )
@@ -133,7 +144,9 @@ def test_gzip_of_several_members_is_read_to_its_end(tmp_path: Path) -> None:
     halves = gzip.compress(content[:7001]) + gzip.compress(b"") + gzip.compress(content[7001:])
     plain, zipped = read(written(tmp_path / "a.jsonl", content)), read(written(tmp_path / "a.jsonl.gz", halves))
     assert ids(zipped) == ids(plain) == [f"d{number}" for number in range(2000)]
-    assert [document["position"] for document in zipped.documents] == [document["position"] for document in plain.documents]
+    assert [document["position"] for document in zipped.documents] == [
+        document["position"] for document in plain.documents
+    ]
 
 
 @pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz"])
@@ -162,7 +175,10 @@ BAD_LINES = {
     "encoded surrogate": (b'{"id": "x", "text": "\xed\xa0\x80"}', "bad_encoding"),
     "latin-1": ('{"id": "x", "text": "größer"}'.encode("latin-1"), "bad_encoding"),
     "deep": (b'{"id": "x", "text": "y", "m": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "too_large"),
-    "nested too deeply for a parser": (b'{"id": "x", "text": "y", "m": ' + b"[" * 20_000 + b"]" * 20_000 + b"}", "malformed_record"),
+    "nested too deeply for a parser": (
+        b'{"id": "x", "text": "y", "m": ' + b"[" * 20_000 + b"]" * 20_000 + b"}",
+        "malformed_record",
+    ),
     "nested too deeply for a row": (b'{"id": "x", "text": "y", "m": ' + b"[" * 900 + b"]" * 900 + b"}", "too_large"),
     "integer of 5,000 digits": (b'{"id": "x", "text": "y", "n": ' + b"9" * 5000 + b"}", "malformed_record"),
     "no id": (b'{"text": "y"}', "missing_id"),
@@ -317,8 +333,8 @@ def test_parquet_columns_become_documents(tmp_path: Path) -> None:
             "id": pa.array([7, 8], pa.int64()),
             "text": pa.array(["e\u0301ins", "zwei"], pa.large_string()),
             "lang": pa.array(["de", None]).dictionary_encode(),
-            "date": pa.array([datetime.date(2026, 11, 21), None]),
-            "at": pa.array([datetime.datetime(2026, 11, 21, 10, 30, tzinfo=datetime.UTC), None], pa.timestamp("us", "UTC")),
+            "date": pa.array([dt.date(2026, 11, 21), None]),
+            "at": pa.array([dt.datetime(2026, 11, 21, 10, 30, tzinfo=dt.UTC), None], pa.timestamp("us", "UTC")),
             "tags": pa.array([["a", "b"], []]),
             "facts": pa.array([{"n": 1, "x": [1.5, float("nan")]}, None]),
             "count": pa.array([1 << 62, None], pa.uint64()),
@@ -363,7 +379,7 @@ def test_parquet_columns_become_documents(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
 def test_a_timestamp_serves_as_date(tmp_path: Path, unit: str) -> None:
-    at = pa.array([datetime.datetime(2026, 11, 21, 10, 30)]).cast(pa.timestamp(unit))  # noqa: DTZ001
+    at = pa.array([dt.datetime(2026, 11, 21, 10, 30)]).cast(pa.timestamp(unit))  # noqa: DTZ001
     table = pa.table({"id": ["a"], "text": ["b"], "date": at})
     page = read(written(tmp_path / "a.parquet", packed(table)))
     assert page.documents[0]["date"] == "2026-11-21T10:30:00"
@@ -421,7 +437,9 @@ def test_a_value_beyond_the_calendar_costs_its_row(tmp_path: Path, values: pa.Ar
 
 
 def test_a_time_zone_that_nobody_knows_costs_rows_not_the_run(tmp_path: Path) -> None:
-    table = pa.table({"id": ["1", "2"], "text": ["a", "b"], "at": pa.array([1, None], pa.timestamp("us", "Mars/Olympus"))})
+    table = pa.table(
+        {"id": ["1", "2"], "text": ["a", "b"], "at": pa.array([1, None], pa.timestamp("us", "Mars/Olympus"))}
+    )
     page = read(written(tmp_path / "a.parquet", packed(table)))
     assert ids(page) == ["2"]
     assert reasons(page) == [("wrong_type", "row 0")]
@@ -447,7 +465,9 @@ def test_only_wanted_metadata_is_kept(tmp_path: Path) -> None:
 
 
 def test_row_groups_as_splits_give_each_row_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    table = pa.table({"id": [f"d{number}" for number in range(1500)], "text": [f"text {number}" for number in range(1500)]})
+    table = pa.table(
+        {"id": [f"d{number}" for number in range(1500)], "text": [f"text {number}" for number in range(1500)]}
+    )
     path = written(tmp_path / "a.parquet", packed(table, row_group_size=400))
     whole = read(path)
     assert len(plan_splits(list_matching([str(path)]))) == 1

@@ -173,7 +173,7 @@ def test_a_module_with_code_of_its_own_is_refused_and_never_imported(checkpoint:
 @pytest.mark.parametrize("revision", [None, "main", "v1.0", "a" * 39, "A" * 40, "a" * 41, "g" * 40, ""])
 def test_a_hub_name_needs_a_whole_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, revision: str | None) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ConfigurationError, match="some/model.*--revision.*40-digit"):
+    with pytest.raises(ConfigurationError, match=r"some/model.*--revision.*40-digit"):
         describe_model("some/model", revision)
 
 
@@ -212,8 +212,12 @@ def _shift_a_weight(checkpoint: Path) -> None:
         _shift_a_weight,
         lambda checkpoint: edit(checkpoint / "tokenizer.json", lambda values: {**values, "normalizer": None}),
         lambda checkpoint: edit(checkpoint / "config.json", lambda values: {**values, "layer_norm_eps": 1e-5}),
-        lambda checkpoint: edit(checkpoint / "1_Pooling" / "config.json", lambda values: {**values, "pooling_mode": "cls"}),
-        lambda checkpoint: edit(checkpoint / "sentence_bert_config.json", lambda values: {**values, "do_lower_case": True}),
+        lambda checkpoint: edit(
+            checkpoint / "1_Pooling" / "config.json", lambda values: {**values, "pooling_mode": "cls"}
+        ),
+        lambda checkpoint: edit(
+            checkpoint / "sentence_bert_config.json", lambda values: {**values, "do_lower_case": True}
+        ),
     ],
     ids=["weights", "tokenizer", "config", "pooling", "lower case"],
 )

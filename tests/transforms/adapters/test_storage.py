@@ -32,11 +32,14 @@ def root(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
         yield str(tmp_path)
     else:
         yield "memory://bucket/prefix"
-        fsspec.filesystem("memory").rm("/bucket", recursive=True) if fsspec.filesystem("memory").exists("/bucket") else None
+        if fsspec.filesystem("memory").exists("/bucket"):
+            fsspec.filesystem("memory").rm("/bucket", recursive=True)
 
 
 def names(files: list[storage.SourceFile], root: str) -> list[str]:
-    assert all(file.uri.startswith(root.replace("memory://", "memory:///")) or file.uri.startswith(root) for file in files)
+    assert all(
+        file.uri.startswith(root.replace("memory://", "memory:///")) or file.uri.startswith(root) for file in files
+    )
     return [file.uri.split(root.removeprefix("memory://"), 1)[1] for file in files]
 
 
@@ -215,7 +218,9 @@ def test_a_network_failure_while_reading_is_transient(tmp_path: Path, error: OSE
         read()
 
 
-def test_a_network_failure_in_a_split_is_transient_and_no_reject(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_network_failure_in_a_split_is_transient_and_no_reject(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A reject would drop the rest of a sound file; the worker is to try again."""
     path = tmp_path / "a.jsonl"
     path.write_bytes(b'{"id": "d", "text": "t"}\n')

@@ -13,7 +13,19 @@ from tests.checkpoints import EAST, SCRIPTS, WORDS, build_checkpoint
 from transforms.adapters.tokenizers import ModelTokenizer, open_tokenizer
 
 TEXTS = st.lists(
-    st.sampled_from([*WORDS, *EAST, *SCRIPTS, *" \n\t\u3000\u00a0", "\u0301", "\u200d", "\U0001f9d1\u200d\U0001f680", "<s>", "[SEP]"]),
+    st.sampled_from(
+        [
+            *WORDS,
+            *EAST,
+            *SCRIPTS,
+            *" \n\t\u3000\u00a0",
+            "\u0301",
+            "\u200d",
+            "\U0001f9d1\u200d\U0001f680",
+            "<s>",
+            "[SEP]",
+        ]
+    ),
     max_size=40,
 ).map("".join)
 
@@ -35,7 +47,14 @@ def directory(request: pytest.FixtureRequest) -> Path:
 
 
 def test_ids_are_those_that_the_model_is_fed(directory: Path) -> None:
-    texts = ["the river runs to the sea.", "Der Fluss fließt zum Meer", "川は海へ流れる", "नदी समुद्र तक 🎉 بحر", "  spaced \n out  ", ""]
+    texts = [
+        "the river runs to the sea.",
+        "Der Fluss fließt zum Meer",
+        "川は海へ流れる",
+        "नदी समुद्र तक 🎉 بحر",
+        "  spaced \n out  ",
+        "",
+    ]
     tokenizer = open_tokenizer(str(directory))
     before, after = tokenizer.frame()
     features = SentenceTransformer(str(directory), device="cpu", local_files_only=True).preprocess(texts)
@@ -135,8 +154,20 @@ def test_lone_surrogates_are_refused(wordpiece: Path) -> None:
         ({"type": "WhitespaceSplit"}, True),
         ({"type": "Metaspace", "replacement": "\u2581", "prepend_scheme": "always", "split": True}, False),
         ({"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}, False),
-        ({"type": "Sequence", "pretokenizers": [{"type": "WhitespaceSplit"}, {"type": "Digits", "individual_digits": True}]}, True),
-        ({"type": "Sequence", "pretokenizers": [{"type": "Digits", "individual_digits": True}, {"type": "WhitespaceSplit"}]}, False),
+        (
+            {
+                "type": "Sequence",
+                "pretokenizers": [{"type": "WhitespaceSplit"}, {"type": "Digits", "individual_digits": True}],
+            },
+            True,
+        ),
+        (
+            {
+                "type": "Sequence",
+                "pretokenizers": [{"type": "Digits", "individual_digits": True}, {"type": "WhitespaceSplit"}],
+            },
+            False,
+        ),
         ({"type": "Sequence", "pretokenizers": []}, False),
     ],
 )
