@@ -38,7 +38,6 @@ def test_module_and_script_have_the_same_options(capsys: pytest.CaptureFixture[s
     module = subprocess.run(
         [sys.executable, "-m", "pipelines.embed_corpus", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    assert module.stderr == ""
     assert module.stdout.split() == of_script.split()
     assert "--max-reject-fraction" in of_script
 

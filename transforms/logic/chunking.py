@@ -170,6 +170,10 @@ def _cut(text: str, encoding: Encoding, limits: Limits) -> list[tuple[Span, bool
     while True:
         first = bisect_left(starts, begin)
         if first >= len(ids):
+            # A cluster beyond the limit was cut inside the last token; what is left of it has ids of its own.
+            start, end = _strip(text, begin, len(text))
+            if start < end:
+                spans.append((Span(start, end, ()), False))
             break
         last = first + limit
         at_end = last >= len(ids)
