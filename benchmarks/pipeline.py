@@ -10,12 +10,14 @@ One run on one corpus, each contender in a process of its own:
 - `stock encode`: `SentenceTransformer.encode` in float32, 32 texts a batch, on the same chunks, loaded and warm.
 
 The first two include loading the model and building the pipeline; nobody's interpreter start and imports are counted. Tokens are
-those of the documents' text by the model's tokenizer, the same for everyone.
+those of the documents' text by the model's tokenizer, the same for everyone. `other load` is how many cores all other processes of
+the machine kept busy meanwhile: a figure above a tenth of a core means that the row is not to be trusted.
 """
 
 import argparse
 import hashlib
 import json
+import os
 import resource
 import statistics
 import subprocess
@@ -34,12 +36,11 @@ from transforms.adapters.storage import list_matching
 from transforms.adapters.tokenizers import open_tokenizer
 from transforms.logic.chunking import Limits, split_texts
 from transforms.logic.record import EXIT_COMPLETE, EXIT_REJECTS
-from transforms.logic.records import Columns
+from transforms.logic.records import Reading
 
 DEFAULT_INPUT = "deploy/local/corpus/*.jsonl*"
 DEFAULT_MODEL = ".cache/models/multilingual-e5-small"
 MAX_TOKENS = 256
-MAX_DOCUMENT_BYTES = 10_000_000
 STOCK_BATCH_SIZE = 32
 
 Result = dict[str, Any]
@@ -54,7 +55,7 @@ def sample(documents: Sequence[Mapping[str, Any]], count: int | None) -> list[Ma
 def read_documents(patterns: Sequence[str]) -> list[Mapping[str, Any]]:
     """Every good document of the files; rejects are left out, for all contenders alike."""
     splits = plan_splits(list_matching(patterns))
-    pages = (page for split in splits for page in read_split(split, Columns(), MAX_DOCUMENT_BYTES))
+    pages = (page for split in splits for page in read_split(split, Reading()))
     return [document for page in pages for document in page.documents]
 
 
@@ -218,11 +219,28 @@ def measure(name: str, corpus: Path, model: str) -> Result:
         "--model",
         model,
     ]
+    machine, own, start = _busy_seconds(), _children_seconds(), perf_counter()
     finished = subprocess.run(command, capture_output=True, text=True, check=False)
+    others = (_busy_seconds() - machine) - (_children_seconds() - own)
+    other_load_cores = max(0.0, others / (perf_counter() - start))
     if finished.returncode:
         sys.exit(f"{name} failed with {finished.returncode}:\n{finished.stderr[-2000:]}")
     result: Result = json.loads(finished.stdout.splitlines()[-1])
-    return result
+    return {**result, "other_load_cores": other_load_cores}
+
+
+def _busy_seconds() -> float:
+    """CPU seconds that all processes of the machine have used since it started, on Linux; elsewhere 0."""
+    statistics_file = Path("/proc/stat")
+    if not statistics_file.exists():
+        return 0.0
+    user, nice, system = map(int, statistics_file.read_text(encoding="ascii").split()[1:4])
+    return (user + nice + system) / os.sysconf("SC_CLK_TCK")
+
+
+def _children_seconds() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def contend(name: str, corpus: Path, model: str) -> Result:
@@ -237,13 +255,14 @@ def render(results: Mapping[str, Result], documents: int, tokens: int) -> str:
     ours, limit = results["corpus-embed"]["seconds"], results["bare encoder"]["seconds"]
     lines = [
         f"{documents:,} documents, {tokens:,} tokens",
-        f"{'':<14}{'seconds':>9}{'documents/s':>13}{'chunks/s':>10}{'tokens/s':>10}{'chunks':>9}{'peak MiB':>10}{'of the limit':>14}",
+        f"{'':<14}{'seconds':>9}{'documents/s':>13}{'chunks/s':>10}{'tokens/s':>10}{'chunks':>9}{'peak MiB':>10}{'of the limit':>14}{'other load':>12}",
     ]
     for name, result in results.items():
         seconds = result["seconds"]
         rates = f"{documents / seconds:>13,.1f}{result['chunks'] / seconds:>10,.1f}{tokens / seconds:>10,.0f}"
         lines.append(
             f"{name:<14}{seconds:>9.1f}{rates}{result['chunks']:>9,}{result['peak_mib']:>10,.0f}{limit / seconds:>14.2f}"
+            f"{result['other_load_cores']:>12.2f}"
         )
     stages = results["corpus-embed"]["stages"]
     shares = ", ".join(f"{name} {seconds / ours:.0%}" for name, seconds in stages.items() if seconds / ours >= 0.005)

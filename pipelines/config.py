@@ -33,25 +33,59 @@ class Source(Section):
     """What is read."""
 
     input: Patterns = Field(
-        min_length=1, description="glob patterns of JSON Lines (.jsonl, .jsonl.gz) and Parquet files"
+        min_length=1, description="glob patterns of files or objects; `{date:%Y/%m/%d}` in one stands for a date"
     )
+    exclude: Patterns = Field((), description="glob patterns of files that are left out")
+    format: Literal[
+        "auto", "jsonl", "json", "csv", "tsv", "parquet", "text", "markdown", "html", "pdf", "wet", "warc"
+    ] = Field("auto", description="format of the files; by default each file's name and content tell")
     id_column: str = Field("id", description="column with the document id, unique over the corpus")
-    text_column: str = Field("text", description="column with the text")
-    language_column: str | None = Field(None, description="column whose language is trusted instead of detecting it")
+    id_from: Literal["column", "place"] = Field(
+        "column", description="where ids come from: --id-column, or source and place for records without one"
+    )
+    text_column: str = Field("text", description="column with the text; a dotted name reaches into nested values")
     date_column: str = Field("date", description="column with the document's date")
     metadata_columns: Names | None = Field(
         None, description="columns kept as metadata; by default all that have no other role"
     )
+    decoding: Literal["detect", "strict"] = Field(
+        "detect", description="text that is not UTF-8: guess its encoding, or reject it"
+    )
     max_document_bytes: int = Field(10_000_000, ge=1, description="a larger text is rejected")
+    max_record_bytes: int = Field(64 << 20, ge=1, description="a larger record (line, row, page) is rejected unread")
+    max_decompressed_bytes: int = Field(1 << 40, ge=1, description="a file that unpacks to more is given up there")
+    max_compression_ratio: float = Field(
+        1000, ge=1, description="a file that unpacks to more times its size, beyond 64 MiB, is given up there"
+    )
+
+
+class Selection(Section):
+    """Which documents are taken; the others are counted as left out."""
+
+    date_from: str | None = Field(None, description="first date taken, as YYYY-MM-DD or a timestamp")
+    date_to: str | None = Field(None, description="first date no longer taken")
+    sample: float = Field(1, gt=0, le=1, description="share of the documents, chosen by a digest of their id")
+    limit: int | None = Field(None, ge=1, description="at most so many documents, the first in order of file and place")
+    keep_languages: Names = Field((), description="documents of other languages are left out; default all are taken")
 
 
 class Language(Section):
-    """How documents are spread over partitions."""
+    """How languages are told, and how documents are spread over partitions."""
 
+    detector: str = Field(
+        "cld2",
+        description="cld2, lid176, fasttext:PATH, column:NAME, const:CODE or agree; after a comma who is asked when it gives none",
+    )
+    language_floor: float = Field(0.5, ge=0, le=1, description="a language with a lower score becomes und")
     partition_by: Literal["language", "none"] = Field(
         "language", description="a Milvus partition for each language, or none"
     )
-    languages: Names = Field((), description="languages with their own partition, others share lang_other; default all")
+    languages: Names = Field(
+        ("common",), description="languages with their own partition, `common` or `all`; others share lang_other"
+    )
+    top_languages: int | None = Field(
+        None, ge=1, description="own partitions for so many of the commonest languages of the first run's corpus"
+    )
 
 
 class Chunking(Section):
@@ -60,18 +94,28 @@ class Chunking(Section):
     max_tokens: int = Field(
         256, ge=MIN_TOKENS_LIMIT, description="most tokens of a chunk, without prompt and special tokens"
     )
+    min_tokens: int = Field(0, ge=0, description="a shorter chunk joins its neighbour, at most half of --max-tokens")
     overlap: int = Field(
         0, ge=0, description="tokens that a chunk may share with the one before, at most a quarter of --max-tokens"
     )
+    structure: Literal["plain", "markdown", "auto"] = Field(
+        "auto", description="cut at Markdown headings and keep code and tables whole; auto: in Markdown files"
+    )
+    max_unknown_fraction: float = Field(
+        0.1, ge=0, le=1, description="share of unknown tokens above which a chunk is flagged or rejected"
+    )
+    on_unknown: Literal["flag", "reject"] = Field(
+        "flag", description="what happens to a chunk above --max-unknown-fraction"
+    )
 
     @model_validator(mode="after")
-    def _overlap_is_small(self) -> "Chunking":
-        if self.overlap > self.max_tokens // 4:
-            most = self.max_tokens // 4
-            message = (
-                f"--overlap {self.overlap} is above a quarter of --max-tokens {self.max_tokens}; choose at most {most}"
-            )
-            raise ValueError(message)
+    def _shares_are_small(self) -> "Chunking":
+        for flag, value, share in (("--overlap", self.overlap, 4), ("--min-tokens", self.min_tokens, 2)):
+            most = self.max_tokens // share
+            if value > most:
+                part = "a quarter" if share == 4 else "half"  # noqa: PLR2004
+                message = f"{flag} {value} is above {part} of --max-tokens {self.max_tokens}; choose at most {most}"
+                raise ValueError(message)
         return self
 
 
@@ -122,6 +166,7 @@ class Config(Section):
     """All parts."""
 
     source: Source
+    selection: Selection
     language: Language
     chunking: Chunking
     encoding: Encoding

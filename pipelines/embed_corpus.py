@@ -38,7 +38,7 @@ def build(root: beam.Pipeline, plan: Plan) -> PCollection[int]:
     stored = (
         root
         | "Plan splits" >> beam.Create(plan.splits, reshuffle=False)
-        | "Read documents" >> ReadDocuments(plan.columns, plan.max_document_bytes, kept)
+        | "Read documents" >> ReadDocuments(plan.reading, kept)
         | "Identify language" >> IdentifyLanguage(plan.detector, plan.partitioning, kept)
         | "Split into chunks" >> SplitIntoChunks(plan.tokenizer, plan.limits, plan.space.embedding_space, kept)
         | "Reuse vectors" >> ReuseVectors(plan.workspace, plan.shards, plan.bucket_count, kept)

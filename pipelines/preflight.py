@@ -10,7 +10,7 @@ from math import ceil
 from typing import Literal
 
 from pipelines.config import Config
-from transforms.adapters.detectors import Cld2Detector, Detector
+from transforms.adapters.detectors import Cld2Detector, Detector, language_column
 from transforms.adapters.encoders import Encoder, open_encoder
 from transforms.adapters.formats import Split, plan_splits
 from transforms.adapters.milvus import Collection, CollectionSpace, Target, served
@@ -23,7 +23,7 @@ from transforms.logic.chunking import Limits
 from transforms.logic.errors import ConfigurationError
 from transforms.logic.identity import fingerprint
 from transforms.logic.record import RunContext
-from transforms.logic.records import Columns
+from transforms.logic.records import Columns, Reading
 
 # Two million tokens: some minutes of a CPU, seconds of a GPU. What dies with a worker is at most the bucket it encodes.
 _BUCKET_BYTES = 8 << 20
@@ -48,8 +48,7 @@ class Plan:
     """A run as planned: what it reads, what is known already, and how its steps are made."""
 
     splits: list[Split]
-    columns: Columns
-    max_document_bytes: int
+    reading: Reading
     partitioning: Partitioning
     limits: Limits
     space: CollectionSpace
@@ -87,15 +86,8 @@ def plan_run(config: Config) -> Plan:
     held = _open_collection(target, space, workspace)
     return Plan(
         splits=splits,
-        columns=Columns(
-            config.source.id_column,
-            config.source.text_column,
-            config.source.language_column,
-            config.source.date_column,
-            config.source.metadata_columns,
-        ),
-        max_document_bytes=config.source.max_document_bytes,
-        partitioning=Partitioning(config.language.partition_by, config.language.languages),
+        reading=_reading(config),
+        partitioning=Partitioning(config.language.partition_by, _allowed(config.language.languages)),
         limits=Limits(config.chunking.max_tokens, config.chunking.overlap),
         space=space,
         workspace=workspace,
@@ -108,6 +100,30 @@ def plan_run(config: Config) -> Plan:
         detector=Cld2Detector,
         tokenizer=partial(open_tokenizer, model.directory),
         encoder=partial(open_encoder, model, prompts["document"], config.encoding.dtype),
+    )
+
+
+def _allowed(languages: tuple[str, ...]) -> tuple[str, ...]:
+    return () if languages in {("all",), ("common",)} else languages
+
+
+def _reading(config: Config) -> Reading:
+    source = config.source
+    return Reading(
+        columns=Columns(
+            source.id_column,
+            source.text_column,
+            language_column(config.language.detector),
+            source.date_column,
+            source.metadata_columns,
+        ),
+        max_document_bytes=source.max_document_bytes,
+        max_record_bytes=source.max_record_bytes,
+        max_decompressed_bytes=source.max_decompressed_bytes,
+        max_compression_ratio=source.max_compression_ratio,
+        format=source.format,
+        id_from=source.id_from,
+        decoding=source.decoding,
     )
 
 

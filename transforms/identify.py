@@ -54,6 +54,7 @@ def identify_language(batch: pa.RecordBatch, detector: Detector, partitioning: P
         language=pa.array([one.language for one in decided]),
         script=pa.array([one.script for one in decided]),
         language_score=pa.array([one.score for one in decided], pa.float32()),
+        mixed=pa.array([False] * len(decided)),
         partition=pa.array(partitions),
     )
 

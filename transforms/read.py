@@ -8,7 +8,7 @@ import pyarrow as pa
 from apache_beam.pvalue import PCollection
 
 from transforms.adapters.formats import Split, read_split
-from transforms.logic.records import Columns
+from transforms.logic.records import Reading
 from transforms.logic.schemas import RECORDS, batch_of
 from transforms.metrics import ByProducts, Stopwatch, rejected, tally, with_by_products
 
@@ -16,10 +16,10 @@ from transforms.metrics import ByProducts, Stopwatch, rejected, tally, with_by_p
 class ReadDocuments(beam.PTransform[PCollection[Split], PCollection[pa.RecordBatch]]):
     """Splits to batches of the `RECORDS` schema. Splits are spread over workers first."""
 
-    def __init__(self, columns: Columns, max_document_bytes: int, by_products: ByProducts) -> None:
-        """Takes the columns' names and the size above which a document is a reject."""
+    def __init__(self, reading: Reading, by_products: ByProducts) -> None:
+        """Takes how the sources are read."""
         super().__init__()
-        self._function = _ReadFn(columns, max_document_bytes)
+        self._function = _ReadFn(reading)
         self._by_products = by_products
 
     def expand(self, splits: PCollection[Split]) -> PCollection[pa.RecordBatch]:
@@ -28,13 +28,12 @@ class ReadDocuments(beam.PTransform[PCollection[Split], PCollection[pa.RecordBat
 
 
 class _ReadFn(beam.DoFn):
-    def __init__(self, columns: Columns, max_document_bytes: int) -> None:
-        self._columns = columns
-        self._max_document_bytes = max_document_bytes
+    def __init__(self, reading: Reading) -> None:
+        self._reading = reading
 
     def process(self, split: Split) -> Iterator[Any]:
         watch = Stopwatch()
-        pages = read_split(split, self._columns, self._max_document_bytes)
+        pages = read_split(split, self._reading)
         while True:
             with watch.running():
                 page = next(pages, None)

@@ -118,7 +118,7 @@ class Job:
             "milvus": str(self.milvus),
             "collection": COLLECTION,
             "model": str(self.model),
-            "language_column": "lang",
+            "detector": "column:lang,cld2",
             "max_tokens": MAX_TOKENS,
             "max_reject_fraction": 0.5,
             **changes,

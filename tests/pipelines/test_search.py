@@ -30,7 +30,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory, offline_model: Path, sample_c
 @pytest.fixture(scope="module")
 def records(demo: Job) -> list[dict[str, Any]]:
     """The records of a first run and a rerun."""
-    return [demo.run(max_tokens=256, language_column=None) for _ in range(2)]
+    return [demo.run(max_tokens=256, detector="cld2") for _ in range(2)]
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.transforms.verbs import run_verb
 from transforms.adapters.formats import plan_splits
 from transforms.adapters.storage import list_matching
-from transforms.logic.records import Columns
+from transforms.logic.records import Reading
 from transforms.logic.schemas import MAX_BATCH_ROWS, RECORDS
 from transforms.read import ReadDocuments
 
@@ -19,7 +19,7 @@ def test_records_become_documents_or_rejects_and_are_counted(tmp_path: Path) -> 
     (tmp_path / "b.jsonl.gz").write_bytes(gzip.compress(lines[2] + b"\n"))
     (tmp_path / "c.jsonl.gz").write_bytes(b"no gzip")
     splits = plan_splits(list_matching([f"{tmp_path}/*"]))
-    outcome = run_verb(partial(ReadDocuments, Columns(), 1000), splits)
+    outcome = run_verb(partial(ReadDocuments, Reading(max_document_bytes=1000)), splits)
     assert all(batch.schema.equals(RECORDS) for batch in outcome.main)
     assert {row["document_id"]: row["text"] for row in outcome.rows} == {f"d{n}": f"text {n}" for n in range(3)}
     assert sorted((Path(row["source"]).name, row["level"], row["reason"]) for row in outcome.rejects) == [
@@ -40,5 +40,7 @@ def test_records_become_documents_or_rejects_and_are_counted(tmp_path: Path) -> 
 def test_batches_keep_the_row_limit(tmp_path: Path) -> None:
     lines = [json.dumps({"id": number, "text": "a text"}).encode() for number in range(MAX_BATCH_ROWS + 1)]
     (tmp_path / "a.jsonl").write_bytes(b"\n".join(lines))
-    outcome = run_verb(partial(ReadDocuments, Columns(), 1000), plan_splits(list_matching([f"{tmp_path}/*"])))
+    outcome = run_verb(
+        partial(ReadDocuments, Reading(max_document_bytes=1000)), plan_splits(list_matching([f"{tmp_path}/*"]))
+    )
     assert [batch.num_rows for batch in outcome.main] == [MAX_BATCH_ROWS, 1]

@@ -38,3 +38,12 @@ class Cld2Detector:
         if code == "un":
             return Guess(UNDETERMINED, 0.0)
         return Guess(code, percent / (100 if reliable else 150))
+
+
+def language_column(specification: str) -> str | None:
+    """The column that a specification such as `column:lang,cld2` trusts; None if it names none."""
+    for part in specification.split(","):
+        kind, _, name = part.strip().partition(":")
+        if kind == "column" and name:
+            return name
+    return None

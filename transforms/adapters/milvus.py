@@ -32,8 +32,16 @@ _SERVERS: dict[Path, tuple[Any, Any, str]] = {}
 _SERVERS_LOCK = threading.Lock()
 _PROPERTY = "corpus_embed.space"
 _EVERY_ROW = 'id != ""'
-_VARCHAR_BYTES = {"id": 32, "document_id": MAX_DOCUMENT_ID_BYTES, "language": 16, "script": 8, "date": 256}
+_VARCHAR_BYTES = {
+    "id": 32,
+    "document_id": MAX_DOCUMENT_ID_BYTES,
+    "language": 16,
+    "chunk_language": 16,
+    "script": 8,
+    "date": 256,
+}
 _INTEGERS = frozenset({"ordinal", "start", "end", "tokens"})
+_FLOATS = frozenset({"language_score", "chunk_language_score", "unknown_fraction"})
 # By message, because one failure has different codes in Lite, 2.3 and later servers.
 _TRANSIENT_WORDS = (
     "rate limit",
@@ -211,6 +219,8 @@ class Collection:
         for name in STORED_FIELDS:
             if name in _INTEGERS:
                 schema.add_field(name, DataType.INT64)
+            elif name in _FLOATS:
+                schema.add_field(name, DataType.FLOAT)
             else:
                 max_length = _VARCHAR_BYTES.get(name, MAX_VARCHAR_BYTES)
                 schema.add_field(name, DataType.VARCHAR, max_length=max_length, is_primary=name == "id")

@@ -3,9 +3,9 @@
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
-from typing import Any
+from typing import Any, Literal
 
 from transforms.logic.identity import digest
 from transforms.logic.normalise import is_blank, normalise_text
@@ -26,6 +26,20 @@ class Columns:
     language: str | None = None
     date: str = "date"
     metadata: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a source is read: which columns matter, where ids come from, how bytes become text, and what is too large."""
+
+    columns: Columns = field(default_factory=Columns)
+    max_document_bytes: int = 10_000_000
+    max_record_bytes: int = 64 << 20
+    max_decompressed_bytes: int = 1 << 40
+    max_compression_ratio: float = 1000
+    format: str = "auto"
+    id_from: Literal["column", "place"] = "column"
+    decoding: Literal["detect", "strict"] = "detect"
 
 
 @dataclass(frozen=True)
@@ -74,16 +88,16 @@ class _RefusedError(Exception):
 
 
 def parse_record(
-    values: Any, columns: Columns, place: Place, max_document_bytes: int
+    values: Any, reading: Reading, place: Place, raw: bytes = b""
 ) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
     """Turns decoded values into (document, None) or (None, reject).
 
-    The text is scrubbed and NFC-normalised here, before anything takes ids or offsets of it.
+    The text is scrubbed and NFC-normalised here, before anything takes ids or offsets of it. A reject keeps digest and length of `raw`.
     """
     try:
-        return _document(values, columns, place, max_document_bytes), None
+        return _document(values, reading.columns, place, reading.max_document_bytes), None
     except _RefusedError as refused:
-        return None, reject("read", refused.reason, place, refused.detail, document_id=refused.document_id)
+        return None, reject("read", refused.reason, place, refused.detail, raw, refused.document_id)
 
 
 def _document(values: Any, columns: Columns, place: Place, max_document_bytes: int) -> dict[str, Any]:

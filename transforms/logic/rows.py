@@ -20,13 +20,27 @@ STORED_FIELDS = (
     "text",
     "language",
     "script",
+    "language_score",
+    "chunk_language",
+    "chunk_language_score",
     "tokens",
+    "unknown_fraction",
     "source",
     "date",
 )
 """Fields that Milvus holds as they stand in the dataset; `metadata` is parsed and the vector compressed first."""
 
-PARENT_FIELDS = ("document_id", "language", "script", "source", "date", "metadata", "partition", "position")
+PARENT_FIELDS = (
+    "document_id",
+    "language",
+    "script",
+    "language_score",
+    "source",
+    "date",
+    "metadata",
+    "partition",
+    "position",
+)
 
 
 def chunk_rows(document: Mapping[str, Any], spans: Sequence[Span], space: str) -> list[dict[str, Any]]:
@@ -42,11 +56,14 @@ def chunk_rows(document: Mapping[str, Any], spans: Sequence[Span], space: str) -
             "start": span.start,
             "end": span.end,
             "text": text,
+            "chunk_language": document["language"],
+            "chunk_language_score": document["language_score"],
             "tokens": len(span.token_ids),
+            "unknown_fraction": 0.0,
             "content_key": content_key(space, text),
             "token_ids": span.token_ids,
         }
-        row["row_key"] = row_key(row["content_key"], *(row[name] for name in (*STORED_FIELDS, "metadata")))
+        row["row_key"] = row_key(row["content_key"], *(str(row[name]) for name in (*STORED_FIELDS, "metadata")))
         rows.append(row)
     return rows
 

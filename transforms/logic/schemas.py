@@ -33,10 +33,11 @@ DOCUMENTS = pa.schema(
         pa.field("language", pa.string(), nullable=False),
         pa.field("script", pa.string(), nullable=False),
         pa.field("language_score", pa.float32(), nullable=False),
+        pa.field("mixed", pa.bool_(), nullable=False),
         pa.field("partition", pa.string(), nullable=False),
     ]
 )
-"""Documents with their language (BCP-47 primary subtag or `und`), ISO 15924 script and Milvus partition."""
+"""Documents with their language (BCP-47 primary subtag or `und`), ISO 15924 script and Milvus partition; `mixed` if another language holds much of it."""
 
 CHUNKS = pa.schema(
     [
@@ -48,7 +49,11 @@ CHUNKS = pa.schema(
         pa.field("text", pa.string(), nullable=False),
         pa.field("language", pa.string(), nullable=False),
         pa.field("script", pa.string(), nullable=False),
+        pa.field("language_score", pa.float32(), nullable=False),
+        pa.field("chunk_language", pa.string(), nullable=False),
+        pa.field("chunk_language_score", pa.float32(), nullable=False),
         pa.field("tokens", pa.int32(), nullable=False),
+        pa.field("unknown_fraction", pa.float32(), nullable=False),
         pa.field("source", pa.string(), nullable=False),
         pa.field("date", pa.string(), nullable=False),
         pa.field("metadata", pa.string(), nullable=False),
@@ -59,7 +64,8 @@ CHUNKS = pa.schema(
         pa.field("token_ids", pa.list_(pa.int32()), nullable=False),
     ]
 )
-"""Chunks on their way to the encoder. `token_ids` are those of the chunk text alone: no prompt, no special tokens."""
+"""Chunks on their way to the encoder. `language` is the document's, `chunk_language` the chunk's own; `unknown_fraction` is the share of
+`<unk>` among the tokens. `token_ids` are those of the chunk text alone: no prompt, no special tokens."""
 
 REUSED = pa.schema(
     [
@@ -145,6 +151,10 @@ class Reason(StrEnum):
     WRONG_TYPE = "wrong_type"
     EMPTY_TEXT = "empty_text"
     TOO_LARGE = "too_large"
+    UNKNOWN_FORMAT = "unknown_format"
+    CHANGED_FILE = "changed_file"
+    DECOMPRESSION_BOMB = "decompression_bomb"
+    UNKNOWN_TOKENS = "unknown_tokens"
     DUPLICATE_ID = "duplicate_id"
     BAD_VECTOR = "bad_vector"
 

@@ -202,7 +202,7 @@ def _in_memory(plan: Plan) -> dict[str, Row]:
     claimed: set[str] = set()
     tokenizer, detector, encoder = plan.tokenizer(), plan.detector(), plan.encoder()
     for split in plan.splits:
-        for page in read_split(split, plan.columns, plan.max_document_bytes):
+        for page in read_split(split, plan.reading):
             records = [row for row in page.documents if row["document_id"] not in claimed]
             claimed.update(row["document_id"] for row in records)
             documents = identify_language(batch_of(records, RECORDS), detector, plan.partitioning)

@@ -17,7 +17,7 @@ def _partitions(job: Job) -> dict[str, str]:
 
 def test_detected_languages_name_the_partitions(job: Job) -> None:
     job.write("a.jsonl", [document(name, text, lang="xx") for name, text in TEXTS.items()])
-    record = job.run(language_column=None)
+    record = job.run(detector="cld2")
     assert _partitions(job) == {name: f"lang_{name}" for name in TEXTS}
     assert record["partitions"] == {f"lang_{name}": {"expected": 1, "milvus": 1} for name in sorted(TEXTS)}
     assert {name: counts["documents"] for name, counts in record["languages"].items()} == dict.fromkeys(TEXTS, 1)

@@ -15,11 +15,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transforms.adapters import formats
-from transforms.adapters.formats import Page, Split, format_of, plan_splits, read_split
+from transforms.adapters.formats import Page, Split, plan_splits, read_split
+from transforms.adapters.formats.splits import format_of
 from transforms.adapters.storage import SourceFile, list_matching
 from transforms.logic.errors import ConfigurationError
-from transforms.logic.records import Columns
+from transforms.logic.records import Columns, Reading
 from transforms.logic.schemas import MAX_BATCH_ROWS, RECORDS, REJECTS, batch_of
 
 COLUMNS = Columns()
@@ -34,7 +34,7 @@ def read(path: Path, columns: Columns = COLUMNS, most_bytes: int = MOST_BYTES) -
 def read_splits(splits: Sequence[Split], columns: Columns = COLUMNS, most_bytes: int = MOST_BYTES) -> Page:
     total = Page()
     for split in splits:
-        for page in read_split(split, columns, most_bytes):
+        for page in read_split(split, Reading(columns, most_bytes)):
             batch_of(page.documents, RECORDS)
             batch_of(page.rejects, REJECTS)
             files = [reject for reject in page.rejects if reject["level"] == "file"]
@@ -125,7 +125,7 @@ def test_splits_of_any_size_give_every_record_once(
     )
     with pytest.MonkeyPatch.context() as patch:
         whole = read(path, most_bytes=15)
-        patch.setattr(formats, "TARGET_SPLIT_BYTES", target)
+        patch.setattr("transforms.adapters.formats.splits.TARGET_SPLIT_BYTES", target)
         splits = plan_splits(list_matching([str(path)]))
         parts = read_splits(splits, most_bytes=15)
     size = path.stat().st_size
@@ -471,7 +471,7 @@ def test_row_groups_as_splits_give_each_row_once(tmp_path: Path, monkeypatch: py
     path = written(tmp_path / "a.parquet", packed(table, row_group_size=400))
     whole = read(path)
     assert len(plan_splits(list_matching([str(path)]))) == 1
-    monkeypatch.setattr(formats, "TARGET_SPLIT_BYTES", 1)
+    monkeypatch.setattr("transforms.adapters.formats.splits.TARGET_SPLIT_BYTES", 1)
     splits = plan_splits(list_matching([str(path)]))
     assert [(split.start, split.stop) for split in splits] == [(0, 1), (1, 2), (2, 3), (3, 4)]
     assert read_splits(splits).documents == whole.documents
@@ -482,14 +482,14 @@ def test_row_groups_as_splits_give_each_row_once(tmp_path: Path, monkeypatch: py
 def test_a_parquet_file_without_rows_holds_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = written(tmp_path / "a.parquet", packed(ROWS.slice(0, 0)))
     for target in (1, 1 << 20):
-        monkeypatch.setattr(formats, "TARGET_SPLIT_BYTES", target)
+        monkeypatch.setattr("transforms.adapters.formats.splits.TARGET_SPLIT_BYTES", target)
         page = read(path)
         assert (page.documents, page.rejects, page.records_read) == ([], [], 0)
 
 
 @pytest.mark.parametrize("target", [1, 1 << 20])
 def test_a_file_that_is_not_parquet_is_one_reject(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: int) -> None:
-    monkeypatch.setattr(formats, "TARGET_SPLIT_BYTES", target)
+    monkeypatch.setattr("transforms.adapters.formats.splits.TARGET_SPLIT_BYTES", target)
     whole = packed(ROWS)
     for content in (b"", b"PAR1", b"x" * 1000, whole[:-1], whole[: len(whole) // 2], whole[1:]):
         page = read(written(tmp_path / "a.parquet", content))
@@ -523,7 +523,7 @@ def test_pages_stay_within_the_batch_limits(tmp_path: Path) -> None:
     large = b"".join(line(f"d{number}", "x" * 3_000_000) for number in range(7))
     for name, content, most in (("many.jsonl", many, MOST_BYTES), ("large.jsonl", large, 4_000_000)):
         splits = plan_splits(list_matching([str(written(tmp_path / name, content))]))
-        pages = [page for split in splits for page in read_split(split, COLUMNS, most)]
+        pages = [page for split in splits for page in read_split(split, Reading(COLUMNS, most))]
         assert len(pages) == 3
         assert sum(page.bytes_read for page in pages) == len(content)
         assert [document for page in pages for document in ids(page)] == [f"d{n}" for n in range(content.count(b"\n"))]

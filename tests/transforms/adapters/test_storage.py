@@ -22,7 +22,7 @@ from transforms.adapters.storage import (
     write_bytes,
 )
 from transforms.logic.errors import ConfigurationError, TransientError
-from transforms.logic.records import Columns
+from transforms.logic.records import Reading
 
 
 @pytest.fixture(params=["local", "memory"])
@@ -75,7 +75,7 @@ def test_a_listed_uri_can_be_read_and_planned(root: str) -> None:
     write_bytes(join(root, "a.jsonl"), b'{"id": "d", "text": "t"}\n')
     (file,) = list_matching([join(root, "*.jsonl")])
     assert read_bytes(file.uri) == b'{"id": "d", "text": "t"}\n'
-    (page,) = read_split(plan_splits([file])[0], Columns(), 100)
+    (page,) = read_split(plan_splits([file])[0], Reading(max_document_bytes=100))
     assert [(document["document_id"], document["source"]) for document in page.documents] == [("d", file.uri)]
 
 
@@ -231,7 +231,7 @@ def test_a_network_failure_in_a_split_is_transient_and_no_reject(
 
     monkeypatch.setattr("fsspec.implementations.local.LocalFileSystem.open", reset)
     with pytest.raises(TransientError, match="reset by peer"):
-        list(read_split(splits[0], Columns(), 100))
+        list(read_split(splits[0], Reading(max_document_bytes=100)))
 
 
 def test_a_writable_directory_is_left_as_it_was(root: str) -> None:

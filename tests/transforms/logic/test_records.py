@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from transforms.logic.identity import digest
-from transforms.logic.records import Columns, Place, parse_record, reject
+from transforms.logic.records import Columns, Place, Reading, parse_record, reject
 from transforms.logic.schemas import RECORDS, REJECTS, Reason, batch_of
 
 PLACE = Place("corpus.jsonl", 1024, "byte")
@@ -20,7 +20,7 @@ GOOD = {"id": "de-1", "text": "Grüße"}
 
 
 def parse(values: Any, columns: Columns | None = None) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
-    return parse_record(values, columns or Columns(), PLACE, 100)
+    return parse_record(values, Reading(columns or Columns(), 100), PLACE)
 
 
 def document_of(values: Any, columns: Columns | None = None) -> dict[str, Any]:

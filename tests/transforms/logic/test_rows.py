@@ -27,7 +27,7 @@ DOCUMENT: dict[str, Any] = {
 SPANS = [Span(0, 6, [4, 5]), Span(7, 9, [6])]
 MILVUS_FIELDS = {
     *("id", "document_id", "ordinal", "start", "end", "text", "language", "script", "tokens", "source", "date"),
-    *("metadata", "dense"),
+    *("language_score", "chunk_language", "chunk_language_score", "unknown_fraction", "metadata", "dense"),
 }
 
 
@@ -61,7 +61,7 @@ def test_a_chunk_row_tells_where_its_text_stood() -> None:
         ({"date": "2025"}, True, False),
         ({"metadata": "{}"}, True, False),
         ({"position": 6}, False, False),
-        ({"language_score": 0.1}, False, False),
+        ({"language_score": 0.1}, True, False),
     ],
 )
 def test_a_row_key_moves_with_every_stored_field_and_with_nothing_else(
