@@ -1,10 +1,12 @@
 """The configuration of a run: frozen, checked once, without I/O. Units are in the names."""
 
+from datetime import date
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from transforms.logic.chunking import MIN_TOKENS_LIMIT
+from transforms.logic.selection import PathTemplate, window_of
 
 
 def _split_commas(value: Any) -> Any:
@@ -19,8 +21,14 @@ def _as_tuple(value: Any) -> Any:
     return (value,) if isinstance(value, str) else value
 
 
+def _as_text(value: Any) -> Any:
+    # TOML has dates of its own.
+    return value.isoformat() if isinstance(value, date) else value
+
+
 Names = Annotated[tuple[str, ...], BeforeValidator(_split_commas)]
 Patterns = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
+Date = Annotated[str, BeforeValidator(_as_text)]
 
 
 class Section(BaseModel):
@@ -33,9 +41,10 @@ class Source(Section):
     """What is read."""
 
     input: Patterns = Field(
-        min_length=1, description="glob patterns of files or objects; `{date:%Y/%m/%d}` in one stands for a date"
+        min_length=1,
+        description="glob patterns of files or objects, ending in / for all below; `{date:%Y/%m/%d}` in one stands for a date",
     )
-    exclude: Patterns = Field((), description="glob patterns of files that are left out")
+    exclude: Patterns = Field((), description="glob patterns, of a whole URI or a name, of files that are left out")
     format: Literal[
         "auto", "jsonl", "json", "csv", "tsv", "parquet", "text", "markdown", "html", "pdf", "wet", "warc"
     ] = Field("auto", description="format of the files; by default each file's name and content tell")
@@ -58,15 +67,40 @@ class Source(Section):
         1000, ge=1, description="a file that unpacks to more times its size, beyond 64 MiB, is given up there"
     )
 
+    @model_validator(mode="after")
+    def _patterns_can_be_read(self) -> "Source":
+        for flag, patterns in (("--input", self.input), ("--exclude", self.exclude)):
+            if "" in patterns:
+                message = f"{flag} '' is empty; name a file, a directory or a glob pattern"
+                raise ValueError(message)
+        for pattern in self.input:
+            try:
+                PathTemplate(pattern)
+            except ValueError as error:
+                message = f"--input {error}"
+                raise ValueError(message) from error
+        return self
+
 
 class Selection(Section):
     """Which documents are taken; the others are counted as left out."""
 
-    date_from: str | None = Field(None, description="first date taken, as YYYY-MM-DD or a timestamp")
-    date_to: str | None = Field(None, description="first date no longer taken")
+    date_from: Date | None = Field(
+        None, description="first date taken, as YYYY-MM-DD or a timestamp; UTC unless it says"
+    )
+    date_to: Date | None = Field(None, description="first date no longer taken")
     sample: float = Field(1, gt=0, le=1, description="share of the documents, chosen by a digest of their id")
-    limit: int | None = Field(None, ge=1, description="at most so many documents, the first in order of file and place")
+    limit: int | None = Field(
+        None,
+        ge=1,
+        description="at most so many documents, the first in order of file and place, before --keep-languages",
+    )
     keep_languages: Names = Field((), description="documents of other languages are left out; default all are taken")
+
+    @model_validator(mode="after")
+    def _dates_are_in_order(self) -> "Selection":
+        window_of(self.date_from, self.date_to)
+        return self
 
 
 class Language(Section):
@@ -80,12 +114,21 @@ class Language(Section):
     partition_by: Literal["language", "none"] = Field(
         "language", description="a Milvus partition for each language, or none"
     )
-    languages: Names = Field(
-        ("common",), description="languages with their own partition, `common` or `all`; others share lang_other"
+    languages: Names | None = Field(
+        None,
+        min_length=1,
+        description="languages with their own partition, `common` or `all`, others share lang_other; "
+        "default what the collection has, and common for a new one",
     )
     top_languages: int | None = Field(
         None, ge=1, description="own partitions for so many of the commonest languages of the first run's corpus"
     )
+
+    @model_validator(mode="after")
+    def _own_partitions_are_chosen_once(self) -> "Language":
+        if self.languages is not None and self.top_languages is not None:
+            raise ValueError("--languages and --top-languages exclude each other; leave one out")
+        return self
 
 
 class Chunking(Section):

@@ -27,6 +27,7 @@ from transforms.read import ReadDocuments
 from transforms.reconcile import ReconcileLedger
 from transforms.reject import WriteRejects
 from transforms.reuse import ReuseVectors
+from transforms.share import ShareVectors
 from transforms.split import SplitIntoChunks
 from transforms.store import StoreVectors
 from transforms.write import DeleteFromMilvus, WriteToMilvus
@@ -35,15 +36,18 @@ from transforms.write import DeleteFromMilvus, WriteToMilvus
 def build(root: beam.Pipeline, plan: Plan) -> PCollection[int]:
     """The whole flow; gives the exit code of the run."""
     kept = ByProducts()
-    stored = (
+    reused = (
         root
-        | "Plan splits" >> beam.Create(plan.splits, reshuffle=False)
-        | "Read documents" >> ReadDocuments(plan.reading, kept)
+        | "Plan splits" >> beam.Create(plan.groups, reshuffle=False)
+        | "Read documents" >> ReadDocuments(plan.reading, plan.selection, kept)
         | "Identify language" >> IdentifyLanguage(plan.detector, plan.partitioning, kept)
-        | "Split into chunks" >> SplitIntoChunks(plan.tokenizer, plan.limits, plan.space.embedding_space, kept)
+        | "Split into chunks" >> SplitIntoChunks(plan.tokenizer, plan.detector, plan.splitting, kept)
         | "Reuse vectors" >> ReuseVectors(plan.workspace, plan.shards, plan.bucket_count, kept)
-        | "Embed chunks" >> EmbedChunks(plan.encoder, kept)
-        | "Store vectors" >> StoreVectors(plan.workspace, plan.full_dimensions, plan.bucket_count, kept)
+    )
+    embedded = reused.chunks | "Embed chunks" >> EmbedChunks(plan.encoder, kept)
+    shared = reused.repeats | "Share vectors" >> ShareVectors(plan.workspace, plan.shards, embedded, kept)
+    stored = {"chunks": embedded, "repeats": shared} | "Store vectors" >> StoreVectors(
+        plan.workspace, plan.full_dimensions, plan.bucket_count, kept
     )
     changes = stored | "Reconcile ledger" >> ReconcileLedger(plan.workspace, plan.held, plan.bucket_count, kept)
     (

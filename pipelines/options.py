@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             nargs="+" if many else None,
             metavar="VALUE",
             default=argparse.SUPPRESS,
-            help=f"{field.description}{default}",
+            help=f"{field.description}{default}".replace("%", "%%"),
         )
 
 

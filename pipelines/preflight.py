@@ -3,19 +3,23 @@
 import platform
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from math import ceil
 from typing import Literal
 
 from pipelines.config import Config
-from transforms.adapters.detectors import Cld2Detector, Detector, language_column
+from pipelines.partitions import OwnPartitions, of_new_collection, read_kept_languages, read_own_partitions
+from pipelines.sources import Sources, plan_sources
+from transforms.adapters.detectors import Detector, read_choice
 from transforms.adapters.encoders import Encoder, open_encoder
-from transforms.adapters.formats import Split, plan_splits
+from transforms.adapters.formats import Split
+from transforms.adapters.formats.groups import SplitGroup
 from transforms.adapters.milvus import Collection, CollectionSpace, Target, served
 from transforms.adapters.models import ModelDescription, describe_model
-from transforms.adapters.storage import check_writable, list_matching
+from transforms.adapters.storage import check_writable
+from transforms.adapters.tokenizer_proof import Proven, known_proof
 from transforms.adapters.tokenizers import ModelTokenizer, open_tokenizer
 from transforms.adapters.workspace import Held, Ledger, Shard, Workspace, collection_key
 from transforms.identify import Partitioning
@@ -24,9 +28,13 @@ from transforms.logic.errors import ConfigurationError
 from transforms.logic.identity import fingerprint
 from transforms.logic.record import RunContext
 from transforms.logic.records import Columns, Reading
+from transforms.logic.selection import Selection
+from transforms.split import Splitting
 
 # Two million tokens: some minutes of a CPU, seconds of a GPU. What dies with a worker is at most the bucket it encodes.
 _BUCKET_BYTES = 8 << 20
+# A proof takes ten seconds of one core, the model's own tokenizer some forty for so much text, the faster one ten.
+_WORTH_PROVING_BYTES = 64 << 20
 _MIN_BUCKETS = 8
 _MAX_BUCKETS = 4096
 _GZIP_RATIO = 4
@@ -37,6 +45,7 @@ _PACKAGES = (
     "transformers",
     "sentence-transformers",
     "tokenizers",
+    "kitoken",
     "pymilvus",
     "pyarrow",
     "pycld2",
@@ -47,10 +56,11 @@ _PACKAGES = (
 class Plan:
     """A run as planned: what it reads, what is known already, and how its steps are made."""
 
-    splits: list[Split]
+    groups: list[SplitGroup]
     reading: Reading
+    selection: Selection
     partitioning: Partitioning
-    limits: Limits
+    splitting: Splitting
     space: CollectionSpace
     workspace: Workspace
     target: Target
@@ -72,8 +82,12 @@ def plan_run(config: Config) -> Plan:
     Raises:
         ConfigurationError: naming the value, what is allowed and what to do.
     """
-    files = list_matching(config.source.input)
-    splits = plan_splits(files)
+    choice = read_choice(config.language.detector, config.language.language_floor)
+    own = read_own_partitions(config.language, choice)
+    keep_languages = read_kept_languages(config.selection)
+    reading = _reading(config, choice.column)
+    sources = plan_sources(config)
+    splits = sources.splits
     check_writable(config.storage.workspace)
     model = describe_model(config.encoding.model, config.encoding.revision)
     prompts = choose_prompts(model, config)
@@ -83,12 +97,17 @@ def plan_run(config: Config) -> Plan:
     target = served(Target(config.storage.milvus, config.storage.collection, config.storage.milvus_token_env))
     key = collection_key(config.storage.milvus, config.storage.collection)
     workspace = Workspace(config.storage.workspace.rstrip("/"), space.embedding_space, key)
-    held = _open_collection(target, space, workspace)
+    held, space = _open_collection(
+        target, space, workspace, own, lambda: of_new_collection(own, splits, reading, choice, config)
+    )
     return Plan(
-        splits=splits,
-        reading=_reading(config),
-        partitioning=Partitioning(config.language.partition_by, _allowed(config.language.languages)),
-        limits=Limits(config.chunking.max_tokens, config.chunking.overlap),
+        groups=sources.groups,
+        reading=reading,
+        selection=sources.selection,
+        partitioning=Partitioning(
+            config.language.partition_by, space.languages, config.language.language_floor, keep_languages
+        ),
+        splitting=_splitting(config, space.embedding_space),
         space=space,
         workspace=workspace,
         target=target,
@@ -96,24 +115,20 @@ def plan_run(config: Config) -> Plan:
         held=held,
         bucket_count=_bucket_count(splits),
         full_dimensions=model.dimensions,
-        context=_context(config, model, space, len(splits), len(files)),
-        detector=Cld2Detector,
-        tokenizer=partial(open_tokenizer, model.directory),
+        context=_context(config, model, space, sources),
+        detector=choice.detector,
+        tokenizer=partial(open_tokenizer, model.directory, _proof(config, model, splits)),
         encoder=partial(open_encoder, model, prompts["document"], config.encoding.dtype),
     )
 
 
-def _allowed(languages: tuple[str, ...]) -> tuple[str, ...]:
-    return () if languages in {("all",), ("common",)} else languages
-
-
-def _reading(config: Config) -> Reading:
+def _reading(config: Config, language_column: str | None) -> Reading:
     source = config.source
     return Reading(
         columns=Columns(
             source.id_column,
             source.text_column,
-            language_column(config.language.detector),
+            language_column,
             source.date_column,
             source.metadata_columns,
         ),
@@ -155,6 +170,22 @@ def collection_space(
     )
 
 
+def _splitting(config: Config, space: str) -> Splitting:
+    chunking = config.chunking
+    return Splitting(
+        Limits(chunking.max_tokens, chunking.overlap, min_tokens=chunking.min_tokens),
+        space,
+        chunking.structure,
+        chunking.max_unknown_fraction,
+        chunking.on_unknown,
+    )
+
+
+def _proof(config: Config, model: ModelDescription, splits: list[Split]) -> Proven | None:
+    worth_proving = _text_bytes(splits) >= _WORTH_PROVING_BYTES
+    return known_proof(model.directory, config.storage.workspace, worth_proving=worth_proving)
+
+
 def _check_limits(config: Config, model: ModelDescription, tokenizer: ModelTokenizer, prompt: str) -> None:
     before, after = tokenizer.frame()
     room = model.max_sequence_tokens - len(before) - len(after) - len(tokenizer.ids(prompt))
@@ -172,25 +203,37 @@ def _check_limits(config: Config, model: ModelDescription, tokenizer: ModelToken
         raise ConfigurationError(message)
 
 
-def _open_collection(target: Target, space: CollectionSpace, workspace: Workspace) -> Held:
-    """What the collection holds by the workspace's ledger; creates it if it does not exist."""
+def _open_collection(
+    target: Target,
+    space: CollectionSpace,
+    workspace: Workspace,
+    own: OwnPartitions,
+    choose_languages: Callable[[], tuple[str, ...] | None],
+) -> tuple[Held, CollectionSpace]:
+    """What the collection holds by the workspace's ledger, and its space; creates it if it does not exist.
+
+    Languages with a partition of their own are chosen when a collection is created, and stand from then on.
+    """
     collection = Collection(target)
     try:
         ledger = workspace.latest_ledger()
         intents = tuple(workspace.unsettled_intents(ledger))
         if not collection.exists():
+            space = replace(space, languages=choose_languages())
             collection.create(space)
             # A new collection holds nothing, whatever an older one of this name held.
-            return Held(Ledger(ledger.number, (), {}), (), trusted=True)
-        _check_space(target.collection, collection.space(), space)
+            return Held(Ledger(ledger.number, (), {}), (), trusted=True), space
+        found = collection.space()
+        space = replace(space, languages=own.languages if own.is_named else found.languages)
+        _check_space(target.collection, found, space)
         collection.load()
-        return Held(ledger, intents, trusted=collection.counts() == ledger.partitions)
+        return Held(ledger, intents, trusted=collection.counts() == ledger.partitions), space
     finally:
         collection.close()
 
 
 def _check_space(name: str, found: CollectionSpace, wanted: CollectionSpace) -> None:
-    decisive = ("embedding_space", "dimensions", "vector_type", "partition_by")
+    decisive = ("embedding_space", "dimensions", "vector_type", "partition_by", "languages")
     there, here = asdict(found), asdict(wanted)
     differing = [one for one in decisive if there[one] != here[one]]
     if differing:
@@ -201,19 +244,21 @@ def _check_space(name: str, found: CollectionSpace, wanted: CollectionSpace) -> 
 
 
 def _bucket_count(splits: list[Split]) -> int:
-    text_bytes = sum(split.size_bytes * (_GZIP_RATIO if split.format.endswith(".gz") else 1) for split in splits)
-    return min(_MAX_BUCKETS, max(_MIN_BUCKETS, ceil(text_bytes / _BUCKET_BYTES)))
+    return min(_MAX_BUCKETS, max(_MIN_BUCKETS, ceil(_text_bytes(splits) / _BUCKET_BYTES)))
 
 
-def _context(
-    config: Config, model: ModelDescription, space: CollectionSpace, splits_planned: int, files_planned: int
-) -> RunContext:
+def _text_bytes(splits: list[Split]) -> int:
+    return sum(split.size_bytes * (_GZIP_RATIO if split.format.endswith(".gz") else 1) for split in splits)
+
+
+def _context(config: Config, model: ModelDescription, space: CollectionSpace, sources: Sources) -> RunContext:
     configuration = config.model_dump(mode="json")
     started = time.time()
     return RunContext(
         run_id=f"{config.run.logical_date or 'run'}-{fingerprint(configuration)[:16]}",
-        splits_planned=splits_planned,
-        files_planned=files_planned,
+        splits_planned=len(sources.splits),
+        files_planned=sources.files_planned,
+        files_left_out=sources.files_left_out,
         max_reject_fraction=config.run.max_reject_fraction,
         configuration=configuration,
         model={

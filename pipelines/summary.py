@@ -15,8 +15,9 @@ def summarise(record: Mapping[str, Any], config: Config) -> str:
     lines = [
         f"run {record['run_id']}: {record['status']} (exit code {record['exit_code']}), {record['seconds']:.1f} s",
         "",
-        _counts("documents", documents, "read"),
-        f"  chunks      {record['chunks']['split']:>9,}   of {record['tokens']:,} tokens",
+        _counts("documents", {name: count for name, count in documents.items() if name != "left_out"}, "read"),
+        *_left_out(record["left_out"]),
+        f"  chunks      {record['chunks']['split']:>9,}   of {record['tokens']:,} tokens{_remarks(record['chunks'])}",
         f"  vectors     {vectors['encoded']:>9,} encoded in {embed['seconds']:.1f} s{speed}; {vectors['reused']:,} reused",
         _counts("rows", rows, "held"),
         "",
@@ -39,16 +40,42 @@ def _counts(name: str, counts: Mapping[str, int], total: str) -> str:
     return f"  {name:<11} {counts[total]:>9,} {total}: {parts}"
 
 
+def _remarks(chunks: Mapping[str, int]) -> str:
+    """What is worth saying of chunks, if there is any of it."""
+    phrases = {
+        "duplicates": "repeat another",
+        "hot": "of a hot content",
+        "unknown": "with too many unknown tokens",
+        "truncated": "truncated",
+    }
+    said = [f"{chunks[name]:,} {phrase}" for name, phrase in phrases.items() if chunks[name]]
+    return f"; {', '.join(said)}" if said else ""
+
+
+def _left_out(left_out: Mapping[str, Mapping[str, int]]) -> list[str]:
+    parts = [
+        f"{sum(reasons.values()):,} {what} ({', '.join(f'{reason} {count:,}' for reason, count in reasons.items())})"
+        for what, reasons in left_out.items()
+        if reasons
+    ]
+    return [f"  left out    {', '.join(parts)}"] if parts else []
+
+
 def _table(record: Mapping[str, Any]) -> list[str]:
-    lines = ["  language   documents   chunks   tokens   tokens/chunk"]
+    lines = ["  language   documents   chunks      tokens   tokens/chunk   tokens/character   premium"]
     for language, counts in record["languages"].items():
         mean = counts["tokens"] / max(1, counts["chunks"])
         lines.append(
-            f"  {language:<9} {counts['documents']:>10,} {counts['chunks']:>8,} {counts['tokens']:>8,} {mean:>14.1f}"
+            f"  {language:<9} {counts['documents']:>10,} {counts['chunks']:>8,} {counts['tokens']:>11,} {mean:>14.1f}"
+            f" {_figure(counts['tokens_per_character'], 3):>18} {_figure(counts['premium'], 2):>9}"
         )
     lines += ["", "  partition         rows in Milvus"]
     lines += [f"  {name:<17} {partition['milvus']:>14,}" for name, partition in record["partitions"].items()]
     return lines
+
+
+def _figure(value: float | None, decimals: int) -> str:
+    return "-" if value is None else f"{value:.{decimals}f}"
 
 
 def _search_command(config: Config) -> str:

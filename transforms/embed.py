@@ -45,14 +45,18 @@ class _EmbedFn(beam.DoFn):
         to_encode = np.flatnonzero(
             pc.equal(batch.column("origin"), Origin.ENCODED.value).to_numpy(zero_copy_only=False)
         )
-        tokens = 0
+        tokens = truncated = 0
         vectors: list[np.ndarray | None] = []
         if len(to_encode):
             # Loaded on first need, so that a run that reuses every vector never pays for the model.
             encoder = self._shared.acquire(self._factory)
             chosen = batch.take(pa.array(to_encode))
             token_ids = chosen.column("token_ids").to_pylist()
-            tokens = sum(map(len, token_ids))
+            lengths = [len(ids) for ids in token_ids]
+            tokens = sum(lengths)
+            truncated = sum(
+                length < split for length, split in zip(lengths, chosen.column("tokens").to_pylist(), strict=True)
+            )
             with watch.running():
                 encoded = encoder.encode(chosen.column("text").to_pylist(), token_ids)
             sound = sound_rows(encoded)
@@ -64,6 +68,7 @@ class _EmbedFn(beam.DoFn):
             "vectors.encoded": sum(vector is not None for vector in vectors),
             "vectors.reused": pc.sum(pc.equal(embedded.column("origin"), Origin.REUSED.value)).as_py() or 0,
             "tokens.encoded": tokens,
+            "chunks.truncated": truncated,
         }
         yield tally("embed", **{"seconds": watch.seconds, **counts})
 
@@ -82,14 +87,15 @@ class _EmbedFn(beam.DoFn):
                 vectors[index] = self._last[1] if self._last and self._last[0] == content else None
             if origins[index] != Origin.STORED and vectors[index] is None:
                 origins[index] = Origin.REJECTED.value
-                failed.append(_bad_vector(batch, index))
+                failed.append(bad_vector(batch, index))
         filled = with_columns(
             batch, REUSED, vector=pa.array(vectors, REUSED.field("vector").type), origin=pa.array(origins)
         )
         return filled, failed
 
 
-def _bad_vector(batch: pa.RecordBatch, index: int) -> dict[str, Any]:
+def bad_vector(batch: pa.RecordBatch, index: int) -> dict[str, Any]:
+    """The reject of a row of the `CHUNKS` schema whose content got no sound vector."""
     row = {name: batch.column(name)[index].as_py() for name in ("source", "position", "document_id", "ordinal", "text")}
     place = Place(row["source"], row["position"], "position")
     detail = f"the vector of chunk {row['ordinal']} is not finite or not of unit length"

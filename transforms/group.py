@@ -6,19 +6,24 @@ stays small enough for any transport.
 
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
-from apache_beam.pvalue import PCollection
+from apache_beam.pvalue import PCollection, TaggedOutput
 from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
 from transforms.logic.identity import buckets_of, key_prefixes, text_prefixes
+from transforms.logic.repeats import RepeatFinder
 from transforms.logic.schemas import slices
 
+REPEATS = "repeats"
+
 _GATHERED_BYTES = 32 << 20
+# More would only cut the repeats of rarer contents into smaller shards.
+_PARTS_OF_BUCKET = 16
 
 Keyed = tuple[int, pa.RecordBatch]
 
@@ -37,6 +42,32 @@ class KeyByBucket(beam.PTransform[PCollection[pa.RecordBatch], PCollection[Keyed
         return keyed
 
 
+class KeyedByContent(NamedTuple):
+    """Rows by bucket of their content key, and repeats by bucket and part: see `KeyByContent`."""
+
+    rows: PCollection[Keyed]
+    repeats: PCollection[Keyed]
+
+
+class KeyByContent(beam.PTransform[PCollection[pa.RecordBatch], Any]):
+    """Puts batches of the `CHUNKS` schema into buckets by content key, but sets repeats aside (`RepeatFinder`).
+
+    A content that comes too often would bring all its rows to one worker. Its repeats are keyed by bucket and one of a few parts, so
+    that several workers share them and each still sees a narrow range of content keys.
+    """
+
+    def __init__(self, bucket_count: int) -> None:
+        """Takes how many buckets there are."""
+        super().__init__()
+        self._function = _GatherContentFn(bucket_count)
+
+    def expand(self, chunks: PCollection[pa.RecordBatch]) -> Any:
+        """Batches in, `KeyedByContent` out."""
+        gather = beam.ParDo(self._function).with_output_types(Keyed, **{REPEATS: Keyed})
+        outputs = chunks | "Gather" >> gather.with_outputs(REPEATS, main="main")
+        return KeyedByContent(outputs["main"], outputs[REPEATS])
+
+
 class _GatherFn(beam.DoFn):
     def __init__(self, column: str, kind: str, bucket_count: int) -> None:
         self._column = column
@@ -48,7 +79,7 @@ class _GatherFn(beam.DoFn):
     def start_bundle(self) -> None:
         self._batches, self._bytes = [], 0
 
-    def process(self, batch: pa.RecordBatch) -> Iterator[Keyed]:
+    def process(self, batch: pa.RecordBatch) -> Iterator[Any]:
         self._batches.append(batch)
         self._bytes += batch.nbytes
         if self._bytes >= _GATHERED_BYTES:
@@ -56,14 +87,21 @@ class _GatherFn(beam.DoFn):
 
     def finish_bundle(self) -> Iterator[Any]:
         window = GlobalWindow()
-        for keyed in self._drain():
-            yield WindowedValue(keyed, window.max_timestamp(), (window,))
+        for output in self._drain():
+            tag, value = (output.tag, output.value) if isinstance(output, TaggedOutput) else (None, output)
+            windowed = WindowedValue(value, window.max_timestamp(), (window,))
+            yield TaggedOutput(tag, windowed) if tag else windowed
 
-    def _drain(self) -> Iterator[Keyed]:
-        if not self._batches:
-            return
-        table = pa.Table.from_batches(self._batches)
-        self._batches, self._bytes = [], 0
+    def _drain(self) -> Iterator[Any]:
+        if self._batches:
+            table = pa.Table.from_batches(self._batches)
+            self._batches, self._bytes = [], 0
+            yield from self._hand_on(table)
+
+    def _hand_on(self, table: pa.Table) -> Iterator[Any]:
+        yield from self._keyed(table)
+
+    def _keyed(self, table: pa.Table) -> Iterator[Keyed]:
         column = table.column(self._column)
         prefixes = key_prefixes(column) if self._kind == "key" else text_prefixes(column.to_pylist())
         buckets = buckets_of(prefixes, self._bucket_count)
@@ -73,3 +111,20 @@ class _GatherFn(beam.DoFn):
         for start, stop in pairwise(borders):
             for batch in slices(ordered.slice(start, stop - start)):
                 yield int(buckets[start]), batch
+
+
+class _GatherContentFn(_GatherFn):
+    def __init__(self, bucket_count: int) -> None:
+        super().__init__("content_key", "key", bucket_count)
+        # It lives as long as the worker, so that it also finds a content that comes a few times in every buffer.
+        self._finder = RepeatFinder()
+
+    def _hand_on(self, table: pa.Table) -> Iterator[Any]:
+        repeats = self._finder.find(table)
+        if not repeats.any():
+            yield from self._keyed(table)
+            return
+        yield from self._keyed(table.filter(pa.array(~repeats)))
+        for bucket, batch in self._keyed(table.filter(pa.array(repeats))):
+            part = int(key_prefixes(batch.column("row_key")[:1])[0]) % _PARTS_OF_BUCKET
+            yield TaggedOutput(REPEATS, (bucket * _PARTS_OF_BUCKET + part, batch))

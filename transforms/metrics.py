@@ -50,9 +50,11 @@ class ByProducts:
         return outputs["main"]
 
 
-def with_by_products(function: beam.DoFn, main_type: Any = pa.RecordBatch) -> Any:
+def with_by_products(function: beam.DoFn, main_type: Any = pa.RecordBatch, side_inputs: Sequence[Any] = ()) -> Any:
     """A `ParDo` with a typed main output and the tagged outputs that `ByProducts.take` expects."""
-    typed = beam.ParDo(function).with_output_types(main_type, **{REJECTED: pa.RecordBatch, TALLIED: Tally})
+    typed = beam.ParDo(function, *side_inputs).with_output_types(
+        main_type, **{REJECTED: pa.RecordBatch, TALLIED: Tally}
+    )
     return typed.with_outputs(REJECTED, TALLIED, main="main")
 
 

@@ -7,33 +7,35 @@ import apache_beam as beam
 import pyarrow as pa
 from apache_beam.pvalue import PCollection
 
-from transforms.adapters.formats import Split, read_split
+from transforms.adapters.formats.groups import SplitGroup, read_group
 from transforms.logic.records import Reading
 from transforms.logic.schemas import RECORDS, batch_of
+from transforms.logic.selection import Selection
 from transforms.metrics import ByProducts, Stopwatch, rejected, tally, with_by_products
 
 
-class ReadDocuments(beam.PTransform[PCollection[Split], PCollection[pa.RecordBatch]]):
-    """Splits to batches of the `RECORDS` schema. Splits are spread over workers first."""
+class ReadDocuments(beam.PTransform[PCollection[SplitGroup], PCollection[pa.RecordBatch]]):
+    """Groups of splits to batches of the `RECORDS` schema. Groups are spread over workers first."""
 
-    def __init__(self, reading: Reading, by_products: ByProducts) -> None:
-        """Takes how the sources are read."""
+    def __init__(self, reading: Reading, selection: Selection, by_products: ByProducts) -> None:
+        """Takes how the sources are read, and which of their documents are taken."""
         super().__init__()
-        self._function = _ReadFn(reading)
+        self._function = _ReadFn(reading, selection)
         self._by_products = by_products
 
-    def expand(self, splits: PCollection[Split]) -> PCollection[pa.RecordBatch]:
-        """Splits in, documents out."""
-        return self._by_products.take(splits | "Spread splits" >> beam.Reshuffle() | with_by_products(self._function))
+    def expand(self, groups: PCollection[SplitGroup]) -> PCollection[pa.RecordBatch]:
+        """Groups of splits in, documents out."""
+        return self._by_products.take(groups | "Spread splits" >> beam.Reshuffle() | with_by_products(self._function))
 
 
 class _ReadFn(beam.DoFn):
-    def __init__(self, reading: Reading) -> None:
+    def __init__(self, reading: Reading, selection: Selection) -> None:
         self._reading = reading
+        self._selection = selection
 
-    def process(self, split: Split) -> Iterator[Any]:
+    def process(self, group: SplitGroup) -> Iterator[Any]:
         watch = Stopwatch()
-        pages = read_split(split, self._reading)
+        pages = read_group(group, self._reading, self._selection)
         while True:
             with watch.running():
                 page = next(pages, None)
@@ -42,5 +44,5 @@ class _ReadFn(beam.DoFn):
             if page.documents:
                 yield batch_of(page.documents, RECORDS)
             yield from rejected(page.rejects)
-            yield tally("read", **{"documents.read": page.records_read, "bytes.read": page.bytes_read})
-        yield tally("read", **{"seconds": watch.seconds, "splits.read": 1})
+            yield tally("read", **page.counts)
+        yield tally("read", seconds=watch.seconds)

@@ -1,21 +1,29 @@
 """ReuseVectors: chunks meet the dataset, so that no vector is encoded twice."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import apache_beam as beam
 import pyarrow as pa
+import pyarrow.compute as pc
 from apache_beam.pvalue import PCollection
 
 from transforms.adapters.dataset import KnownVectors
 from transforms.adapters.workspace import Shard, Workspace
-from transforms.group import KeyByBucket
+from transforms.group import KeyByContent, Keyed
 from transforms.logic.reuse import reuse_vectors
-from transforms.logic.schemas import CHUNKS, REUSED, concatenate, slices
+from transforms.logic.schemas import CHUNKS, REUSED, Origin, concatenate, slices
 from transforms.metrics import ByProducts, Stopwatch, tally, with_by_products
 
 
-class ReuseVectors(beam.PTransform[PCollection[pa.RecordBatch], PCollection[pa.RecordBatch]]):
+class Reused(NamedTuple):
+    """Chunks with what is known of them (`REUSED`), and repeats of their contents (keyed `CHUNKS`) for `ShareVectors`."""
+
+    chunks: PCollection[pa.RecordBatch]
+    repeats: PCollection[Keyed]
+
+
+class ReuseVectors(beam.PTransform[PCollection[pa.RecordBatch], Any]):
     """Batches of the `CHUNKS` schema to batches of the `REUSED` schema, each bucket ordered by content key.
 
     This is the shuffle that carries the pipeline: it brings equal chunks together, to the part of the dataset that may know them,
@@ -31,10 +39,11 @@ class ReuseVectors(beam.PTransform[PCollection[pa.RecordBatch], PCollection[pa.R
         self._function = _ReuseFn(KnownVectors(workspace, tuple(shards)))
         self._by_products = by_products
 
-    def expand(self, chunks: PCollection[pa.RecordBatch]) -> PCollection[pa.RecordBatch]:
-        """Chunks in, chunks with what is known of them out."""
-        grouped = chunks | "By content key" >> KeyByBucket("content_key", "key", self._bucket_count) | beam.GroupByKey()
-        return self._by_products.take(grouped | with_by_products(self._function))
+    def expand(self, chunks: PCollection[pa.RecordBatch]) -> Any:
+        """Chunks in, `Reused` out."""
+        keyed = chunks | "By content key" >> KeyByContent(self._bucket_count)
+        grouped = keyed.rows | beam.GroupByKey()
+        return Reused(self._by_products.take(grouped | with_by_products(self._function)), keyed.repeats)
 
 
 class _ReuseFn(beam.DoFn):
@@ -48,4 +57,13 @@ class _ReuseFn(beam.DoFn):
             known = self._known.of_chunks(chunks)
             rows = reuse_vectors(chunks, known)
         yield from slices(pa.Table.from_batches([rows], REUSED))
-        yield tally("reuse", **{"seconds": watch.seconds, "chunks.looked_up": rows.num_rows})
+        counts = {
+            "chunks.looked_up": rows.num_rows,
+            "chunks.duplicates": rows.num_rows - len(pc.unique(rows.column("content_key"))),
+            "tokens.spared": pc.sum(rows.filter(_is_spared(rows)).column("tokens")).as_py() or 0,
+        }
+        yield tally("reuse", **{"seconds": watch.seconds, **counts})
+
+
+def _is_spared(rows: pa.RecordBatch) -> pa.Array:
+    return pc.not_equal(rows.column("origin"), Origin.ENCODED.value)

@@ -1,37 +1,70 @@
-"""SplitIntoChunks: documents to chunks bounded by the model's own tokenizer."""
+"""SplitIntoChunks: documents to chunks bounded by the model's own tokenizer, each with a language of its own."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
 
 import apache_beam as beam
+import orjson
 import pyarrow as pa
 from apache_beam.pvalue import PCollection
 
-from transforms.logic.chunking import Encoding, Limits, split_texts
+from transforms.adapters.detectors import Detector
+from transforms.identify import identify_chunks
+from transforms.logic.chunking import Limits, split_texts
+from transforms.logic.languages import Identified
 from transforms.logic.records import Place, reject
-from transforms.logic.rows import chunk_rows
+from transforms.logic.rows import chunk_rows, with_row_keys
 from transforms.logic.schemas import CHUNKS, Reason, batch_of, slices
 from transforms.metrics import ByProducts, Stopwatch, rejected, tally, with_by_products
+
+Row = dict[str, Any]
 
 
 class Tokenizer(Protocol):
     """What splitting needs of a model's tokenizer."""
 
     splits_at_whitespace: bool
+    unknown_id: int | None
 
-    def encode(self, texts: Sequence[str]) -> Sequence[Encoding]:
-        """Ids and offsets of each text alone."""
+    def tokenise(self, texts: Sequence[str]) -> Sequence[bytes]:
+        """Ids of each text alone, as the bytes of their int32."""
         ...
+
+
+@dataclass(frozen=True)
+class Splitting:
+    """How documents are cut.
+
+    Attributes:
+        limits: bounds of a chunk.
+        space: the embedding space that the content keys are of.
+        structure: whether texts are cut as Markdown; `auto`: those whose metadata says so.
+        max_unknown_fraction: share of unknown tokens in [0, 1] above which a vector means little.
+        on_unknown: whether a chunk above it is only counted, or rejected.
+    """
+
+    limits: Limits
+    space: str
+    structure: Literal["plain", "markdown", "auto"] = "auto"
+    max_unknown_fraction: float = 1.0
+    on_unknown: Literal["flag", "reject"] = "flag"
 
 
 class SplitIntoChunks(beam.PTransform[PCollection[pa.RecordBatch], PCollection[pa.RecordBatch]]):
     """Batches of the `DOCUMENTS` schema to batches of the `CHUNKS` schema."""
 
-    def __init__(self, tokenizer: Callable[[], Tokenizer], limits: Limits, space: str, by_products: ByProducts) -> None:
-        """Takes a picklable factory of the tokenizer, the limits, and the embedding space that the content keys are of."""
+    def __init__(
+        self,
+        tokenizer: Callable[[], Tokenizer],
+        detector: Callable[[], Detector],
+        splitting: Splitting,
+        by_products: ByProducts,
+    ) -> None:
+        """Takes picklable factories of the tokenizer and of the detector that judged the documents."""
         super().__init__()
-        self._function = _SplitFn(tokenizer, limits, space)
+        self._function = _SplitFn(tokenizer, detector, splitting)
         self._by_products = by_products
 
     def expand(self, documents: PCollection[pa.RecordBatch]) -> PCollection[pa.RecordBatch]:
@@ -40,44 +73,109 @@ class SplitIntoChunks(beam.PTransform[PCollection[pa.RecordBatch], PCollection[p
 
 
 def split_into_chunks(
-    batch: pa.RecordBatch, tokenizer: Tokenizer, limits: Limits, space: str
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """The pure twin: rows of `CHUNKS`, and a reject for each document without a single token."""
+    batch: pa.RecordBatch, tokenizer: Tokenizer, detector: Detector, splitting: Splitting
+) -> tuple[list[Row], list[Row]]:
+    """The pure twin: rows of `CHUNKS`, and rejects.
+
+    A document without a token is rejected, and, by choice, a chunk with too many unknown tokens; a document of such chunks only is
+    rejected as a whole.
+    """
     documents = batch.to_pylist()
-    texts = [document["text"] for document in documents]
-    found = split_texts(texts, tokenizer.encode, limits, splits_at_whitespace=tokenizer.splits_at_whitespace)
-    rows: list[dict[str, Any]] = []
-    rejects: list[dict[str, Any]] = []
+    found = split_texts(
+        [document["text"] for document in documents],
+        tokenizer.tokenise,
+        splitting.limits,
+        splits_at_whitespace=tokenizer.splits_at_whitespace,
+        markdown=[_is_markdown(document["metadata"], splitting.structure) for document in documents],
+    )
+    rows: list[Row] = []
+    rejects: list[Row] = []
     for document, spans in zip(documents, found, strict=True):
-        rows.extend(chunk_rows(document, spans, space))
-        if not spans:
-            place = Place(document["source"], document["position"], "position")
-            detail = "the model's tokenizer finds no token in the text"
-            rejects.append(
-                reject("split", Reason.EMPTY_TEXT, place, detail, document["text"].encode(), document["document_id"])
-            )
-    return rows, rejects
+        of_document = chunk_rows(document, spans, splitting.space, tokenizer.unknown_id)
+        fitting = [row for row in of_document if not _is_refused(row, splitting)]
+        rows.extend(fitting)
+        if not fitting:
+            rejects.append(_reject_document(document, of_document))
+        elif len(fitting) < len(of_document):
+            rejects.extend(_reject_chunk(row, splitting) for row in of_document if _is_refused(row, splitting))
+    _label(rows, detector)
+    return list(with_row_keys(rows)), rejects
+
+
+def _is_markdown(metadata: str, structure: str) -> bool:
+    if structure == "auto":
+        return '"markdown"' in metadata and orjson.loads(metadata).get("format") == "markdown"
+    return structure == "markdown"
+
+
+def _is_refused(row: Row, splitting: Splitting) -> bool:
+    return splitting.on_unknown == "reject" and row["unknown_fraction"] > splitting.max_unknown_fraction
+
+
+def _reject_document(document: Row, chunks: Sequence[Row]) -> Row:
+    place = Place(document["source"], document["position"], "position")
+    raw = document["text"].encode()
+    if not chunks:
+        detail = "the model's tokenizer finds no token in the text"
+        return reject("split", Reason.EMPTY_TEXT, place, detail, raw, document["document_id"])
+    least = min(row["unknown_fraction"] for row in chunks)
+    detail = f"the vocabulary of the model lacks at least {least:.1%} of every chunk's tokens"
+    return reject("split", Reason.UNKNOWN_TOKENS, place, detail, raw, document["document_id"])
+
+
+def _reject_chunk(row: Row, splitting: Splitting) -> Row:
+    place = Place(row["source"], row["position"], "position")
+    detail = (
+        f"the vocabulary of the model lacks {row['unknown_fraction']:.1%} of the tokens of chunk {row['ordinal']}, "
+        f"{splitting.max_unknown_fraction:.1%} are allowed"
+    )
+    described = reject("split", Reason.UNKNOWN_TOKENS, place, detail, row["text"].encode(), row["document_id"])
+    return {**described, "level": "chunk"}
+
+
+def _label(rows: Sequence[Row], detector: Detector) -> None:
+    """Gives the chunks of documents that have several a language of their own."""
+    chunks = Counter((row["source"], row["position"]) for row in rows)
+    several = [row for row in rows if chunks[row["source"], row["position"]] > 1]
+    parents = [Identified(row["language"], row["language_score"], row["script"]) for row in several]
+    labels = identify_chunks([row["text"] for row in several], parents, detector)
+    for row, label in zip(several, labels, strict=True):
+        row["chunk_language"], row["chunk_language_score"] = label.language, label.score
 
 
 class _SplitFn(beam.DoFn):
-    def __init__(self, tokenizer: Callable[[], Tokenizer], limits: Limits, space: str) -> None:
-        self._factory = tokenizer
-        self._limits = limits
-        self._space = space
+    def __init__(
+        self, tokenizer: Callable[[], Tokenizer], detector: Callable[[], Detector], splitting: Splitting
+    ) -> None:
+        self._tokenizer_factory = tokenizer
+        self._detector_factory = detector
+        self._splitting = splitting
 
     def setup(self) -> None:
-        self._tokenizer = self._factory()
+        self._tokenizer = self._tokenizer_factory()
+        self._detector = self._detector_factory()
 
     def process(self, batch: pa.RecordBatch) -> Iterator[Any]:
         watch = Stopwatch()
         with watch.running():
-            rows, rejects = split_into_chunks(batch, self._tokenizer, self._limits, self._space)
+            rows, rejects = split_into_chunks(batch, self._tokenizer, self._detector, self._splitting)
             batches = list(slices(pa.Table.from_batches([batch_of(rows, CHUNKS)])))
         yield from batches
         yield from rejected(rejects)
-        counts: Counter[str] = Counter()
-        for row in rows:
-            counts[f"language.{row['language']}.chunks"] += 1
-            counts[f"language.{row['language']}.tokens"] += row["tokens"]
-        tokens = sum(row["tokens"] for row in rows)
-        yield tally("split", **{"seconds": watch.seconds, "chunks.split": len(rows), "tokens.split": tokens, **counts})
+        yield tally("split", seconds=watch.seconds, **chunk_counts(rows, self._tokenizer, self._splitting))
+
+
+def chunk_counts(rows: Sequence[Row], tokenizer: Tokenizer, splitting: Splitting) -> dict[str, int]:
+    """Tallies of rows of `CHUNKS`: chunks, tokens, characters, UTF-8 bytes and unknown tokens of each document language, and totals."""
+    counts: Counter[str] = Counter()
+    for row in rows:
+        language = f"language.{row['language']}"
+        counts[f"{language}.chunks"] += 1
+        counts[f"{language}.tokens"] += row["tokens"]
+        counts[f"{language}.characters"] += len(row["text"])
+        counts[f"{language}.bytes"] += len(row["text"].encode())
+        if row["unknown_fraction"]:
+            counts[f"{language}.unknown_tokens"] += int((row["token_ids"] == tokenizer.unknown_id).sum())
+        counts["chunks.unknown"] += row["unknown_fraction"] > splitting.max_unknown_fraction
+        counts["tokens.split"] += row["tokens"]
+    return {"chunks.split": len(rows), **counts}

@@ -21,7 +21,7 @@ from transforms.metrics import ByProducts, Stopwatch, tally, with_by_products
 _SHARD_BYTES = 128 << 20
 
 
-class StoreVectors(beam.PTransform[PCollection[pa.RecordBatch], PCollection[pa.RecordBatch]]):
+class StoreVectors(beam.PTransform[Any, PCollection[pa.RecordBatch]]):
     """Batches of the `REUSED` schema to batches of the `POINTERS` schema; a shard never mixes buckets."""
 
     def __init__(self, workspace: Workspace, dimensions: int, bucket_count: int, by_products: ByProducts) -> None:
@@ -30,9 +30,20 @@ class StoreVectors(beam.PTransform[PCollection[pa.RecordBatch], PCollection[pa.R
         self._function = _StoreFn(workspace, dimensions, bucket_count)
         self._by_products = by_products
 
-    def expand(self, chunks: PCollection[pa.RecordBatch]) -> PCollection[pa.RecordBatch]:
-        """Embedded chunks in, their places in the dataset out."""
-        return self._by_products.take(chunks | with_by_products(self._function))
+    def expand(self, sources: Any) -> PCollection[pa.RecordBatch]:
+        """Chunks with vectors, a mapping from the name of where they come from, in; their places in the dataset out.
+
+        Each source is stored by a step of its own: where one step took all, runners that keep what crosses a step in memory would
+        store nothing before the last vector is made, and a run that dies would have nothing to show.
+        """
+        pointers: PCollection[pa.RecordBatch] = (
+            tuple(
+                self._by_products.take(chunks | f"Store {name}" >> with_by_products(self._function))
+                for name, chunks in sources.items()
+            )
+            | "All pointers" >> beam.Flatten()
+        )
+        return pointers
 
 
 class _StoreFn(beam.DoFn):
@@ -72,7 +83,7 @@ class _StoreFn(beam.DoFn):
     def _flush(self) -> Iterator[Any]:
         watch = Stopwatch()
         with watch.running():
-            chunks = pa.Table.from_batches(self._waiting, REUSED).combine_chunks()
+            chunks = _ordered(pa.Table.from_batches(self._waiting, REUSED))
             self._waiting = []
             vectors = from_list_array(chunks.column("vector"), self._dimensions)
             rows = stored_rows(chunks, vectors)
@@ -85,3 +96,10 @@ class _StoreFn(beam.DoFn):
             row=pa.array(np.arange(batch.num_rows, dtype=np.int32)),
         )
         yield tally("store", **{"seconds": watch.seconds, "rows.stored": batch.num_rows, "shards.written": 1})
+
+
+def _ordered(chunks: pa.Table) -> pa.Table:
+    """By content key, as shards are: what comes of several groups of a bucket is ordered within each only."""
+    order = pc.sort_indices(chunks.column("content_key"))
+    is_ordered = np.array_equal(order.to_numpy(), np.arange(chunks.num_rows))
+    return (chunks if is_ordered else chunks.take(order)).combine_chunks()

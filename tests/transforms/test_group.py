@@ -1,17 +1,19 @@
 """Rows grouped into buckets, batch by batch."""
 
 from collections import Counter
+from typing import Any
 
 import apache_beam as beam
 import pyarrow as pa
 import pytest
+from apache_beam.pvalue import TaggedOutput
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.transforms.verbs import run_verb
+from tests.transforms.verbs import chunks, record, run_verb
 from transforms import group
 from transforms.group import KeyByBucket
-from transforms.logic.identity import buckets_of, digest, text_prefixes
+from transforms.logic.identity import buckets_of, digest, key_prefixes, text_prefixes
 from transforms.logic.schemas import KEY, MAX_BATCH_ROWS
 from transforms.metrics import ByProducts
 
@@ -88,3 +90,63 @@ def test_a_bucket_meets_once_after_the_shuffle() -> None:
     buckets = [bucket for bucket, _ in outcome.main]
     assert len(buckets) == len(set(buckets))
     assert sorted(name for _, found in outcome.main for name in found) == sorted(names)
+
+
+def _chunks(texts: list[str], start: int) -> pa.RecordBatch:
+    return chunks(*(record(f"d{start + number}", text, position=start + number) for number, text in enumerate(texts)))
+
+
+def _gathered_by_content(batches: list[pa.RecordBatch], bucket_count: int) -> tuple[list[Any], list[Any]]:
+    """What is keyed for the buckets, and what is set aside."""
+    gather = group._GatherContentFn(bucket_count)
+    gather.start_bundle()
+    found = [output for batch in batches for output in gather.process(batch)]
+    found += [
+        TaggedOutput(one.tag, one.value.value) if isinstance(one, TaggedOutput) else one.value
+        for one in gather.finish_bundle()
+    ]
+    repeats = [one.value for one in found if isinstance(one, TaggedOutput)]
+    return [one for one in found if not isinstance(one, TaggedOutput)], repeats
+
+
+@pytest.mark.parametrize("gathered_bytes", [1, 30_000, 1 << 30])
+@pytest.mark.parametrize("bucket_count", [1, 50])
+def test_a_footer_of_every_document_is_set_aside_and_nothing_is_lost(
+    monkeypatch: pytest.MonkeyPatch, gathered_bytes: int, bucket_count: int
+) -> None:
+    monkeypatch.setattr(group, "_GATHERED_BYTES", gathered_bytes)
+    batches = [_chunks(["a footer", f"text {batch}"] * 20, 40 * batch) for batch in range(20)]
+    rows, repeats = _gathered_by_content(batches, bucket_count)
+    sent = Counter(row["id"] for _, batch in [*rows, *repeats] for row in batch.to_pylist())
+    assert sent == Counter(row["id"] for batch in batches for row in batch.to_pylist())
+    texts = Counter(row["text"] for _, batch in repeats for row in batch.to_pylist())
+    in_buckets = Counter(row["text"] for _, batch in rows for row in batch.to_pylist())
+    # A content is hot once more than 64 rows of it came beyond the first of their buffer; every buffer still sends its first row.
+    assert set(texts) == {"a footer"}
+    assert in_buckets["a footer"] <= 64 + len(batches) + 20
+    assert all(in_buckets[f"text {batch}"] == 20 for batch in range(20))
+    for key, batch in repeats:
+        bucket = buckets_of(key_prefixes(batch.column("content_key")), bucket_count)
+        assert {key // group._PARTS_OF_BUCKET} == set(bucket.tolist())
+
+
+def test_repeats_of_one_content_are_spread_over_several_workers() -> None:
+    batches = [_chunks(["a footer"] * 400, 400 * batch) for batch in range(100)]
+    _, repeats = _gathered_by_content(batches, 8)
+    per_key = Counter({key: 0 for key, _ in repeats})
+    for key, batch in repeats:
+        per_key[key] += batch.num_rows
+    assert sum(per_key.values()) == 100 * 400 - 1
+    assert len(per_key) >= group._PARTS_OF_BUCKET // 2
+    assert max(per_key.values()) < sum(per_key.values()) / 4
+
+
+def test_a_worker_remembers_a_hot_content_from_bundle_to_bundle() -> None:
+    gather = group._GatherContentFn(4)
+    sent = []
+    for bundle in range(40):
+        gather.start_bundle()
+        assert list(gather.process(_chunks(["a footer"] * 5, 5 * bundle))) == []
+        outputs = [one for one in gather.finish_bundle() if not isinstance(one, TaggedOutput)]
+        sent.append(sum(one.value[1].num_rows for one in outputs))
+    assert sent == [5] * 16 + [1] * 24

@@ -10,7 +10,7 @@ import pytest
 from tests.transforms.verbs import SPACE, chunks, record, run_verb
 from transforms.adapters.workspace import Workspace
 from transforms.logic.rows import stored_rows
-from transforms.logic.schemas import REUSED, Origin
+from transforms.logic.schemas import CHUNKS, REUSED, Origin
 from transforms.logic.vectors import unit_rows
 from transforms.reuse import ReuseVectors
 
@@ -30,8 +30,9 @@ def test_chunks_meet_what_the_dataset_knows_of_them(tmp_path: Path, bucket_count
     now += [record("new", "a new text"), record("copy of new", "a new text", position=3)]
     make = partial(ReuseVectors, workspace, workspace.shards(), bucket_count)
     outcome = run_verb(make, [chunks(row) for row in now])
-    assert all(batch.schema.equals(REUSED) for batch in outcome.main)
-    rows = {row["document_id"]: row for row in outcome.rows}
+    assert all(batch.schema.equals(REUSED) for batch in outcome.outputs["chunks"])
+    found = outcome.rows_of("chunks")
+    rows = {row["document_id"]: row for row in found}
     assert {name: row["origin"] for name, row in rows.items()} == {
         "stored": Origin.STORED,
         "retitled": Origin.REUSED,
@@ -42,13 +43,32 @@ def test_chunks_meet_what_the_dataset_knows_of_them(tmp_path: Path, bucket_count
     assert (rows["stored"]["shard"], rows["stored"]["row"], rows["stored"]["vector"]) == (shard, place, None)
     assert rows["retitled"]["vector"] == [float(value) for value in known_vector]
     assert rows["copy of new"]["vector"] is None
-    assert outcome.counts == {"chunks.looked_up": 4}
+    # Only the first new chunk has to be encoded.
+    tokens = sum(row["tokens"] for row in found) - rows["new"]["tokens"]
+    assert outcome.counts == {"chunks.looked_up": 4, "chunks.duplicates": 1, "tokens.spared": tokens}
+    assert outcome.outputs["repeats"] == []
     # The copy that waits for a vector follows the chunk that gets one.
-    order = [row["document_id"] for row in outcome.rows if row["text"] == "a new text"]
+    order = [row["document_id"] for row in found if row["text"] == "a new text"]
     assert order == ["new", "copy of new"]
 
 
 def test_an_empty_dataset_knows_nothing(tmp_path: Path) -> None:
     workspace = Workspace(str(tmp_path), SPACE, "c")
     outcome = run_verb(partial(ReuseVectors, workspace, [], 4), [chunks(record("a", "one"), record("b", "two"))])
-    assert {row["origin"] for row in outcome.rows} == {Origin.ENCODED}
+    assert {row["origin"] for row in outcome.rows_of("chunks")} == {Origin.ENCODED}
+
+
+def test_of_a_content_that_comes_too_often_the_bucket_gets_one(tmp_path: Path) -> None:
+    workspace = Workspace(str(tmp_path), SPACE, "c")
+    rows = [record(f"d{number}", "a footer", position=number) for number in range(100)]
+    make = partial(ReuseVectors, workspace, [], 4)
+    outcome = run_verb(make, [chunks(*rows[50:], record("other", "another text")), chunks(*rows[:50])])
+    assert {row["document_id"]: row["origin"] for row in outcome.rows_of("chunks")} == {
+        "d0": Origin.ENCODED,
+        "other": Origin.ENCODED,
+    }
+    repeats = [row for _, batch in outcome.outputs["repeats"] for row in batch.to_pylist()]
+    assert all(batch.schema.equals(CHUNKS) for _, batch in outcome.outputs["repeats"])
+    assert {row["document_id"] for row in repeats} == {f"d{number}" for number in range(1, 100)}
+    assert len(repeats) == 99
+    assert outcome.counts == {"chunks.looked_up": 2}

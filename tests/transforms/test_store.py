@@ -1,8 +1,8 @@
 """StoreVectors and LoadRows: what was stored is what is read back."""
 
-from functools import partial
 from pathlib import Path
 
+import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -28,8 +28,27 @@ def _bucketed(batch: pa.RecordBatch, bucket_count: int) -> list[pa.RecordBatch]:
     return [batch.filter(pa.array(buckets == bucket)) for bucket in sorted(set(buckets.tolist()))]
 
 
+class _Store(beam.PTransform[beam.PCollection[pa.RecordBatch], beam.PCollection[pa.RecordBatch]]):
+    """StoreVectors over two sources: batches with an even and with an odd number of rows."""
+
+    def __init__(self, verb: StoreVectors) -> None:
+        super().__init__()
+        self._verb = verb
+
+    def expand(self, chunks: beam.PCollection[pa.RecordBatch]) -> beam.PCollection[pa.RecordBatch]:
+        evens, odds = (
+            chunks | name >> beam.Filter(_is_of_half, half).with_output_types(pa.RecordBatch)
+            for half, name in enumerate(("Evens", "Odds"))
+        )
+        return {"evens": evens, "odds": odds} | "Store" >> self._verb
+
+
+def _is_of_half(batch: pa.RecordBatch, half: int) -> bool:
+    return bool(batch.num_rows % 2 == half)
+
+
 def _store(workspace: Workspace, batches: list[pa.RecordBatch], bucket_count: int) -> Outcome:
-    return run_verb(partial(StoreVectors, workspace, DIMENSIONS, bucket_count), batches)
+    return run_verb(lambda kept: _Store(StoreVectors(workspace, DIMENSIONS, bucket_count, kept)), batches)
 
 
 def test_pointers_lead_to_the_rows_they_name(tmp_path: Path) -> None:
@@ -87,3 +106,18 @@ def test_a_full_shard_is_written_before_more_is_kept(tmp_path: Path, monkeypatch
     outcome = _store(workspace, [batch.slice(start, 2) for start in (0, 2, 4)], 1)
     assert outcome.counts == {"rows.stored": 6, "shards.written": 3}
     assert {row["document_id"] for row in outcome.rows} == {f"d{number}" for number in range(6)}
+
+
+def test_groups_of_one_bucket_that_follow_each_other_make_one_shard_in_order(tmp_path: Path) -> None:
+    workspace = Workspace(str(tmp_path), SPACE, "c")
+    batch = _embedded(reused([chunks(*(record(f"d{number}", f"text {number}") for number in range(20)))]))
+    outcome = _store(workspace, [batch.slice(10, 10), batch.slice(0, 10)], 1)
+    (shard,) = workspace.shards()
+    prefixes = key_prefixes(batch.column("content_key"))
+    assert (shard.first, shard.last) == (int(prefixes.min()), int(prefixes.max()))
+    stored = workspace.read_shard(shard.name).to_pylist()
+    assert [row["content_key"] for row in stored] == sorted(row["content_key"] for row in stored)
+    vectors = {row["id"]: row["vector"] for row in batch.to_pylist()}
+    for pointer in outcome.rows:
+        row = stored[pointer["row"]]
+        assert (row["id"], row["vector"]) == (pointer["id"], vectors[pointer["id"]])

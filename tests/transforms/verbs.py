@@ -37,7 +37,11 @@ class Outcome:
     @property
     def rows(self) -> list[Row]:
         """Rows of the batches of the main output."""
-        return [row for batch in self.main for row in batch.to_pylist()]
+        return self.rows_of("main")
+
+    def rows_of(self, name: str) -> list[Row]:
+        """Rows of the batches of an output."""
+        return [row for batch in self.outputs[name] for row in batch.to_pylist()]
 
     @property
     def counts(self) -> Tally:

@@ -27,26 +27,17 @@ class KnownVectors:
         """
         wanted = pc.unique(chunks.column("content_key"))
         prefixes = np.sort(key_prefixes(wanted))
-        row_keys = set(chunks.column("row_key").to_pylist())
+        row_keys = pc.unique(chunks.column("row_key"))
         rows: dict[bytes, tuple[str, int]] = {}
         vectors: dict[bytes, np.ndarray] = {}
         for shard in self.shards:
             if not _holds_any(shard, prefixes):
                 continue
             keys = self.workspace.read_shard(shard.name, ["content_key", "row_key"])
-            candidates = np.flatnonzero(
-                pc.is_in(keys.column("content_key"), value_set=wanted).to_numpy(zero_copy_only=False)
-            )
-            found = keys.take(pa.array(candidates))
+            for number, row in _found(keys.column("row_key"), row_keys):
+                rows.setdefault(row, (shard.name, number))
             unknown = []
-            for number, content, row in zip(
-                candidates.tolist(),
-                found.column("content_key").to_pylist(),
-                found.column("row_key").to_pylist(),
-                strict=True,
-            ):
-                if row in row_keys:
-                    rows.setdefault(row, (shard.name, number))
+            for number, content in _found(keys.column("content_key"), wanted):
                 if content not in vectors:
                     vectors[content] = np.empty(0, np.float16)
                     unknown.append((number, content))
@@ -56,6 +47,15 @@ class KnownVectors:
                 stored = column.flatten().to_numpy(zero_copy_only=False).reshape(len(numbers), -1)
                 vectors.update((content, vector) for (_, content), vector in zip(unknown, stored, strict=True))
         return Known(rows, vectors)
+
+
+def _found(keys: pa.ChunkedArray, wanted: pa.Array) -> list[tuple[int, bytes]]:
+    """The first row of each wanted key, ascending; a hot content may fill a shard, so that rows are not looked at one by one."""
+    codes = pc.fill_null(pc.index_in(keys, wanted), -1).to_numpy()
+    numbers = np.flatnonzero(codes >= 0)
+    _, first = np.unique(codes[numbers], return_index=True)
+    numbers = np.sort(numbers[first])
+    return list(zip(numbers.tolist(), keys.take(pa.array(numbers)).to_pylist(), strict=True))
 
 
 def _holds_any(shard: Shard, prefixes: np.ndarray) -> bool:

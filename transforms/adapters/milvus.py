@@ -31,6 +31,9 @@ _SERVERS: dict[Path, tuple[Any, Any, str]] = {}
 """Server, database and address of each Milvus Lite that this process has open."""
 _SERVERS_LOCK = threading.Lock()
 _PROPERTY = "corpus_embed.space"
+_SPACE_FORMAT = 2
+# Its rows lack the languages of chunks, so this version could not write to it.
+_FORMAT_WITHOUT_LANGUAGES = 1
 _EVERY_ROW = 'id != ""'
 _VARCHAR_BYTES = {
     "id": 32,
@@ -71,6 +74,7 @@ class CollectionSpace:
         vector_type: number type of the stored vectors.
         partition_by: `language` or `none`.
         document_prompt: what every chunk was prefixed with.
+        languages: folded languages with a partition of their own; None if every language has one.
     """
 
     embedding_space: str
@@ -82,10 +86,11 @@ class CollectionSpace:
     vector_type: str
     partition_by: str
     document_prompt: str = ""
+    languages: tuple[str, ...] | None = None
 
     def to_json(self) -> str:
         """One line of JSON with its format version."""
-        return json.dumps({"format": 1, **asdict(self)}, sort_keys=True)
+        return json.dumps({"format": _SPACE_FORMAT, **asdict(self)}, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> "CollectionSpace":
@@ -93,12 +98,18 @@ class CollectionSpace:
         try:
             values = json.loads(text)
             version = values.pop("format")
-            if version == 1:
-                return cls(**values)
+            if version == _SPACE_FORMAT:
+                languages = values.pop("languages")
+                return cls(**values, languages=None if languages is None else tuple(languages))
         except (ValueError, AttributeError, KeyError, TypeError) as error:
             message = f"the collection's property {_PROPERTY} is not of this project: {text[:80]!r}"
             raise ConfigurationError(message) from error
-        message = f"the collection was written in format {version}, this version reads 1; use a newer corpus-embed"
+        remedy = (
+            "choose another --collection; vectors in the workspace are reused"
+            if version == _FORMAT_WITHOUT_LANGUAGES
+            else "use a newer corpus-embed"
+        )
+        message = f"the collection was written in format {version}, this version reads {_SPACE_FORMAT}; {remedy}"
         raise ConfigurationError(message)
 
 

@@ -1,52 +1,118 @@
-"""Bytes in files and objects, through fsspec: listed, read, and written so that a reader never sees half a file."""
+"""Bytes in files and objects, through fsspec: listed, read, and written so that a reader never sees half a file.
 
+No listing is ever taken from a cache. A file may be opened as it was listed: objects are then asked for by generation (GCS) or entity tag
+(S3) in the very request that reads them, other files are compared with what was listed.
+"""
+
+import datetime
+import glob
 import os
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, cast
 
 import fsspec
 
+from transforms.adapters import stores
 from transforms.logic.errors import ConfigurationError, TransientError
+from transforms.logic.selection import PathTemplate
+
+_PROBES = 3
 
 
-@dataclass(frozen=True)
+class ChangedFileError(Exception):
+    """A file is not, or no longer, the one that was listed; the message names it, what was listed and what is there."""
+
+
+@dataclass(frozen=True, slots=True)
 class SourceFile:
-    """A file as listed: URI, size in bytes, and what changes when its content does."""
+    """A file as listed: URI, size in bytes, and what changes when its content does.
+
+    `date` is the one that the path names by the pattern's template: empty if it names none, None if the pattern has no template. `hidden`
+    files were found below a directory and have, or lie below, a name that begins with a dot or an underscore: by convention no data.
+    """
 
     uri: str
     size_bytes: int
     etag: str
+    date: str | None = None
+    hidden: bool = False
 
 
 def filesystem_of(uri: str) -> tuple[Any, str]:
-    """The fsspec filesystem and path of a URI or local path; an unknown scheme raises `ConfigurationError`."""
+    """The fsspec filesystem and path of a URI or local path; an unknown scheme, or one without its extra, raises `ConfigurationError`."""
     try:
-        filesystem, path = fsspec.core.url_to_fs(uri)
+        filesystem, path = fsspec.core.url_to_fs(uri, use_listings_cache=False)
     except (ValueError, ImportError) as error:
-        message = f"cannot open {uri!r}: {error}; use a local path, or install the extra for its scheme (gs:// needs corpus-embed[gcp])"
+        message = f"cannot open {uri!r}: {error}; {stores.remedy_for_scheme(uri)}"
         raise ConfigurationError(message) from error
     return filesystem, cast("str", path)
 
 
 def list_matching(patterns: Sequence[str]) -> list[SourceFile]:
-    """Every file that matches a pattern, once, ordered by URI; a pattern without a match raises `ConfigurationError`."""
+    """Every file that matches a pattern, once, ordered by URI; of several patterns for one file the first counts.
+
+    A pattern is a glob (`**` for any depth) in which `{date:...}` may stand for a date. One that ends in `/` or in a date, or that names a
+    directory without any wildcard, means everything below. Links to files are followed, links to directories are not.
+
+    Raises:
+        ConfigurationError: nothing matches a pattern, or the store does not let this user list.
+        TransientError: the store failed beyond the retries at the call.
+    """
     found: dict[str, SourceFile] = {}
     for pattern in patterns:
-        filesystem, path = filesystem_of(pattern)
-        filesystem.invalidate_cache()
-        matches = filesystem.glob(path, detail=True)
-        files = [info for info in matches.values() if info["type"] == "file"]
+        with _planning(f"the input {pattern!r} cannot be listed", pattern):
+            files = list(_matching(pattern))
         if not files:
             message = f"no file matches the input {pattern!r}; check the path, and quote globs so that the shell leaves them alone"
             raise ConfigurationError(message)
-        for info in files:
-            uri = _uri(filesystem, info["name"])
-            found[uri] = SourceFile(uri, int(info["size"]), _etag(info))
+        for file in files:
+            found.setdefault(file.uri, file)
     return [found[uri] for uri in sorted(found)]
+
+
+def _matching(pattern: str) -> Iterator[SourceFile]:
+    filesystem, path = filesystem_of(pattern)
+    template = PathTemplate(path.rstrip("/") or path)
+    for info, hidden in _entries(filesystem, template.glob, pattern) if pattern else ():
+        name = info["name"]
+        date = template.date_of(name) if template.dated else None
+        yield SourceFile(_uri(filesystem, name), int(info["size"]), _etag(info), date, hidden)
+
+
+def _entries(filesystem: Any, path: str, pattern: str) -> Iterator[tuple[dict[str, Any], bool]]:
+    """What fsspec knows of each file that a glob means, and whether it is hidden."""
+    # Without this an unreadable local directory would be empty.
+    options = {"on_error": "raise"} if "file" in filesystem.protocol else {}
+    below = pattern.endswith(("/", "}"))
+    try:
+        if glob.has_magic(path):
+            entries = filesystem.glob(f"{path}/**" if below else path, detail=True, **options).values()
+        else:
+            entries = [filesystem.info(path)]
+            if entries[0]["type"] == "directory":
+                below = True
+                entries = filesystem.find(path, detail=True, **options).values()
+    except FileNotFoundError:
+        return
+    depth = path.count("/") + 1
+    for entry in entries:
+        name = entry["name"]
+        found = _target(filesystem, name) if entry.get("islink") and entry["type"] != "file" else entry
+        # An object whose name ends in a slash stands for a directory.
+        if found["type"] == "file" and not name.endswith("/"):
+            yield found, below and any(part.startswith((".", "_")) for part in name.split("/")[depth:])
+
+
+def _target(filesystem: Any, link: str) -> dict[str, Any]:
+    try:
+        return cast("dict[str, Any]", filesystem.info(link))
+    except FileNotFoundError:
+        # Not skipped: reading it makes the reject.
+        return {"name": link, "type": "file", "size": 0}
 
 
 def _uri(filesystem: Any, path: str) -> str:
@@ -54,22 +120,96 @@ def _uri(filesystem: Any, path: str) -> str:
 
 
 def _etag(info: dict[str, Any]) -> str:
+    """Names the content of a file. What an object store asks for again stands first, up to the last slash."""
     for name in ("generation", "ETag", "etag", "md5Hash"):
         if info.get(name):
-            return str(info[name])
-    return f"{info['size']}-{info.get('mtime', info.get('created', ''))}"
+            return f"{info[name]}/{info['size']}"
+    changed = info.get("mtime", info.get("created", ""))
+    return f"{info['size']}-{changed.timestamp() if isinstance(changed, datetime.datetime) else changed}"
+
+
+def current_etag(uri: str) -> str | None:
+    """What `SourceFile.etag` would be now; None if the file is gone."""
+    filesystem, path = filesystem_of(uri)
+    with _service(f"looking at {uri}"):
+        try:
+            return _etag(filesystem.info(path))
+        except FileNotFoundError:
+            return None
+
+
+def check_unchanged(uri: str, etag: str) -> None:
+    """Raises `ChangedFileError` if a file is no longer the one that was listed with this etag; an empty etag promises nothing.
+
+    Costs no request for objects, which `open_binary` reads by their etag.
+    """
+    filesystem, _ = filesystem_of(uri)
+    if etag and stores.opener_by_etag(filesystem) is None:
+        _compare(uri, etag)
+
+
+def _compare(uri: str, etag: str) -> None:
+    now = current_etag(uri)
+    if now != etag:
+        message = f"{uri} was listed as {etag} and is {'gone' if now is None else now}"
+        raise ChangedFileError(message)
 
 
 @contextmanager
-def open_binary(uri: str) -> Iterator[IO[bytes]]:
-    """Opens a file for reading; a network failure raises `TransientError`, anything else of the file system `OSError`."""
+def open_binary(uri: str, etag: str = "") -> Iterator[IO[bytes]]:
+    """Opens a file for reading; with the etag it was listed with, only that content is ever read from it.
+
+    Raises:
+        ChangedFileError: an etag is given and the file has another.
+        TransientError: the network or the store failed beyond the retries at the call.
+        OSError: anything else.
+    """
     filesystem, path = filesystem_of(uri)
+    pinned = stores.opener_by_etag(filesystem) if etag else None
     try:
-        with filesystem.open(path, "rb") as stream:
+        with _service(f"reading {uri}"), pinned(path, etag) if pinned else filesystem.open(path, "rb") as stream:
+            # No request reads an empty object.
+            if etag and (pinned is None or not stream.size):
+                _compare(uri, etag)
             yield stream
-    except (TimeoutError, ConnectionError) as error:
-        message = f"reading {uri}: {error}"
-        raise TransientError(message) from error
+    except OSError:
+        if pinned is not None:
+            _compare(uri, etag)
+        raise
+
+
+@contextmanager
+def _service(doing: str) -> Iterator[None]:
+    """What a store raises in the course of a run: `TransientError` if a later attempt may succeed, else `OSError`."""
+    try:
+        yield
+    except stores.store_errors() as error:
+        if stores.is_transient(error) or stores.is_lack_of_credentials(error):
+            message = f"{doing}: {_said(error)}"
+            raise TransientError(message) from error
+        if isinstance(error, OSError):
+            raise
+        message = f"{doing}: {_said(error)}"
+        raise OSError(message) from error
+
+
+@contextmanager
+def _planning(what: str, uri: str) -> Iterator[None]:
+    """What a store raises before a run starts: `ConfigurationError` that says what mends it, unless it may pass by itself."""
+    try:
+        yield
+    except stores.store_errors(ValueError, TransientError) as raised:
+        error = raised.__cause__ if isinstance(raised.__cause__, stores.store_errors()) else raised
+        message = f"{what}: {_said(error)}"
+        if stores.is_transient(error):
+            raise TransientError(message) from error
+        remedy = stores.remedy(uri) if stores.is_refusal(error) else "check the name"
+        message = f"{message}; {remedy}"
+        raise ConfigurationError(message) from error
+
+
+def _said(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def join(directory: str, *names: str) -> str:
@@ -80,11 +220,11 @@ def join(directory: str, *names: str) -> str:
 def list_names(directory: str) -> list[str]:
     """Names of the files directly below a directory, ordered; a directory that does not exist holds none."""
     filesystem, path = filesystem_of(directory)
-    filesystem.invalidate_cache()
-    try:
-        entries = filesystem.ls(path, detail=True)
-    except FileNotFoundError:
-        return []
+    with _service(f"listing {directory}"):
+        try:
+            entries = filesystem.ls(path, detail=True)
+        except FileNotFoundError:
+            return []
     return sorted(entry["name"].rsplit("/", 1)[-1] for entry in entries if entry["type"] == "file")
 
 
@@ -98,14 +238,23 @@ def write_bytes(uri: str, data: bytes, *, exclusive: bool = False) -> None:
     """Writes a file that readers see whole or not at all.
 
     Locally: a temporary file, fsync, then rename, or for `exclusive` a hard link, which fails if the name is taken. On object
-    storage an object appears when its upload is complete; `exclusive` asks for creation only (`ifGenerationMatch=0` on GCS).
+    storage an object appears when its upload is complete; `exclusive` makes the store itself refuse a name that is taken (GCS:
+    `ifGenerationMatch=0`, S3: `If-None-Match: *`).
 
     Raises:
         FileExistsError: `exclusive` and the name is taken.
+        TransientError: the store failed beyond the retries at the call.
+        OSError: anything else.
     """
     filesystem, path = filesystem_of(uri)
     if "file" not in filesystem.protocol:
-        filesystem.pipe_file(path, data, mode="create" if exclusive else "overwrite")
+        with _service(f"writing {uri}"):
+            try:
+                filesystem.pipe_file(path, data, mode="create" if exclusive else "overwrite")
+            except OSError as error:
+                if exclusive and stores.is_failed_condition(error):
+                    raise FileExistsError(uri) from error
+                raise
         return
     final = Path(path)
     final.parent.mkdir(parents=True, exist_ok=True)
@@ -133,12 +282,31 @@ def _sync_directory(directory: Path) -> None:
 
 
 def check_writable(directory: str) -> None:
-    """Writes and removes a small file below the directory; a failure raises `ConfigurationError` that names it."""
+    """Writes and removes a small file below the directory, and sees that a name is never taken twice.
+
+    Raises:
+        ConfigurationError: it cannot be written, or the store would let one run overwrite what another committed.
+        TransientError: the store failed beyond the retries at the call.
+    """
     probe = join(directory, ".write-probe")
-    try:
-        write_bytes(probe, b"corpus-embed")
+    with _planning(f"the workspace {directory!r} cannot be written", directory):
+        # Of two runs that start at once one may remove the other's probe, so one success proves nothing.
+        refused = any(_refuses_taken_name(probe) for _ in range(_PROBES))
         filesystem, path = filesystem_of(probe)
-        filesystem.rm_file(path)
-    except OSError as error:
-        message = f"the workspace {directory!r} cannot be written: {error}; name a directory or bucket prefix this user may write to"
-        raise ConfigurationError(message) from error
+        with suppress(FileNotFoundError):
+            filesystem.rm_file(path)
+    if not refused:
+        message = (
+            f"the workspace {directory!r} lies in a store that overwrites a file when asked to create one, "
+            "so that two runs at once would harm each other; name another store"
+        )
+        raise ConfigurationError(message)
+
+
+def _refuses_taken_name(probe: str) -> bool:
+    write_bytes(probe, b"corpus-embed")
+    try:
+        write_bytes(probe, b"corpus-embed", exclusive=True)
+    except FileExistsError:
+        return True
+    return False

@@ -1,122 +1,362 @@
 """Cutting a document into chunks with the model's own tokens.
 
-The document is tokenised once, cut at token offsets, and the ids are handed on. A cut prefers, within the second half of the limit,
-the end of a paragraph, of a line, of a sentence (Unicode Standard Annex 29 through ICU, united with terminators that ICU treats
-otherwise), then white space, then a grapheme cluster. Only where a chunk begins or ends inside a run of text without white space
-can its ids differ from the document's, so those chunks alone are tokenised again: ids always equal `tokenizer(chunk text)`.
+A text is taken as words, what stands between loose white space, and long words as pieces. Their tokens are counted, the text is cut by the
+counts, and the ids of a chunk are put together from those of its words: a tokenizer that splits at white space sees each word alone, so
+that every word is tokenised once, also the one that occurs a thousand times. Only a chunk that begins or ends inside a word has that
+part tokenised again, so that ids always equal `tokenizer(chunk text)`. With any other tokenizer the counts are estimates, and the
+chunk itself is tokenised.
 """
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, pairwise
 
-import regex
-from icu4py.breakers import SentenceBreaker
+import numpy as np
+import numpy.typing as npt
+from icu4py.breakers import WordBreaker
+
+from transforms.logic.boundaries import Boundaries, boundaries_of
+from transforms.logic.graphemes import Places, cluster_end, grapheme_boundary_before, is_grapheme_boundary, words_of
 
 MIN_TOKENS_LIMIT = 32
+ID_BYTES = 4
+"""Ids travel as bytes: a corpus has billions, and a Python integer takes eight times as many."""
 
-_TERMINATOR = regex.compile(
-    r"""(?:(?<![.!?…])[.!?…]++["'”’»)\]]*+(?=\s)|[。！？｡︒．]+[」』”’）)】》"]*|[।॥۔؟؞։።፨៕៖။᠃᥄꓿܀᱾꯫᭞]+["'”’»)\]]*)\s*"""
-)
-_LINE_END = regex.compile(r"\n\s*")
-_PARAGRAPH_END = regex.compile(r"\n[^\S\n]*\n\s*")
-_SPACE_RUN = regex.compile(r"\s+")
-_LOOSE_SPACE = (
-    r"(?:\r\n|[\t\n\r\u2028\u2029]"
-    r"|\s(?![\p{Grapheme_Cluster_Break=Extend}\p{Grapheme_Cluster_Break=ZWJ}\p{Grapheme_Cluster_Break=SpacingMark}]))"
-)
-_LEADING_SPACE = regex.compile(rf"{_LOOSE_SPACE}*")
-_SPLITTING_SPACE = frozenset(" \n\r\t")
-# The last place that no rule of Unicode Standard Annex 29 can join, whatever stands before: from it clusters are counted on.
-_CERTAIN_BOUNDARY = regex.compile(
-    r"(?r)(?<![\r\p{GCB=Prepend}])\s|(?<![\r\p{GCB=Prepend}\p{GCB=Extend}\p{GCB=ZWJ}\p{GCB=L}])"
-    r"[^\p{GCB=Extend}\p{GCB=ZWJ}\p{GCB=SpacingMark}\p{GCB=Regional_Indicator}\p{GCB=V}\p{GCB=T}]"
-)
-
-
-@dataclass(frozen=True)
-class Encoding:
-    """Token ids of a text and their `(start, end)` offsets in it, in code points, both of one length."""
-
-    ids: Sequence[int]
-    offsets: Sequence[tuple[int, int]]
+_LONG_WORD = 24
+_LONG_PIECE = 16
+# Pieces are counted apart, so that a chunk of them may have a little more tokens than they have together.
+_SLACK = 32
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Bounds of a chunk: content tokens (without prompt and special tokens), tokens shared with the one before, UTF-8 bytes."""
+    """Bounds of a chunk.
+
+    Attributes:
+        max_tokens: content tokens, without prompt and special tokens.
+        overlap_tokens: tokens shared with the chunk before.
+        max_bytes: UTF-8 bytes.
+        min_tokens: a cut leaves at least so many on both sides; at most half of `max_tokens`.
+    """
 
     max_tokens: int
     overlap_tokens: int = 0
     max_bytes: int = 65_535
+    min_tokens: int = 0
 
 
 @dataclass(frozen=True)
 class Span:
-    """A chunk: `text[start:end]` in code points, and the ids of exactly that text."""
+    """A chunk: `text[start:end]` in code points, and the ids of exactly that text as the bytes of their int32."""
 
     start: int
     end: int
-    token_ids: Sequence[int]
+    token_ids: bytes
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens it has."""
+        return len(self.token_ids) // ID_BYTES
 
 
-Tokenise = Callable[[Sequence[str]], Sequence[Encoding]]
+Tokenise = Callable[[Sequence[str]], Sequence[bytes]]
+"""The model's tokenizer without special tokens, truncation and padding: the ids of each text alone, as the bytes of their int32."""
 
 
 def split_texts(
-    texts: Sequence[str], tokenise: Tokenise, limits: Limits, *, splits_at_whitespace: bool
+    texts: Sequence[str],
+    tokenise: Tokenise,
+    limits: Limits,
+    *,
+    splits_at_whitespace: bool,
+    markdown: Sequence[bool] | None = None,
 ) -> list[list[Span]]:
     """Splits each text into spans in order; a text without any token has none.
 
     Args:
         texts: normalised texts.
-        tokenise: the model's tokenizer without special tokens, truncation and padding.
+        tokenise: the model's tokenizer.
         limits: bounds that every span keeps.
-        splits_at_whitespace: whether the tokenizer treats text around white space independently; if not, all but whole
-            documents are tokenised again.
+        splits_at_whitespace: whether the tokenizer treats text around white space independently.
+        markdown: which texts are Markdown; none if not given.
 
     Returns:
         For each text its spans: within the limits, in order of their start, together covering every character that is not white
         space and has a token, cut only at grapheme cluster boundaries (a single cluster beyond the limits excepted).
     """
-    plans = [_cut(text, encoding, limits) for text, encoding in zip(texts, tokenise(texts), strict=True)]
-    results: list[list[Span]] = []
-    doubtful: list[tuple[int, int]] = []
-    for number, (text, plan) in enumerate(zip(texts, plans, strict=True)):
+    tokens = _Tokens(tokenise, splits_at_whitespace)
+    kinds = markdown or [False] * len(texts)
+    drafts = [
+        _draft(words, tokens, limits, markdown=kind)
+        for words, kind in zip(_read_words(texts, tokens), kinds, strict=True)
+    ]
+    parts = [part for draft in drafts for piece in draft for part in (piece.head, piece.tail) if part]
+    ids = iter(tokenise(parts))
+    results = []
+    for text, draft in zip(texts, drafts, strict=True):
         spans: list[Span] = []
-        for span, aligned in plan:
-            exact = aligned and (
-                (span.start == 0 and span.end == len(text))
-                or (splits_at_whitespace and _at_space(text, span.start - 1) and _at_space(text, span.end))
-            )
-            if not exact:
-                doubtful.append((number, len(spans)))
-            spans.append(span)
-        results.append(spans)
-    if doubtful:
-        _retokenise(texts, results, doubtful, tokenise, limits)
+        for piece in draft:
+            before = next(ids) if piece.head else b""
+            after = next(ids) if piece.tail else b""
+            spans.extend(_fit(text, Span(piece.start, piece.end, before + piece.token_ids + after), tokens, limits))
+        spans = [span for span in spans if span.token_ids]
+        results.append(_without_contained(spans) if limits.overlap_tokens else spans)
     return results
 
 
-def _retokenise(
-    texts: Sequence[str], results: list[list[Span]], doubtful: list[tuple[int, int]], tokenise: Tokenise, limits: Limits
-) -> None:
-    """Replaces the ids of doubtful spans by those of their own text, cutting again what then exceeds a limit."""
-    spans = [results[number][index] for number, index in doubtful]
-    pieces = [texts[number][span.start : span.end] for (number, _), span in zip(doubtful, spans, strict=True)]
-    replaced = {
-        place: list(_fit(texts[place[0]], span.start, span.end, encoding.ids, tokenise, limits))
-        for place, span, encoding in zip(doubtful, spans, tokenise(pieces), strict=True)
-    }
-    for number in sorted({number for number, _ in doubtful}):
-        results[number] = [
-            final
-            for index, span in enumerate(results[number])
-            for final in replaced.get((number, index), [span])
-            if final.token_ids
-        ]
-        if limits.overlap_tokens:
-            results[number] = _without_contained(results[number])
+@dataclass(frozen=True)
+class _Tokens:
+    """The tokenizer, and whether the words of a text may be tokenised alone."""
+
+    tokenise: Tokenise
+    splits_at_whitespace: bool
+
+    def of(self, text: str) -> bytes:
+        return self.tokenise([text])[0]
+
+
+@dataclass(frozen=True)
+class _Words:
+    """The words of a text in order: starts and ends, each shape (words,), int64, and the ids of each."""
+
+    text: str
+    starts: Places
+    ends: Places
+    token_ids: Sequence[bytes]
+
+
+@dataclass(frozen=True)
+class _Draft:
+    """A span whose middle has its ids; the text before and after it is still to be tokenised."""
+
+    start: int
+    end: int
+    token_ids: bytes
+    head: str = ""
+    tail: str = ""
+
+
+def _read_words(texts: Sequence[str], tokens: _Tokens) -> Iterator[_Words]:
+    places = [words_of(text) for text in texts]
+    words: list[str] = []
+    for text, (starts, ends) in zip(texts, places, strict=True):
+        plain = text.split()
+        # Fewer, where a space that carries a mark belongs to a word.
+        same = len(plain) == len(starts)
+        words += plain if same else [text[start:end] for start, end in zip(starts, ends, strict=True)]
+    ids = tokens.tokenise(words)
+    first = 0
+    for text, (starts, ends) in zip(texts, places, strict=True):
+        yield _Words(text, starts, ends, ids[first : first + len(starts)])
+        first += len(starts)
+
+
+def _draft(words: _Words, tokens: _Tokens, limits: Limits, *, markdown: bool) -> list[_Draft]:
+    """Cuts one text."""
+    if not len(words.starts):
+        return []
+    start, end = int(words.starts[0]), int(words.ends[-1])
+    if (end - start) * 4 <= limits.max_bytes:
+        token_ids = b"".join(words.token_ids)
+        if len(token_ids) <= limits.max_tokens * ID_BYTES:
+            if tokens.splits_at_whitespace:
+                return [_Draft(start, end, token_ids)]
+            return [_Draft(start, end, b"", words.text[start:end])]
+    boundaries = boundaries_of(words.text, markdown=markdown)
+    pieces = _Pieces(words, boundaries, tokens, limits)
+    return [pieces.draft(first, after) for first, after in pieces.cut()]
+
+
+class _Pieces:
+    """One text as pieces between which it may be cut: words, and the parts of words that are long or hold a boundary."""
+
+    def __init__(self, words: _Words, boundaries: Boundaries, tokens: _Tokens, limits: Limits) -> None:
+        self._text = words.text
+        self._words = words
+        self._tokens = tokens
+        self._limits = limits
+        sentences = np.array(boundaries.sentences, np.int64)
+        counts = np.fromiter(map(len, words.token_ids), np.int64, len(words.token_ids)) // ID_BYTES
+        self._starts, self._ends, shares, self._word = self._refine(counts, sentences)
+        self._total = [0.0, *np.cumsum(shares).tolist()]
+        self._divided = len(self._starts) > len(words.starts) or not tokens.splits_at_whitespace
+        self._levels = [self._numbers(np.array(places, np.int64)) for places in boundaries.levels]
+        self._word_starts = (np.flatnonzero(np.diff(self._word)) + 1).tolist() if self._divided else None
+        if self._word_starts is not None:
+            self._levels.append(self._word_starts)
+        self._sentences = self._numbers(sentences)
+        self._blocks = [tuple(np.searchsorted(self._starts, block).tolist()) for block in boundaries.blocks]
+
+    def _refine(self, counts: Places, sentences: Places) -> tuple[Places, Places, npt.NDArray[np.float64], Places]:
+        """Starts, ends, tokens and word of each piece: words, but long ones and those that a sentence ends in divided."""
+        starts, ends = self._words.starts, self._words.ends
+        of_sentence = np.searchsorted(starts, sentences, "right") - 1
+        inner = (of_sentence >= 0) & (sentences > starts[of_sentence]) & (sentences < ends[of_sentence])
+        divided: dict[int, list[int]] = {number: [] for number in np.flatnonzero(ends - starts > _LONG_WORD).tolist()}
+        for number, place in zip(of_sentence[inner].tolist(), sentences[inner].tolist(), strict=True):
+            borders = divided.setdefault(number, [])
+            if is_grapheme_boundary(self._text, place, borders[-1] if borders else int(starts[number])):
+                borders.append(place)
+        shares = counts.astype(np.float64)
+        words = np.arange(len(starts))
+        if not divided:
+            return starts, ends, shares, words
+        parts: list[tuple[Places, Places, npt.NDArray[np.float64], Places]] = []
+        done = 0
+        for number in sorted(divided):
+            places = [int(starts[number]), *divided[number], int(ends[number])]
+            borders, of_borders = self._divide(places, int(counts[number]))
+            if len(of_borders) > 1:
+                before = slice(done, number)
+                parts.append((starts[before], ends[before], shares[before], words[before]))
+                fine = np.array(borders, np.int64)
+                parts.append((fine[:-1], fine[1:], np.array(of_borders), np.full(len(of_borders), number)))
+                done = number + 1
+        parts.append((starts[done:], ends[done:], shares[done:], words[done:]))
+        refined = [np.concatenate(column) for column in zip(*parts, strict=True)]
+        return refined[0], refined[1], refined[2], refined[3]
+
+    def _divide(self, borders: list[int], count: int) -> tuple[list[int], list[float]]:
+        """Borders of the pieces of one word, and the share of its tokens that each has: an estimate where there are several."""
+        text = self._text
+        segments = [text[start:end] for start, end in pairwise(borders)]
+        counts = [count] if len(segments) == 1 else [len(ids) // ID_BYTES for ids in self._tokens.tokenise(segments)]
+        fine: list[int] = [borders[0]]
+        most = self._limits.max_tokens // 8
+        for start, segment, of_segment in zip(borders, segments, counts, strict=False):
+            if of_segment > most:
+                fine += _word_ends(text, start, start + len(segment))
+            else:
+                fine.append(start + len(segment))
+        if len(fine) > len(borders):
+            pieces = [text[start:end] for start, end in pairwise(fine)]
+            counts = [len(ids) // ID_BYTES for ids in self._tokens.tokenise(pieces)]
+        scale = count / max(1, sum(counts))
+        return fine, [one * scale for one in counts]
+
+    def _numbers(self, places: Places) -> list[int]:
+        """Numbers of the pieces that begin at a boundary."""
+        numbers = np.searchsorted(self._starts, places)
+        kept = (numbers > 0) & (numbers < len(self._starts))
+        numbers, places = numbers[kept], places[kept]
+        found: list[int] = numbers[self._ends[numbers - 1] <= places].tolist()
+        return found
+
+    def cut(self) -> Iterator[tuple[int, int]]:
+        """Yields (first, after) piece of each chunk."""
+        limits, total = self._limits, self._total
+        room = limits.max_tokens - (1 + limits.max_tokens // _SLACK if self._divided else 0)
+        last = len(self._starts)
+        first = 0
+        while first < last:
+            high = bisect_right(total, total[first] + room + 1e-6) - 1
+            if high >= last:
+                yield first, last
+                return
+            if limits.min_tokens:
+                high = min(high, bisect_right(total, total[last] - limits.min_tokens + 1e-6) - 1)
+            high = max(high, first + 1)
+            after = self._strongest(first, high)
+            yield first, after
+            first = self._overlap_start(first, after)
+
+    def _strongest(self, first: int, high: int) -> int:
+        """The last boundary of the strongest kind in the second half of the room, else `high`; a block that fits is not cut."""
+        total, limits = self._total, self._limits
+        for start, end in self._blocks:
+            if first < start < high < end and total[end] - total[start] <= limits.max_tokens:
+                if total[start] - total[first] < limits.min_tokens:
+                    break
+                high = start
+                if total[start] - total[first] <= limits.max_tokens / 2:
+                    return start
+                break
+        low = bisect_right(total, total[first] + limits.max_tokens / 2)
+        for numbers in self._levels:
+            index = bisect_right(numbers, high) - 1
+            if index >= 0 and numbers[index] >= max(low, first + 1):
+                return numbers[index]
+        return high
+
+    def _overlap_start(self, first: int, after: int) -> int:
+        """The piece that the next chunk begins with: a sentence start, else a word start, at most the overlap before the cut."""
+        overlap = self._limits.overlap_tokens
+        if not overlap:
+            return after
+        earliest = max(first + 1, bisect_left(self._total, self._total[after] - overlap - 1e-6))
+        words = range(earliest, after) if self._word_starts is None else _between(self._word_starts, earliest, after)
+        for start in chain(_between(self._sentences, earliest, after), words):
+            shared = self._text[self._starts[start] : self._ends[after - 1]]
+            if not self._divided or len(self._tokens.of(shared)) <= overlap * ID_BYTES:
+                return start
+        return after
+
+    def draft(self, first: int, after: int) -> _Draft:
+        """The chunk of these pieces."""
+        words, text = self._words, self._text
+        start, end = int(self._starts[first]), int(self._ends[after - 1])
+        left, right = int(self._word[first]), int(self._word[after - 1])
+        head = start > int(words.starts[left])
+        tail = end < int(words.ends[right])
+        if not self._tokens.splits_at_whitespace or (left == right and (head or tail)):
+            return _Draft(start, end, b"", text[start:end])
+        return _Draft(
+            start,
+            end,
+            b"".join(words.token_ids[left + head : right + 1 - tail]),
+            text[start : words.ends[left]] if head else "",
+            text[words.starts[right] : end] if tail else "",
+        )
+
+
+def _between(numbers: Sequence[int], first: int, after: int) -> Sequence[int]:
+    return numbers[bisect_left(numbers, first) : bisect_left(numbers, after)]
+
+
+def _word_ends(text: str, start: int, end: int) -> Iterator[int]:
+    """Ends of the words of `text[start:end]` by ICU, which knows those of scripts without space; of longer ones, ends of parts."""
+    place = position = start
+    for word in WordBreaker(text[start:end], "en"):
+        position += len(word)
+        if position < end and not is_grapheme_boundary(text, position, place):
+            continue
+        while position - place > _LONG_PIECE:
+            boundary = grapheme_boundary_before(text, place + _LONG_PIECE, place)
+            place = boundary if boundary > place else cluster_end(text, place)
+            if place >= position:
+                break
+            yield place
+        place = max(place, position)
+        yield place
+
+
+def _fit(text: str, span: Span, tokens: _Tokens, limits: Limits) -> Iterator[Span]:
+    """Yields the span, or its halves, halved until each keeps the limits; a single code point is never cut."""
+    start, end = span.start, span.end
+    small = (end - start) * 4 <= limits.max_bytes or len(text[start:end].encode()) <= limits.max_bytes
+    if (small and span.tokens <= limits.max_tokens) or end - start <= 1:
+        yield span
+        return
+    middle = _middle(text, start, end)
+    for left, right in ((start, middle), (middle, end)):
+        bounds = words_of(text[left:right])
+        if len(bounds[0]):
+            half = (left + int(bounds[0][0]), left + int(bounds[1][-1]))
+            yield from _fit(text, Span(*half, tokens.of(text[slice(*half)])), tokens, limits)
+
+
+def _middle(text: str, start: int, end: int) -> int:
+    """A place to halve: after white space near the middle, else a grapheme boundary, else the middle code point."""
+    middle = (start + end) // 2
+    space = max(text.rfind(" ", start + 1, middle), text.rfind("\n", start + 1, middle))
+    if space > start + (end - start) // 4 and is_grapheme_boundary(text, space + 1, start):
+        return space + 1
+    boundary = grapheme_boundary_before(text, middle, start)
+    if boundary > start:
+        return boundary
+    boundary = cluster_end(text, start)
+    return boundary if boundary < end else middle
 
 
 def _without_contained(spans: Sequence[Span]) -> list[Span]:
@@ -126,159 +366,3 @@ def _without_contained(spans: Sequence[Span]) -> list[Span]:
         if not kept or span.end > kept[-1].end:
             kept.append(span)
     return kept
-
-
-def _fit(text: str, start: int, end: int, ids: Sequence[int], tokenise: Tokenise, limits: Limits) -> Iterator[Span]:
-    """Yields the span, or its halves, halved until each keeps the limits; a single code point is never cut."""
-    fits = len(ids) <= limits.max_tokens and len(text[start:end].encode()) <= limits.max_bytes
-    if fits or end - start <= 1:
-        yield Span(start, end, ids)
-        return
-    middle = _middle(text, start, end)
-    for left, right in ((start, middle), (middle, end)):
-        bounds = _strip(text, left, right)
-        if bounds[0] < bounds[1]:
-            yield from _fit(text, *bounds, tokenise([text[bounds[0] : bounds[1]]])[0].ids, tokenise, limits)
-
-
-def _middle(text: str, start: int, end: int) -> int:
-    """A place to halve: after white space near the middle, else a grapheme boundary, else the middle code point."""
-    middle = (start + end) // 2
-    space = max(text.rfind(" ", start + 1, middle), text.rfind("\n", start + 1, middle))
-    if space > start + (end - start) // 4 and is_grapheme_boundary(text, space + 1, start):
-        return space + 1
-    boundary = _grapheme_boundary_before(text, middle, start)
-    if boundary > start:
-        return boundary
-    boundary = _cluster_end(text, start)
-    return boundary if boundary < end else middle
-
-
-def _cut(text: str, encoding: Encoding, limits: Limits) -> list[tuple[Span, bool]]:
-    """Cuts on the document's own tokens; the flag tells whether both ends lie between tokens."""
-    ids, offsets = encoding.ids, encoding.offsets
-    if not ids:
-        return []
-    if len(ids) <= limits.max_tokens and len(text) * 4 <= limits.max_bytes:
-        return [(Span(*_strip(text, 0, len(text)), ids), True)]
-    starts = _non_decreasing([start for start, _ in offsets])
-    ends = [end for _, end in offsets]
-    boundaries = _Boundaries(text)
-    limit = limits.max_tokens - 1
-    spans: list[tuple[Span, bool]] = []
-    begin = 0
-    while True:
-        first = bisect_left(starts, begin)
-        if first >= len(ids):
-            # A cluster beyond the limit was cut inside the last token; what is left of it has ids of its own.
-            start, end = _strip(text, begin, len(text))
-            if start < end:
-                spans.append((Span(start, end, ()), False))
-            break
-        last = first + limit
-        at_end = last >= len(ids)
-        cut = len(text) if at_end else boundaries.strongest(starts[first + limit // 2], starts[last], begin)
-        after = bisect_left(starts, cut)
-        start, end = _strip(text, begin, cut)
-        if start < end:
-            aligned = (first == 0 or ends[first - 1] <= start) and (after == len(ids) or ends[after - 1] <= cut)
-            small = (end - start) * 4 <= limits.max_bytes or len(text[start:end].encode()) <= limits.max_bytes
-            sound = small and first < after <= first + limits.max_tokens
-            spans.append((Span(start, end, ids[first:after]), aligned and sound))
-        if cut >= len(text):
-            break
-        begin = boundaries.overlap_start(starts, after, limits.overlap_tokens, begin, cut)
-    return spans
-
-
-class _Boundaries:
-    """Places of one text where it may be cut, each the index of the first character after it."""
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-        self._paragraphs = [match.end() for match in _PARAGRAPH_END.finditer(text)]
-        self._lines = [match.end() for match in _LINE_END.finditer(text)]
-        self._sentences = sorted({*_icu_sentence_ends(text), *(match.end() for match in _TERMINATOR.finditer(text))})
-        self._spaces = [match.end() for match in _SPACE_RUN.finditer(text)]
-
-    def strongest(self, low: int, high: int, begin: int) -> int:
-        """The last boundary of the strongest kind in (low, high], else of graphemes, else the end of the cluster at `begin`."""
-        for places in (self._paragraphs, self._lines, self._sentences, self._spaces):
-            index = bisect_right(places, high) - 1
-            while index >= 0 and places[index] > max(low, begin):
-                if is_grapheme_boundary(self._text, places[index], begin):
-                    return places[index]
-                index -= 1
-        cut = _grapheme_boundary_before(self._text, high, begin)
-        return cut if cut > begin else _cluster_end(self._text, begin)
-
-    def overlap_start(self, starts: Sequence[int], after: int, overlap_tokens: int, begin: int, cut: int) -> int:
-        """Where the next chunk begins: a sentence start, else a word start, at most `overlap_tokens` before the cut."""
-        if overlap_tokens <= 0 or after >= len(starts):
-            return cut
-        earliest = starts[max(0, after - overlap_tokens)]
-        if after > overlap_tokens and starts[after - overlap_tokens - 1] == earliest:
-            earliest += 1  # one character of several tokens: those before are too many
-        for places in (self._sentences, self._spaces):
-            index = bisect_left(places, earliest)
-            place = places[index] if index < len(places) else cut
-            if begin < place < cut and is_grapheme_boundary(self._text, place, begin):
-                return place
-        return cut
-
-
-def _icu_sentence_ends(text: str) -> Iterator[int]:
-    position = 0
-    # The breaker's own offsets count UTF-16 units; the substrings it yields are counted in code points instead.
-    for sentence in SentenceBreaker(text, "en"):
-        position += len(sentence)
-        yield position
-
-
-def is_grapheme_boundary(text: str, place: int, begin: int = 0) -> bool:
-    """Whether no extended grapheme cluster of `text` (Unicode Standard Annex 29) from `begin` on, a boundary itself, spans `place`."""
-    return place <= begin or place >= len(text) or _grapheme_boundary_before(text, place, begin) == place
-
-
-def _grapheme_boundary_before(text: str, place: int, begin: int) -> int:
-    """The last grapheme boundary at or before `place`, counted from `begin`, which is one."""
-    certain = _CERTAIN_BOUNDARY.search(text, begin, place + 1)
-    left = boundary = certain.start() if certain else begin
-    # A slice, because \X counts a run of regional indicators from the start of what it is given, whatever `pos` says.
-    for match in regex.finditer(r"\X", text[left : place + 1]):
-        if left + match.end() > place:
-            break
-        boundary = left + match.end()
-    return boundary
-
-
-def _cluster_end(text: str, start: int) -> int:
-    """Where the grapheme cluster that begins at `start` ends."""
-    size = 64
-    while True:
-        end = start + len(next(regex.finditer(r"\X", text[start : start + size]))[0])
-        if end < start + size or end >= len(text):
-            return end
-        size *= 2
-
-
-def _strip(text: str, start: int, end: int) -> tuple[int, int]:
-    """Takes white space off both ends, never the base of a cluster that a mark makes visible."""
-    match = _LEADING_SPACE.match(text, start, end)
-    start = match.end() if match else start
-    stripped = start + len(text[start:end].rstrip())
-    while stripped < end and not is_grapheme_boundary(text, stripped, start):
-        stripped += 1
-    return start, stripped
-
-
-def _at_space(text: str, place: int) -> bool:
-    return place < 0 or place >= len(text) or text[place] in _SPLITTING_SPACE
-
-
-def _non_decreasing(values: list[int]) -> list[int]:
-    highest = 0
-    for index, value in enumerate(values):
-        highest = max(highest, value)
-        values[index] = highest
-    return values

@@ -1,56 +1,39 @@
-"""Languages, scripts and partitions: folding labels, the script veto, `und`, and partition names.
+"""Languages of documents and chunks: what a detector says, what the script vetoes, and the partitions that follow.
 
-Labels are BCP-47 primary subtags (RFC 5646) folded to macrolanguages, scripts ISO 15924 codes. Every detector names a language
-for text it does not know; the script is the only honest veto.
+Every detector names a language for text it does not know; the script is the only honest veto.
 """
 
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
-import regex
+from transforms.logic.labels import UNDETERMINED, Label, pairs, read_label
+from transforms.logic.scripts import NO_SCRIPT, Letters
 
-UNDETERMINED = "und"
-NO_SCRIPT = "Zyyy"
 OTHER_PARTITION = "lang_other"
 DEFAULT_PARTITION = "_default"
-SCORE_FLOOR = 0.5
+LANGUAGE_FLOOR = 0.5
 SCRIPT_SHARE_FLOOR = 0.2
 DECISIVE_SHARE = 0.6
-_SAMPLE_CHARACTERS = 1000
-_KANA_SHARE = 0.05
+CHUNK_LANGUAGE_FLOOR = 0.8
+CHUNK_LETTERS_FLOOR = 80
+MIXED_LANGUAGE_SHARE = 0.2
+MIXED_SCRIPT_SHARE = 0.3
+_SCORE_DECIMALS = 3
+_DOCUMENT_PART = 1000
+_CHUNK_PART = 200
 
 
-def _pairs(text: str) -> Mapping[str, str]:
-    return MappingProxyType(dict(pair.split("=", 1) for pair in text.split()))
+# ASCII alone, as text without spaces may go on right after an address; each word is tried once, so long ones cost no more.
+_LINK = re.compile(r"(?:https?://|www\.)[!-~]+", re.ASCII)
+_MAIL = re.compile(r"(?<![\w.%+-])[\w.%+-]++@[!-~]+", re.ASCII)
 
-
-_FOLDED = _pairs(
-    """
-    cmn=zh yue=zh wuu=zh zho=zh iw=he heb=he jw=jv in=id ji=yi nb=no nn=no nob=no nno=no hr=sh bs=sh sr=sh hrv=sh bos=sh srp=sh
-    arb=ar ary=ar arz=ar tl=fil mo=ro un=und xxx=und
-    """
-)
-"""Deprecated codes (RFC 5646, 2.2.1) and members of macrolanguages that detectors do not tell apart reliably."""
-
-_SCRIPTS = _pairs(
-    """
-    Latn=Latin Cyrl=Cyrillic Arab=Arabic Hani=Han Kana=Katakana Hira=Hiragana Hang=Hangul Deva=Devanagari Thai=Thai Grek=Greek
-    Hebr=Hebrew Beng=Bengali Taml=Tamil Telu=Telugu Knda=Kannada Mlym=Malayalam Gujr=Gujarati Guru=Gurmukhi Orya=Oriya Sinh=Sinhala
-    Mymr=Myanmar Khmr=Khmer Laoo=Lao Geor=Georgian Armn=Armenian Ethi=Ethiopic Tibt=Tibetan Thaa=Thaana Mong=Mongolian Cher=Cherokee
-    Cans=Canadian_Aboriginal Syrc=Syriac Tfng=Tifinagh Nkoo=Nko Yiii=Yi Olck=Ol_Chiki Copt=Coptic Goth=Gothic Vaii=Vai Adlm=Adlam
-    Java=Javanese Bali=Balinese
-    """
-)
-_SCRIPT_PATTERNS = {code: regex.compile(rf"\p{{Script={name}}}") for code, name in _SCRIPTS.items()}
-_LETTER = regex.compile(r"[\p{L}\p{M}]")
-_NOISE = regex.compile(r"https?://\S+|www\.\S+|\S+@\S+|[\p{N}]+")
-
-_SOLE_LANGUAGE = _pairs(
+_SOLE_LANGUAGE = pairs(
     """
     Thai=th Hang=ko Jpan=ja Grek=el Khmr=km Laoo=lo Geor=ka Armn=hy Sinh=si Taml=ta Telu=te Knda=kn Mlym=ml Gujr=gu Orya=or Thaa=dv
-    Cher=chr
+    Cher=chr Java=jv
     """
 )
 """Scripts that in today's use write one language only, so that they may decide where a detector fails."""
@@ -63,6 +46,8 @@ _WRITTEN_IN: Mapping[str, frozenset[str]] = MappingProxyType(
             ("Cyrl Latn", "sh uz"),
             ("Cyrl Mong", "mn"),
             ("Latn Cyrl Arab", "az tk ku"),
+            ("Latn Arab", "ms ha"),
+            ("Latn Java", "jv"),
             ("Arab", "ar fa ur ps sd ug ckb ks"),
             ("Hebr", "he yi"),
             ("Deva", "hi mr ne sa bh bho mai new raj"),
@@ -76,95 +61,130 @@ _WRITTEN_IN: Mapping[str, frozenset[str]] = MappingProxyType(
             ("Mymr", "my shn"),
             ("Syrc", "syr"),
             ("Cans", "iu cr"),
-            *((script, language) for script, language in _SOLE_LANGUAGE.items() if language not in {"ja", "ko"}),
+            *((script, language) for script, language in _SOLE_LANGUAGE.items() if language not in {"ja", "jv", "ko"}),
         )
         for language in languages.split()
     }
 )
 _LATIN = frozenset({"Latn"})
+_REFINED = pairs("Hans=Hani Hant=Hani Kore=Hang")
+"""Scripts that only a detector can tell, and what counting letters finds instead."""
 
 
 @dataclass(frozen=True)
 class Guess:
-    """A detector's answer: a label of its own and a score in [0, 1]."""
+    """A detector's answer.
+
+    Attributes:
+        language: a label of the detector's own.
+        score: how sure it is, in [0, 1].
+        other_share: the share in [0, 1] of the text that another language holds.
+        is_of_text: whether the text was looked at; if not, the answer is about whole documents only.
+    """
 
     language: str
     score: float
+    other_share: float = 0.0
+    is_of_text: bool = True
+
+
+NO_GUESS = Guess(UNDETERMINED, 0.0)
 
 
 @dataclass(frozen=True)
 class Identified:
-    """The decision for one document: folded language or `und`, its score in [0, 1], and the dominant script."""
+    """The decision for one text: folded language or `und`, its score in [0, 1] with three decimals, and the dominant script.
+
+    `mixed` says that another language or script holds a good share of it.
+    """
 
     language: str
     score: float
     script: str
+    mixed: bool = False
 
 
-def fold(label: str) -> str:
-    """Folds any label (`iw`, `zh-Hant`, `sr_Latn`, `xx-Thai`) to a lower-case primary subtag; unknown markers become `und`."""
-    primary = label.replace("_", "-").split("-")[0].lower()
-    if not (primary.isascii() and primary.isalpha()) or len(primary) not in {2, 3} or primary == "xx":
-        return UNDETERMINED
-    return _FOLDED.get(primary, primary)
+def document_sample(text: str) -> str:
+    """First, middle and last thousand characters, without addresses, which mislead detectors."""
+    return _without_addresses(_parts(text, _DOCUMENT_PART, 3))
 
 
-def sample_for_detection(text: str) -> str:
-    """First, middle and last thousand characters, without addresses and numbers, which mislead detectors."""
-    if len(text) > 3 * _SAMPLE_CHARACTERS:
-        middle = (len(text) - _SAMPLE_CHARACTERS) // 2
-        pieces = (text[:_SAMPLE_CHARACTERS], text[middle : middle + _SAMPLE_CHARACTERS], text[-_SAMPLE_CHARACTERS:])
-        text = "\n".join(pieces)
-    return _NOISE.sub(" ", text)
+def chunk_sample(text: str) -> str:
+    """First and last two hundred characters, without addresses."""
+    return _without_addresses(_parts(text, _CHUNK_PART, 2))
 
 
-def script_shares(text: str) -> dict[str, float]:
-    """Share of each script among the letters and marks of `text`, largest first; Japanese (kana with Han) is counted as `Jpan`."""
-    total = len(_LETTER.findall(text))
-    counts: dict[str, int] = {}
-    remaining = total
-    for code, pattern in _SCRIPT_PATTERNS.items():
-        if remaining <= 0:
-            break
-        found = len(pattern.findall(text))
-        if found:
-            counts[code] = found
-            remaining -= found
-    kana = counts.get("Kana", 0) + counts.get("Hira", 0)
-    if kana and kana >= _KANA_SHARE * (kana + counts.get("Hani", 0)):
-        counts["Jpan"] = kana + counts.pop("Hani", 0)
-        counts.pop("Kana", None)
-        counts.pop("Hira", None)
-    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    return {code: count / total for code, count in ordered} if total else {}
+def _parts(text: str, length: int, count: int) -> str:
+    """`count` evenly spread parts of `length` characters, the first at the start and the last at the end."""
+    if len(text) <= count * length:
+        return text
+    starts = [(len(text) - length) * number // (count - 1) for number in range(count)]
+    return "\n".join(text[start : start + length] for start in starts)
 
 
-def decide(guess: Guess, shares: Mapping[str, float]) -> Identified:
-    """Joins a detector's guess with the script shares of the text.
+def _without_addresses(text: str) -> str:
+    if "://" in text or "www." in text:
+        text = _LINK.sub(" ", text)
+    return _MAIL.sub(" ", text) if "@" in text else text
 
-    The guess stands when its score reaches `SCORE_FLOOR` and at least `SCRIPT_SHARE_FLOOR` of the letters are of a script that
-    the language is written in. Otherwise a script that writes one language only decides, if it holds `DECISIVE_SHARE` of the
-    letters. Otherwise the language is `und`.
+
+def decide(guess: Guess, letters: Letters, floor: float = LANGUAGE_FLOOR) -> Identified:
+    """Joins a detector's guess with the letters of the text.
+
+    The guess stands when its score reaches `floor` and at least `SCRIPT_SHARE_FLOOR` of the letters are of a script that the language
+    is written in, or that the label itself names. Otherwise a script that writes one language only decides, if it holds
+    `DECISIVE_SHARE` of the letters and `floor`. Otherwise the language is `und`.
     """
-    if not shares:
+    if not letters.count:
         return Identified(UNDETERMINED, 0.0, NO_SCRIPT)
-    script, share = next(iter(shares.items()))
-    language = fold(guess.language)
-    fitting = sum(shares.get(code, 0.0) for code in _WRITTEN_IN.get(language, _LATIN))
-    if language != UNDETERMINED and guess.score >= SCORE_FLOOR and fitting >= SCRIPT_SHARE_FLOOR:
-        return Identified(language, guess.score, script)
-    if script in _SOLE_LANGUAGE and share >= DECISIVE_SHARE:
-        return Identified(_SOLE_LANGUAGE[script], share, script)
-    return Identified(UNDETERMINED, guess.score, script)
+    label, script = read_label(guess.language), letters.script
+    mixed = _is_mixed(guess, letters)
+    score = round(guess.score, _SCORE_DECIMALS)
+    if label.language != UNDETERMINED and score >= floor and _fits(label, letters):
+        refined = label.script if label.script and _REFINED.get(label.script) == script else script
+        return Identified(label.language, score, refined, mixed)
+    share = round(letters.shares[script], _SCORE_DECIMALS)
+    if script in _SOLE_LANGUAGE and share >= max(DECISIVE_SHARE, floor):
+        return Identified(_SOLE_LANGUAGE[script], share, script, mixed)
+    return Identified(UNDETERMINED, score, script, mixed)
 
 
-def partition_of(language: str, partition_by: Literal["language", "none"], allowed: Collection[str]) -> str:
-    """Milvus partition of a document language: `lang_<code>`, `lang_other` outside a non-empty allow-list, `lang_und`.
+def decide_chunk(guess: Guess, letters: Letters, parent: Identified) -> Identified:
+    """The language of a chunk: its own where that is sure, else its document's.
 
-    Without partitioning it is Milvus's own `_default`.
+    Its own is sure with a score of at least `CHUNK_LANGUAGE_FLOOR`, in a script that fits, over at least `CHUNK_LETTERS_FLOOR` letters.
+    """
+    if letters.count < CHUNK_LETTERS_FLOOR or not guess.is_of_text:
+        return parent
+    own = decide(guess, letters, CHUNK_LANGUAGE_FLOOR)
+    return parent if own.language == UNDETERMINED else own
+
+
+def _fits(label: Label, letters: Letters) -> bool:
+    named = {_REFINED.get(label.script, label.script)} if label.script else set()
+    scripts = _WRITTEN_IN.get(label.language, _LATIN) | named
+    return sum(letters.shares.get(script, 0.0) for script in scripts) >= SCRIPT_SHARE_FLOOR
+
+
+def _is_mixed(guess: Guess, letters: Letters) -> bool:
+    """Whether another language holds `MIXED_LANGUAGE_SHARE` by the detector, or two scripts `MIXED_SCRIPT_SHARE` each."""
+    shares = [*letters.shares.values()]
+    return guess.other_share >= MIXED_LANGUAGE_SHARE or (len(shares) > 1 and shares[1] >= MIXED_SCRIPT_SHARE)
+
+
+def partition_of(language: str, partition_by: Literal["language", "none"], own: Collection[str] | None) -> str:
+    """Milvus partition of a document language: `lang_<code>` of a language in `own`, `lang_und`, else `lang_other`.
+
+    With `own` None every language has one. Without partitioning it is Milvus's own `_default`.
     """
     if partition_by == "none":
         return DEFAULT_PARTITION
-    if allowed and language != UNDETERMINED and language not in allowed:
+    if own is not None and language != UNDETERMINED and language not in own:
         return OTHER_PARTITION
     return f"lang_{language}"
+
+
+def commonest(languages: Mapping[str, int], count: int) -> tuple[str, ...]:
+    """The `count` commonest of counted languages, ordered by code; `und` has a partition anyway. Of equals the first by code."""
+    named = [language for language in languages if language != UNDETERMINED]
+    return tuple(sorted(sorted(named, key=lambda language: (-languages[language], language))[:count]))

@@ -3,9 +3,12 @@
 Everything here is computed from tallies, which are counted once for each bundle that was kept, and from rows counted in Milvus.
 """
 
+from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+
+from transforms.logic.parity import ENGLISH, premium
 
 FORMAT = 1
 EXIT_COMPLETE = 0
@@ -14,6 +17,7 @@ EXIT_REJECTS = 3
 EXIT_OVER_LIMIT = 4
 EXIT_UNBALANCED = 5
 EXIT_RETRY = 6
+_RATIO_DECIMALS = 4
 
 STATUS = {
     EXIT_COMPLETE: "complete",
@@ -40,6 +44,7 @@ class RunContext:
     versions: Mapping[str, str]
     started_at: str
     started_seconds: float
+    files_left_out: Mapping[str, int] = field(default_factory=dict)
 
 
 def build_record(context: RunContext, counts: Counts, counted: Mapping[str, int], seconds: float) -> dict[str, Any]:
@@ -53,13 +58,19 @@ def build_record(context: RunContext, counts: Counts, counted: Mapping[str, int]
     """
     expected = {name: int(value) for name, value in _under("partition.", counts).items()}
     rejected = _under("rejects.", counts)
+    left_out = _left_out(counts, context)
     record: dict[str, Any] = {
         "format": FORMAT,
         "run_id": context.run_id,
         "documents": _documents(counts),
-        "files": {"planned": context.files_planned, "rejected": _sum(_under("rejects.file.", counts))},
+        "files": {
+            "planned": context.files_planned,
+            "rejected": _sum(_under("rejects.file.", counts)),
+            "left_out": sum(left_out["files"].values()),
+        },
+        "left_out": left_out,
         "rejects": {name: int(value) for name, value in sorted(rejected.items()) if name != "total"},
-        "chunks": {"split": _int(counts, "chunks.split"), "rejected": _sum(_under("rejects.chunk.", counts))},
+        "chunks": _chunks(counts),
         "tokens": _int(counts, "tokens.split"),
         "vectors": {"encoded": _int(counts, "vectors.encoded"), "reused": _int(counts, "vectors.reused")},
         "rows": _rows(counts),
@@ -87,12 +98,15 @@ def build_record(context: RunContext, counts: Counts, counted: Mapping[str, int]
 def differences(record: Mapping[str, Any], counts: Counts, context: RunContext) -> list[str]:
     """Every way in which the run does not balance, in words; empty for a run that does."""
     documents, rows = record["documents"], record["rows"]
-    outcomes = sum(documents[name] for name in ("embedded", "reused", "unchanged", "rejected"))
+    outcomes = sum(documents[name] for name in ("embedded", "reused", "unchanged", "rejected", "left_out"))
+    splits = _int(counts, "splits.read") + _int(counts, "splits.left_out")
     pairs = [
-        ("splits planned", context.splits_planned, "splits read", _int(counts, "splits.read")),
-        ("documents read", documents["read"], "embedded + reused + unchanged + rejected", outcomes),
+        ("splits planned", context.splits_planned, "splits read + left out", splits),
+        ("documents read", documents["read"], "embedded + reused + unchanged + rejected + left out", outcomes),
         ("chunks split", _int(counts, "chunks.split"), "chunks looked up", _int(counts, "chunks.looked_up")),
         ("chunks split", _int(counts, "chunks.split"), "chunks reconciled", _int(counts, "chunks.reconciled")),
+        ("tokens split", _int(counts, "tokens.split"), "tokens encoded + spared by a known vector", _tokens(counts)),
+        ("chunks truncated", _int(counts, "chunks.truncated"), "allowed", 0),
         ("rows to write", _int(counts, "rows.to_write"), "rows loaded from the dataset", _int(counts, "rows.loaded")),
         ("rows to write", _int(counts, "rows.to_write"), "rows written", rows["written"]),
         ("rows to delete", _int(counts, "rows.to_delete"), "rows deleted", rows["deleted"]),
@@ -112,7 +126,16 @@ def _documents(counts: Counts) -> dict[str, int]:
     # A record is rejected on its way, or at the end because none of its chunks has a vector.
     rejected = _sum(_under("rejects.record.", counts)) + _int(counts, "documents.rejected")
     outcomes = {name: _int(counts, f"documents.{name}") for name in ("read", "embedded", "reused", "unchanged")}
-    return {**outcomes, "rejected": rejected}
+    return {**outcomes, "rejected": rejected, "left_out": _sum(_under("left_out.", counts))}
+
+
+def _left_out(counts: Counts, context: RunContext) -> dict[str, dict[str, int]]:
+    """Documents and files that were not wanted, by reason; documents of files that were never read are not counted."""
+    files = {**context.files_left_out, **_under("files.left_out.", counts)}
+    return {
+        "documents": {reason: int(count) for reason, count in sorted(_under("left_out.", counts).items())},
+        "files": {reason: int(count) for reason, count in sorted(files.items())},
+    }
 
 
 def _rows(counts: Counts) -> dict[str, int]:
@@ -125,12 +148,50 @@ def _rows(counts: Counts) -> dict[str, int]:
     }
 
 
-def _languages(counts: Counts) -> dict[str, dict[str, int]]:
-    languages: dict[str, dict[str, int]] = {}
+def _chunks(counts: Counts) -> dict[str, int]:
+    """Chunks split, and how many of them repeat the content of another one, went round the shuffle as repeats, and so on.
+
+    Which of the duplicates are hot depends on how the runner bundles work, every other figure on the corpus alone.
+    """
+    names = ("split", "duplicates", "hot", "unknown", "truncated")
+    return {
+        **{name: _int(counts, f"chunks.{name}") for name in names},
+        "rejected": _sum(_under("rejects.chunk.", counts)),
+    }
+
+
+def _tokens(counts: Counts) -> int:
+    return _int(counts, "tokens.encoded") + _int(counts, "tokens.spared")
+
+
+_COUNTED_PER_LANGUAGE = ("documents", "mixed", "chunks", "tokens", "characters", "bytes")
+
+
+def _languages(counts: Counts) -> dict[str, dict[str, float | None]]:
+    """What each language holds and costs; a ratio without a denominator is None."""
+    found: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     for name, value in _under("language.", counts).items():
         language, what = name.rsplit(".", 1)
-        languages.setdefault(language, {"documents": 0, "chunks": 0, "tokens": 0})[what] = int(value)
-    return {language: languages[language] for language in sorted(languages)}
+        found[language][what] = int(value)
+    of_english = _ratio(found[ENGLISH]["tokens"], found[ENGLISH]["characters"]) if ENGLISH in found else None
+    return {language: _language(language, found[language], of_english) for language in sorted(found)}
+
+
+def _language(language: str, counted: Mapping[str, int], of_english: float | None) -> dict[str, float | None]:
+    tokens_per_character = _ratio(counted["tokens"], counted["characters"])
+    ratios = {
+        "tokens_per_character": tokens_per_character,
+        "tokens_per_byte": _ratio(counted["tokens"], counted["bytes"]),
+        "chunks_per_document": _ratio(counted["chunks"], counted["documents"]),
+        "unknown_fraction": _ratio(counted["unknown_tokens"], counted["tokens"]),
+        "premium": premium(language, tokens_per_character, of_english),
+    }
+    rounded = {name: None if ratio is None else round(ratio, _RATIO_DECIMALS) for name, ratio in ratios.items()}
+    return {**{name: counted[name] for name in _COUNTED_PER_LANGUAGE}, **rounded}
+
+
+def _ratio(part: int, whole: int) -> float | None:
+    return part / whole if whole else None
 
 
 _STAGE_TOKENS = {"split": "tokens.split", "embed": "tokens.encoded"}
@@ -144,6 +205,7 @@ def _stages(counts: Counts) -> dict[str, dict[str, float | None]]:
         "split",
         "reuse",
         "embed",
+        "share",
         "store",
         "reconcile",
         "load",

@@ -5,6 +5,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from types import MappingProxyType
 from typing import Any, Literal
 
 from transforms.logic.identity import digest
@@ -88,37 +89,67 @@ class _RefusedError(Exception):
 
 
 def parse_record(
-    values: Any, reading: Reading, place: Place, raw: bytes = b""
+    values: Any, reading: Reading, place: Place, raw: bytes = b"", facts: Mapping[str, str] = MappingProxyType({})
 ) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
     """Turns decoded values into (document, None) or (None, reject).
 
     The text is scrubbed and NFC-normalised here, before anything takes ids or offsets of it. A reject keeps digest and length of `raw`.
+    `facts` are what the reader found out, such as the encoding: they become metadata, whatever columns were chosen, where the record
+    has no value of that name.
     """
     try:
-        return _document(values, reading.columns, place, reading.max_document_bytes), None
+        return _document(values, reading, place, facts), None
     except _RefusedError as refused:
         return None, reject("read", refused.reason, place, refused.detail, raw, refused.document_id)
 
 
-def _document(values: Any, columns: Columns, place: Place, max_document_bytes: int) -> dict[str, Any]:
+def value_of(values: Mapping[str, Any], name: str) -> Any:
+    """The value under a name, or under a dotted one within nested objects; a literal name with dots wins. None if there is none."""
+    path = _path_of(values, name)
+    for key in path:
+        values = values[key]
+    return values if path else None
+
+
+def _path_of(values: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    """Keys that lead to the value; empty if there is none."""
+    if name in values:
+        return (name,)
+    dot = name.find(".")
+    while dot >= 0:
+        inner = values.get(name[:dot])
+        if isinstance(inner, Mapping):
+            rest = _path_of(inner, name[dot + 1 :])
+            if rest:
+                return (name[:dot], *rest)
+        dot = name.find(".", dot + 1)
+    return ()
+
+
+def _document(values: Any, reading: Reading, place: Place, facts: Mapping[str, str]) -> dict[str, Any]:
+    columns = reading.columns
     if not isinstance(values, Mapping):
         raise _RefusedError(Reason.WRONG_TYPE, f"the record is a {type(values).__name__}, an object is needed")
-    document_id = _document_id(values, columns.id)
+    document_id = _document_id(values, reading, place)
     return {
         "document_id": document_id,
-        "text": _text(values, columns.text, document_id, max_document_bytes),
-        "declared_language": _text_or_none(values.get(columns.language)) if columns.language else None,
+        "text": _text(values, columns.text, document_id, reading.max_document_bytes),
+        "declared_language": _text_or_none(value_of(values, columns.language)) if columns.language else None,
         "source": place.source,
         "position": place.position,
-        "date": _date(values.get(columns.date)),
-        "metadata": _metadata(values, columns, document_id),
+        "date": _date(value_of(values, columns.date)),
+        "metadata": _metadata(values, columns, document_id, facts),
     }
 
 
-def _document_id(values: Mapping[str, Any], column: str) -> str:
-    value = values.get(column)
+def _document_id(values: Mapping[str, Any], reading: Reading, place: Place) -> str:
+    column = reading.columns.id
+    value = value_of(values, column)
     if value is None or value == "":
-        raise _RefusedError(Reason.MISSING_ID, f"no value in column {column!r}")
+        if reading.id_from == "column":
+            advice = "; --id-from place makes ids of source and place"
+            raise _RefusedError(Reason.MISSING_ID, f"no value in column {column!r}{advice}")
+        value = f"{place.source}#{place.position}"
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise _RefusedError(Reason.WRONG_TYPE, f"{column!r} is a {type(value).__name__}, text or an integer is needed")
     document_id = normalise_text(value if isinstance(value, str) else _integer_text(value))
@@ -131,9 +162,10 @@ def _document_id(values: Mapping[str, Any], column: str) -> str:
 
 
 def _text(values: Mapping[str, Any], column: str, document_id: str, max_document_bytes: int) -> str:
-    if column not in values:
+    path = _path_of(values, column)
+    if not path:
         raise _RefusedError(Reason.MISSING_COLUMN, f"no column {column!r}", document_id)
-    text = values[column]
+    text = value_of(values, column)
     if text is None:
         raise _RefusedError(Reason.EMPTY_TEXT, f"{column!r} is null", document_id)
     if not isinstance(text, str):
@@ -148,10 +180,18 @@ def _text(values: Mapping[str, Any], column: str, document_id: str, max_document
     return normalised
 
 
-def _metadata(values: Mapping[str, Any], columns: Columns, document_id: str) -> str:
-    roles = {columns.id, columns.text, columns.date, columns.language}
-    names = [name for name in values if name not in roles] if columns.metadata is None else columns.metadata
-    kept = _plain({name: values[name] for name in names if values.get(name) is not None}, document_id)
+def _metadata(values: Mapping[str, Any], columns: Columns, document_id: str, facts: Mapping[str, str]) -> str:
+    roles = [columns.id, columns.text, columns.date, *([columns.language] if columns.language else [])]
+    if columns.metadata is None:
+        chosen = {name: value for name, value in values.items() if name not in roles}
+        for role in roles:
+            path = _path_of(values, role)
+            if len(path) > 1:
+                chosen = _without(chosen, path)
+    else:
+        chosen = {name: value_of(values, name) for name in columns.metadata}
+    plain = _plain({name: value for name, value in chosen.items() if value is not None}, document_id)
+    kept = {**facts, **plain}
     metadata = json.dumps(kept, ensure_ascii=False, sort_keys=True)
     size = len(metadata.encode())
     if size > MAX_METADATA_BYTES:
@@ -159,6 +199,17 @@ def _metadata(values: Mapping[str, Any], columns: Columns, document_id: str) -> 
             Reason.TOO_LARGE, f"metadata has {size} bytes, {MAX_METADATA_BYTES} are allowed", document_id
         )
     return metadata
+
+
+def _without(values: Mapping[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
+    """The values without the one at the path; an object that holds nothing else goes with it."""
+    first, rest = path[0], path[1:]
+    if not rest:
+        return {name: value for name, value in values.items() if name != first}
+    if first not in values:
+        return dict(values)
+    inner = _without(values[first], rest)
+    return {name: inner if name == first else value for name, value in values.items() if inner or name != first}
 
 
 def _plain(value: Any, document_id: str, depth: int = 0) -> Any:

@@ -9,6 +9,9 @@ import pyarrow as pa
 
 from transforms.logic.schemas import REUSED, Origin, with_columns
 
+PLACE = ("source", "position", "ordinal")
+"""Columns that order chunks as their documents stand; of equal contents the first by them is the one that is encoded."""
+
 
 @dataclass(frozen=True)
 class Known:
@@ -24,7 +27,7 @@ def reuse_vectors(chunks: pa.Table, known: Known) -> pa.RecordBatch:
     A row that is stored as it is gets its shard and row (origin `stored`); one whose content is known gets its vector (`reused`);
     of the others the first of each content key is to be encoded (`encoded`), the rest will share that vector (`reused`).
     """
-    ordered = chunks.sort_by([(name, "ascending") for name in ("content_key", "source", "position", "ordinal")])
+    ordered = chunks.sort_by([(name, "ascending") for name in ("content_key", *PLACE)])
     batch = ordered.combine_chunks().to_batches()[0]
     origins, vectors, shards, rows = [], [], [], []
     before: bytes | None = None

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from transforms.logic.chunking import Span
@@ -30,6 +31,7 @@ STORED_FIELDS = (
 )
 """Fields that Milvus holds as they stand in the dataset; `metadata` is parsed and the vector compressed first."""
 
+_KEYED_FIELDS = (*(name for name in STORED_FIELDS if name != "text"), "metadata")
 PARENT_FIELDS = (
     "document_id",
     "language",
@@ -43,12 +45,19 @@ PARENT_FIELDS = (
 )
 
 
-def chunk_rows(document: Mapping[str, Any], spans: Sequence[Span], space: str) -> list[dict[str, Any]]:
-    """Rows of the `CHUNKS` schema for the spans of one `DOCUMENTS` row, in order."""
+def chunk_rows(
+    document: Mapping[str, Any], spans: Sequence[Span], space: str, unknown_id: int | None = None
+) -> list[dict[str, Any]]:
+    """Rows of the `CHUNKS` schema for the spans of one `DOCUMENTS` row, in order, each in the document's language.
+
+    `unknown_id` is the token that stands for what the vocabulary lacks. `with_row_keys` completes them.
+    """
     parent = {name: document[name] for name in PARENT_FIELDS}
     rows = []
     for ordinal, span in enumerate(spans):
         text = document["text"][span.start : span.end]
+        token_ids = np.frombuffer(span.token_ids, np.int32)
+        unknown = np.count_nonzero(token_ids == unknown_id) if unknown_id is not None else 0
         row = {
             **parent,
             "id": chunk_id(document["document_id"], ordinal, document["partition"]),
@@ -58,13 +67,20 @@ def chunk_rows(document: Mapping[str, Any], spans: Sequence[Span], space: str) -
             "text": text,
             "chunk_language": document["language"],
             "chunk_language_score": document["language_score"],
-            "tokens": len(span.token_ids),
-            "unknown_fraction": 0.0,
+            "tokens": span.tokens,
+            "unknown_fraction": round(unknown / span.tokens, 3),
             "content_key": content_key(space, text),
-            "token_ids": span.token_ids,
+            "token_ids": token_ids,
         }
-        row["row_key"] = row_key(row["content_key"], *(str(row[name]) for name in (*STORED_FIELDS, "metadata")))
         rows.append(row)
+    return rows
+
+
+def with_row_keys(rows: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
+    """Puts the row keys into finished rows: they name every stored field."""
+    for row in rows:
+        # The content key names the text; the representation of a tuple of plain values is unambiguous.
+        row["row_key"] = row_key(row["content_key"], repr(tuple(row[name] for name in _KEYED_FIELDS)))
     return rows
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from transforms.adapters.tokenizers import ModelTokenizer
-from transforms.logic.languages import script_shares
+from transforms.logic.scripts import count_letters
 
 LANGUAGES = ["en", "de", "es", "fr", "tr", "vi", "ru", "el", "ar", "he", "hi", "th", "zh", "ja", "ko"]
 SPECIAL = {"long", "mixed", "defects"}
@@ -39,7 +39,7 @@ def test_each_topic_is_told_in_every_language_at_encyclopaedic_length(sample_cor
 
 def test_ten_scripts_are_there(sample_corpus: Path) -> None:
     scripts = {
-        record["lang"]: next(iter(script_shares(record["text"])))
+        record["lang"]: count_letters([record["text"]])[0].script
         for record in _records(sample_corpus / "volcanoes.jsonl")
     }
     assert set(scripts.values()) == {"Latn", "Cyrl", "Grek", "Arab", "Hebr", "Deva", "Thai", "Hani", "Jpan", "Hang"}
@@ -53,7 +53,7 @@ def test_long_documents_need_several_chunks_and_one_document_mixes_languages(
     assert len(long) == 5
     assert min(len(tokenizer.ids(record["text"])) for record in long) > 2 * 256
     (mixed,) = _records(sample_corpus / "mixed.jsonl")
-    assert len(script_shares(mixed["text"])) >= 4
+    assert len(count_letters([mixed["text"]])[0].shares) >= 4
 
 
 def test_duplicates_have_equal_texts_under_other_ids(sample_corpus: Path) -> None:

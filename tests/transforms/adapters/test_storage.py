@@ -58,7 +58,7 @@ def test_globs_find_files_in_order_and_once(root: str) -> None:
     assert [file.size_bytes for file in list_matching(several)] == [7, 7, 11]
 
 
-@pytest.mark.parametrize("pattern", ["none*.jsonl", "gone.jsonl", "gone/*.jsonl", ""])
+@pytest.mark.parametrize("pattern", ["none*.jsonl", "gone.jsonl", "gone/*.jsonl", "gone/", "*.txt/"])
 def test_a_pattern_without_a_file_is_named(root: str, pattern: str) -> None:
     write_bytes(join(root, "a.jsonl"), b"")
     with pytest.raises(ConfigurationError, match="no file matches the input") as caught:

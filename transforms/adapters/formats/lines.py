@@ -8,71 +8,85 @@ import orjson
 
 from transforms.adapters.formats.raw import RawRecord
 from transforms.adapters.formats.splits import Split
+from transforms.logic.decoding import UTF8, UndecodableError, decode
 from transforms.logic.records import Reading
 from transforms.logic.schemas import Reason
 
-LONGEST_ESCAPE = 6
-"""Bytes that one byte of text may take in JSON, as in `\\u0041`."""
+_UTF8_MARK = b"\xef\xbb\xbf"
+_PIECE_BYTES = 1 << 20
 
 
 def read_lines(stream: IO[bytes], split: Split, reading: Reading) -> Iterator[RawRecord]:
     """The lines whose first byte lies in the split."""
-    most_bytes = reading.max_document_bytes * LONGEST_ESCAPE
-    start, stop = (0, None) if split.format == "jsonl.gz" else (split.start, split.stop)
-    for position, line, size_bytes in _lines(stream, start, stop, most_bytes):
+    for position, line, size_bytes in _lines(stream, split, reading.max_record_bytes):
         if line is None:
-            detail = f"the line has {size_bytes} bytes, {most_bytes} are allowed"
-            yield RawRecord(position, "byte", size_bytes, reason=Reason.TOO_LARGE, detail=detail)
-        elif line.strip():
-            yield parse_json(line, position, size_bytes)
+            yield too_large(position, size_bytes, reading.max_record_bytes, "line")
+        elif not line.isspace():
+            yield parse_json(line, position, size_bytes, reading)
 
 
-def _lines(
-    stream: IO[bytes], start: int, stop: int | None, max_line_bytes: int
-) -> Iterator[tuple[int, bytes | None, int]]:
-    """Yields (offset, line or None if too long, bytes) for lines whose first byte lies in [start, stop)."""
-    position = start
-    if start:
+def _lines(stream: IO[bytes], split: Split, max_line_bytes: int) -> Iterator[tuple[int, bytes | None, int]]:
+    """Yields (offset, line or None if too long, bytes) for lines whose first byte lies in the split."""
+    position = split.start
+    if position:
         # From the last byte before, so that a line that begins right at `start` is not taken for the rest of one.
-        stream.seek(start - 1)
-        position = start - 1 + _line(stream, 0)[1]
-    while stop is None or position < stop:
-        line, size_bytes = _line(stream, max_line_bytes)
+        stream.seek(position - 1)
+        position += read_line(stream, 0)[1] - 1
+    while split.stop < 0 or position < split.stop:
+        line, size_bytes = read_line(stream, max_line_bytes)
         if not size_bytes:
             return
         if position == 0 and line is not None:
-            line = line.removeprefix(b"\xef\xbb\xbf")
-        yield position, line, size_bytes
+            line = line.removeprefix(_UTF8_MARK)
+        if line != b"":
+            yield position, line, size_bytes
         position += size_bytes
 
 
-def _line(stream: IO[bytes], max_bytes: int) -> tuple[bytes | None, int]:
-    """One line and its size with its end; a line above `max_bytes` is read past in pieces and given as None."""
+def read_line(stream: IO[bytes], max_bytes: int) -> tuple[bytes | None, int]:
+    """One line and its size with its end, (b"", 0) at the end of the stream.
+
+    A line above `max_bytes` is read past in pieces and given as None.
+    """
     line = stream.readline(max_bytes + 1)
     if len(line) <= max_bytes or line.endswith(b"\n"):
         return line, len(line)
     size_bytes = len(line)
     while True:
-        piece = stream.readline(1 << 20)
+        piece = stream.readline(_PIECE_BYTES)
         size_bytes += len(piece)
         if not piece or piece.endswith(b"\n"):
             return None, size_bytes
 
 
-def parse_json(raw: bytes, position: int, size_bytes: int) -> RawRecord:
+def too_large(position: int, size_bytes: int, most_bytes: int, what: str) -> RawRecord:
+    """A record that was read past because of its size."""
+    detail = f"the {what} has {size_bytes} bytes, {most_bytes} are allowed (--max-record-bytes)"
+    return RawRecord(position, "byte", size_bytes, reason=Reason.TOO_LARGE, detail=detail)
+
+
+def parse_json(raw: bytes, position: int, size_bytes: int, reading: Reading) -> RawRecord:
     """One JSON value as a record."""
     try:
-        text = raw.decode()
-    except UnicodeDecodeError as error:
-        detail = f"not UTF-8 at byte {error.start} of the record: {error.reason}"
-        return RawRecord(position, "byte", size_bytes, reason=Reason.BAD_ENCODING, detail=detail, raw=raw)
-    try:
-        values: Any = orjson.loads(text)
+        return RawRecord(position, "byte", size_bytes, orjson.loads(raw), raw=raw)
     except orjson.JSONDecodeError:
-        # orjson refuses what the standard library reads: lone surrogates in escapes, integers beyond 64 bits.
-        try:
-            values = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            detail = f"not JSON: {type(error).__name__}"
-            return RawRecord(position, "byte", size_bytes, reason=Reason.MALFORMED_RECORD, detail=detail, raw=raw)
-    return RawRecord(position, "byte", size_bytes, values, raw=raw)
+        return _parse_hostile_json(raw, position, size_bytes, reading)
+
+
+def _parse_hostile_json(raw: bytes, position: int, size_bytes: int, reading: Reading) -> RawRecord:
+    """What orjson refuses: other encodings and marks; and what the standard library reads, as lone surrogates and large integers."""
+    try:
+        decoded = decode(raw, reading.decoding)
+    except UndecodableError as error:
+        return RawRecord(position, "byte", size_bytes, reason=Reason.BAD_ENCODING, detail=str(error), raw=raw)
+    try:
+        values: Any = json.loads(decoded.text)
+    except (ValueError, RecursionError) as error:
+        detail = f"not JSON: {type(error).__name__}"
+        return RawRecord(position, "byte", size_bytes, reason=Reason.MALFORMED_RECORD, detail=detail, raw=raw)
+    return RawRecord(position, "byte", size_bytes, values, raw=raw, facts=encoding_facts(decoded.encoding))
+
+
+def encoding_facts(encoding: str) -> dict[str, str]:
+    """What becomes metadata of a document's encoding: nothing for UTF-8."""
+    return {} if encoding == UTF8 else {"encoding": encoding}

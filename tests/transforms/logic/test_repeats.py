@@ -1,0 +1,153 @@
+"""Repeats: which rows go another way, and what they get there."""
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from transforms.logic.identity import content_key, digest
+from transforms.logic.repeats import RepeatFinder, share_vectors
+from transforms.logic.reuse import PLACE, Known
+from transforms.logic.schemas import CHUNKS, REUSED, Origin, batch_of
+
+Row = dict[str, Any]
+
+
+def row_of(text: str, position: int, source: str = "s", ordinal: int = 0) -> Row:
+    key = content_key("space", text)
+    empty = dict.fromkeys(("language", "script", "chunk_language", "date", "partition"), "")
+    numbers = {"start": 0, "end": len(text), "tokens": 1, "unknown_fraction": 0.0}
+    scores = {"language_score": 1.0, "chunk_language_score": 1.0}
+    name = f"{source}-{position}-{ordinal}"
+    keys = {"content_key": key, "row_key": digest("row", text, name)}
+    place = {"source": source, "position": position, "ordinal": ordinal}
+    return {
+        **empty, **numbers, **scores, **keys, **place,
+        "id": name, "document_id": name, "text": text, "metadata": "{}", "token_ids": [1],
+    }  # fmt: skip
+
+
+def table_of(rows: list[Row]) -> pa.Table:
+    """Rows in two pieces, as a buffer holds them."""
+    middle = len(rows) // 2
+    return pa.Table.from_batches([batch_of(rows[:middle], CHUNKS), batch_of(rows[middle:], CHUNKS)])
+
+
+def place_of(row: Row) -> tuple[Any, ...]:
+    return tuple(row[name] for name in PLACE)
+
+
+ROWS = st.lists(
+    st.builds(row_of, st.sampled_from("abc"), st.integers(0, 5), st.sampled_from("st"), st.integers(0, 3)),
+    min_size=1,
+    max_size=25,
+    unique_by=place_of,
+)
+
+
+@settings(deadline=None, derandomize=True, max_examples=150)
+@given(buffers=st.lists(ROWS, min_size=1, max_size=5), allowance=st.integers(0, 12), tracked=st.integers(1, 4))
+def test_whatever_came_before_the_first_row_of_each_content_is_no_repeat(
+    buffers: list[list[Row]], allowance: int, tracked: int
+) -> None:
+    finder = RepeatFinder(allowance, tracked)
+    for rows in buffers:
+        repeats = finder.find(table_of(rows))
+        assert repeats.shape == (len(rows),)
+        for text in {row["text"] for row in rows}:
+            same = [(place_of(row), is_repeat) for row, is_repeat in zip(rows, repeats.tolist(), strict=True) if row["text"] == text]
+            # All rows of a content but the first are repeats, or none is.
+            assert min(same) == (min(place for place, _ in same), False)
+            assert len({is_repeat for _, is_repeat in sorted(same)[1:]}) <= 1
+
+
+@settings(deadline=None, derandomize=True, max_examples=100)
+@given(buffers=st.lists(ROWS, min_size=1, max_size=6), allowance=st.integers(0, 12))
+def test_a_content_is_hot_from_the_buffer_on_in_which_its_surplus_exceeds_the_allowance(
+    buffers: list[list[Row]], allowance: int
+) -> None:
+    finder = RepeatFinder(allowance)
+    surplus: Counter[str] = Counter()
+    for rows in buffers:
+        counts = Counter(row["text"] for row in rows)
+        surplus.update({text: count - 1 for text, count in counts.items()})
+        expected = {text: count - 1 if surplus[text] > allowance else 0 for text, count in counts.items()}
+        repeats = finder.find(table_of(rows))
+        found = Counter(row["text"] for row, is_repeat in zip(rows, repeats.tolist(), strict=True) if is_repeat)
+        assert found == Counter(expected)
+
+
+def test_a_footer_spread_thinly_over_many_buffers_becomes_hot() -> None:
+    finder = RepeatFinder()
+    found = [
+        int(finder.find(table_of([row_of("footer", 3 * buffer + number) for number in range(3)])).sum())
+        for buffer in range(50)
+    ]
+    assert found == [0] * 32 + [2] * 18  # 2 of each buffer are beyond the first, and 64 are allowed
+
+
+def test_a_corpus_without_repeats_has_none_and_remembers_nothing() -> None:
+    finder = RepeatFinder(0)
+    for buffer in range(5):
+        table = table_of([row_of(f"text {number}", number, f"s{buffer}") for number in range(100)])
+        assert not finder.find(table).any()
+    assert finder._surplus == {}
+
+
+def test_what_is_remembered_stays_bounded_and_keeps_the_hottest() -> None:
+    finder = RepeatFinder(allowance=64, max_tracked=50)
+    for buffer in range(20):
+        rows = [row_of("footer", number, f"f{buffer}") for number in range(40)]
+        rows += [row_of(f"pair {buffer} {number // 2}", number, f"p{buffer}") for number in range(80)]
+        repeats = finder.find(table_of(rows))
+        assert len(finder._surplus) <= 50
+        assert int(repeats[:40].sum()) == (39 if buffer > 2 else repeats[:40].sum())
+        assert not repeats[40:].any()
+    assert content_key("space", "footer") in finder._surplus
+
+
+def test_rows_of_one_buffer_in_any_order_leave_the_same_first_row() -> None:
+    rows = [row_of("footer", number % 7, f"s{number % 3}", number) for number in range(90)]
+    for shift in (0, 17, 60):
+        turned = rows[shift:] + rows[:shift]
+        repeats = RepeatFinder().find(table_of(turned))
+        kept = [row for row, is_repeat in zip(turned, repeats.tolist(), strict=True) if not is_repeat]
+        assert kept == [min(rows, key=place_of)]
+
+
+VECTOR = np.array([0.6, 0.8], np.float16)
+MADE = np.array([1.0, 0.0], np.float16)
+
+
+def test_repeats_get_what_the_dataset_or_the_run_knows() -> None:
+    rows = [row_of(text, number) for number, text in enumerate(["made", "bad", "known", "made", "known", "bad", "known"])]
+    known = Known({rows[4]["row_key"]: ("shard", 7)}, {content_key("space", "known"): VECTOR})
+    asked: list[bytes] = []
+
+    def encoded(content: bytes) -> np.ndarray | None:
+        asked.append(content)
+        return {content_key("space", "made"): MADE, content_key("space", "bad"): None}[content]
+
+    found = share_vectors(table_of(rows), known, encoded)
+
+    assert found.schema == REUSED
+    assert sorted(asked) == sorted({content_key("space", "made"), content_key("space", "bad")})
+    by_id = {row["position"]: (row["origin"], row["vector"], row["shard"], row["row"]) for row in found.to_pylist()}
+    reused = {number: (Origin.REUSED, MADE.tolist(), None, None) for number in (0, 3)}
+    reused |= {number: (Origin.REUSED, VECTOR.tolist(), None, None) for number in (2, 6)}
+    rejected = {number: (Origin.REJECTED, None, None, None) for number in (1, 5)}
+    assert by_id == {**reused, **rejected, 4: (Origin.STORED, None, "shard", 7)}
+    keys = [(row["content_key"], *place_of(row)) for row in found.to_pylist()]
+    assert keys == sorted(keys)
+
+
+def test_a_repeat_whose_content_nobody_encoded_is_an_error() -> None:
+    def encoded(content: bytes) -> np.ndarray | None:
+        raise KeyError(content)
+
+    with pytest.raises(KeyError):
+        share_vectors(table_of([row_of("lost", 0)]), Known(), encoded)

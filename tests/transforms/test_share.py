@@ -1,0 +1,135 @@
+"""ShareVectors: repeats get the vector of the one row that was encoded for them."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from tests.fakes import FakeEncoder
+from tests.transforms.verbs import SPACE, Outcome, Row, chunks, record, reused, run_verb
+from transforms import share
+from transforms.adapters.workspace import Workspace
+from transforms.embed import EmbedChunks
+from transforms.logic.rows import stored_rows
+from transforms.logic.schemas import REUSED, Origin
+from transforms.logic.vectors import unit_rows
+from transforms.metrics import ByProducts
+from transforms.share import ShareVectors
+
+DIMENSIONS = 4
+FOOTER = "a footer on every page"
+asked: list[str] = []
+
+
+class _CountingEncoder(FakeEncoder):
+    def encode(self, texts: Any, token_ids: Any) -> Any:
+        asked.extend(texts)
+        return super().encode(texts, token_ids)
+
+
+class _Shared(beam.PTransform[beam.PCollection[Any], beam.PCollection[pa.RecordBatch]]):
+    """ShareVectors of repeats, an element (group, rows of `CHUNKS`) each, beside what EmbedChunks makes of `embedded`."""
+
+    def __init__(self, workspace: Workspace, embedded: list[pa.RecordBatch], kept: ByProducts) -> None:
+        super().__init__()
+        self._workspace = workspace
+        self._batches = embedded
+        self._kept = kept
+
+    def expand(self, repeats: beam.PCollection[Any]) -> beam.PCollection[pa.RecordBatch]:
+        encoder = partial(_CountingEncoder, DIMENSIONS, "poison")
+        unembedded = repeats.pipeline | "Chunks" >> beam.Create(self._batches, reshuffle=False)
+        # Its rejects and tallies are not those of the verb under test.
+        embedded = unembedded | "Embed" >> EmbedChunks(encoder, ByProducts())
+        return repeats | "Share" >> ShareVectors(self._workspace, self._workspace.shards(), embedded, self._kept)
+
+
+def _share(workspace: Workspace, first: list[Row], repeats: dict[int, list[Row]]) -> Outcome:
+    asked.clear()
+    embedded = [reused([chunks(*first)])]
+    return run_verb(
+        lambda kept: _Shared(workspace, embedded, kept), [(group, chunks(*rows)) for group, rows in repeats.items()]
+    )
+
+
+def _vector(text: str) -> list[float]:
+    return [float(value) for value in FakeEncoder(DIMENSIONS).encode([text], [[1]]).astype(np.float16)[0]]
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    return Workspace(str(tmp_path), SPACE, "c")
+
+
+def test_repeats_of_every_group_share_the_one_vector_that_was_made(workspace: Workspace) -> None:
+    first = [record("d0", FOOTER), record("other", "another text"), record("a", "a second footer")]
+    repeats = {group: [record(f"d{group}{number}", FOOTER) for number in range(30)] for group in (1, 2, 3)}
+    repeats[2] += [record("b", "a second footer"), record("c", "a second footer")]
+    outcome = _share(workspace, first, repeats)
+    assert sorted(asked) == sorted([FOOTER, "another text", "a second footer"])
+    assert all(batch.schema.equals(REUSED) for batch in outcome.main)
+    found = {row["document_id"]: (row["origin"], row["vector"]) for row in outcome.rows}
+    names = {row["document_id"]: row["text"] for rows in repeats.values() for row in rows}
+    assert found == {name: (Origin.REUSED, _vector(text)) for name, text in names.items()}
+    tokens = sum(row["tokens"] for row in outcome.rows)
+    assert len(outcome.rows) == 92
+    assert outcome.counts == {
+        "chunks.looked_up": 92,
+        "chunks.duplicates": 92,
+        "chunks.hot": 92,
+        "vectors.reused": 92,
+        "tokens.spared": tokens,
+    }
+
+
+def test_repeats_of_a_content_without_a_sound_vector_are_rejected_each(workspace: Workspace) -> None:
+    first = [record("d0", "poison"), record("e0", FOOTER)]
+    outcome = _share(workspace, first, {1: [record("d1", "poison", position=4), record("e1", FOOTER)], 2: [record("d2", "poison")]})
+    assert {row["document_id"]: (row["origin"], row["vector"]) for row in outcome.rows} == {
+        "d1": (Origin.REJECTED, None),
+        "d2": (Origin.REJECTED, None),
+        "e1": (Origin.REUSED, _vector(FOOTER)),
+    }
+    assert {(one["document_id"], one["reason"], one["level"], one["locator"]) for one in outcome.rejects} == {
+        ("d1", "bad_vector", "chunk", "position 4"),
+        ("d2", "bad_vector", "chunk", "position 0"),
+    }
+    assert (outcome.counts["rejects.chunk.bad_vector"], outcome.counts["vectors.reused"]) == (2, 1)
+    assert asked.count("poison") == 1
+
+
+def test_repeats_that_the_dataset_knows_need_no_vector_of_this_run(workspace: Workspace) -> None:
+    before = [record("d1", FOOTER), record("d2", FOOTER, metadata='{"title": "old"}')]
+    stored = pa.Table.from_batches([chunks(*before)])
+    vectors = unit_rows(np.array([[3, 4, 0, 0]] * 2, np.float32))
+    shard = workspace.write_shard(stored_rows(stored, vectors))
+    now = [before[0], record("d2", FOOTER, metadata='{"title": "new"}'), record("d3", FOOTER)]
+    outcome = _share(workspace, [record("other", "another text")], {1: now})
+    known = [float(value) for value in vectors[0].astype(np.float16)]
+    assert {row["document_id"]: (row["origin"], row["vector"], row["shard"], row["row"]) for row in outcome.rows} == {
+        "d1": (Origin.STORED, None, shard, 0),
+        "d2": (Origin.REUSED, known, None, None),
+        "d3": (Origin.REUSED, known, None, None),
+    }
+    assert FOOTER not in asked
+    assert outcome.counts["vectors.reused"] == 2
+
+
+def test_a_large_group_goes_block_by_block(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(share, "_BLOCK_BYTES", 1)
+    batches = [chunks(record(f"d{number}", FOOTER)) for number in range(5)]
+    assert [[one.num_rows for one in block] for block in share._blocks(batches)] == [[1]] * 5
+    monkeypatch.setattr(share, "_BLOCK_BYTES", 2 * batches[0].nbytes)
+    assert [len(block) for block in share._blocks(batches)] == [2, 2, 1]
+    assert list(share._blocks([])) == []
+    outcome = _share(workspace, [record("e", FOOTER)], {1: [record(f"d{number}", FOOTER) for number in range(7)]})
+    assert {row["document_id"] for row in outcome.rows} == {f"d{number}" for number in range(7)}
+
+
+def test_without_repeats_no_vector_crosses_over() -> None:
+    batch = reused([chunks(record("a", "one"), record("b", "two"))])
+    assert list(share._VectorsFn().process(batch, frozenset())) == []

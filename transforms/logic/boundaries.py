@@ -1,0 +1,101 @@
+"""Where a reader would cut a text: headings, paragraphs, lines, sentences, and blocks that belong together.
+
+Sentence ends are those of Unicode Standard Annex 29 as ICU finds them, united with terminators that ICU treats otherwise. Every place is
+the index of the first character after the boundary.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import regex
+from icu4py.breakers import SentenceBreaker
+
+_TERMINATOR = regex.compile(
+    r"""(?:(?<![.!?…])[.!?…]++["'”’»)\]]*+(?=\s)|[。！？｡︒．]+[」』”’）)】》"]*|[।॥۔؟؞։።፨៕៖។။᠃᥄꓿܀᱾꯫᭞]+["'”’»)\]]*)\s*"""
+)
+_LINE_END = regex.compile(r"\n\s*")
+_PARAGRAPH_END = regex.compile(r"\n[^\S\n]*\n\s*")
+_HEADING_CHARACTERS = 80
+_NOT_AFTER_HEADING = frozenset(".!?…,;:。！？：；，、।॥۔؟؞։።፨៕៖។")
+_MARKDOWN_HEADING = regex.compile(
+    r"(?m)^(?: {0,3}#{1,6}[^\S\n][^\n]*|[^\n]*\S[^\n]*\n {0,3}(?:=+|-{2,})[^\S\n]*$)(?:\n\s*|\Z)"
+)
+_FENCED_CODE = regex.compile(r"(?ms)^ {0,3}(`{3,}|~{3,})[^\n]*\n.*?(?:^ {0,3}\1[`~]*[^\S\n]*$|\Z)")
+_TABLE = regex.compile(r"(?m)^[^\S\n]*\|[^\n]*(?:\n[^\S\n]*\|[^\n]*)+")
+
+
+@dataclass(frozen=True)
+class Boundaries:
+    """Places of one text in ascending order, the strongest kind first, and the blocks that are kept whole where they fit.
+
+    Attributes:
+        levels: headings (a place before one), paragraphs, lines, sentences, and last the lines within blocks.
+        sentences: every place where a sentence, line or paragraph begins.
+        blocks: (start, end) of code and tables, in order.
+    """
+
+    levels: Sequence[Sequence[int]]
+    sentences: Sequence[int]
+    blocks: Sequence[tuple[int, int]] = ()
+
+
+def boundaries_of(text: str, *, markdown: bool) -> Boundaries:
+    """All boundaries of a text. No boundary parts a heading from what it stands over, so far as there is a choice."""
+    paragraphs = [match.end() for match in _PARAGRAPH_END.finditer(text)]
+    lines = [match.end() for match in _LINE_END.finditer(text)]
+    sentences = sorted({*_icu_sentence_ends(text), *(match.end() for match in _TERMINATOR.finditer(text))})
+    blocks: list[tuple[int, int]] = []
+    within: list[int] = []
+    if markdown:
+        blocks = list(_blocks(text))
+        within = [place for place in lines if _within(place, blocks)]
+        headings = [match.span() for match in _MARKDOWN_HEADING.finditer(text) if not _within(match.start(), blocks)]
+        paragraphs, lines, sentences = (
+            [place for place in places if not _within(place, blocks) and not _within(place, headings)]
+            for places in (paragraphs, lines, sentences)
+        )
+    else:
+        headings = list(_plain_headings(text, paragraphs))
+    if headings:
+        below = {end for _, end in headings}
+        paragraphs, lines, sentences = (
+            [place for place in places if place not in below] for places in (paragraphs, lines, sentences)
+        )
+    starts = [start for start, _ in headings]
+    return Boundaries(
+        levels=(starts, paragraphs, lines, sentences, within),
+        sentences=sorted({*starts, *paragraphs, *lines, *sentences}),
+        blocks=blocks,
+    )
+
+
+def _plain_headings(text: str, paragraphs: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """(start, end) of paragraphs of one short line that ends like no sentence, the white space after it included."""
+    start = 0
+    for end in paragraphs:
+        if end - start <= _HEADING_CHARACTERS * 2:
+            line = text[start:end].rstrip()
+            if 0 < len(line) <= _HEADING_CHARACTERS and "\n" not in line and line[-1] not in _NOT_AFTER_HEADING:
+                yield start, end
+        start = end
+
+
+def _blocks(text: str) -> Iterator[tuple[int, int]]:
+    fenced = [match.span() for match in _FENCED_CODE.finditer(text)]
+    tables = [match.span() for match in _TABLE.finditer(text)]
+    yield from sorted([*fenced, *(span for span in tables if not _within(span[0], fenced))])
+
+
+def _within(place: int, blocks: Sequence[tuple[int, int]]) -> bool:
+    """Whether a place lies strictly within one of the ordered blocks."""
+    index = bisect_right(blocks, (place, -1)) - 1
+    return index >= 0 and blocks[index][0] < place < blocks[index][1]
+
+
+def _icu_sentence_ends(text: str) -> Iterator[int]:
+    position = 0
+    # The breaker's own offsets count UTF-16 units; the substrings it yields are counted in code points instead.
+    for sentence in SentenceBreaker(text, "en"):
+        position += len(sentence)
+        yield position

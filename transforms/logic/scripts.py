@@ -1,0 +1,108 @@
+"""Scripts of letters: which writing systems a text is made of, counted for many texts in one pass.
+
+Scripts are ISO 15924 codes. Every code point is looked up in one table of bytes, so counting costs a few nanoseconds a character.
+Letters and marks count; digits, punctuation, and what several scripts share (`Zyyy`, `Zinh`) do not.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import numpy.typing as npt
+import regex
+
+NO_SCRIPT = "Zyyy"
+
+_LISTED = """
+    Latn Cyrl Grek Arab Hebr Hani Hira Kana Hang Deva Thai Beng Taml Telu Knda Mlym Gujr Guru Orya Sinh Mymr Khmr Laoo Geor Armn Ethi
+    Tibt Thaa Mong Cher Cans Syrc Tfng Nkoo Yiii Olck Copt Goth Vaii Adlm Java Bali Bopo Mtei Cakm Lana Tavt Tale Talu Limb Lepc Sund
+    Bugi Batk Rjng Mand Samr Osge Rohg Wcho Nshu Plrd Lisu Saur Tglg Hano Buhd Tagb Cham Phag Sylo Newa Tirh Gong Gonm Sora Mroo Hmnp
+    Hmng Bamu Bass Mend Medf Kali Dsrt Shaw Osma Gran Shrd Modi Sidd Takr Khoj Sind Mahj Dogr Nand Bhks Marc Soyo Zanb Ahom Mult Diak
+    Kits Tang Nagm Tnsa Toto Kawi Vith Yezi Aghb Armi Avst Brah Cari Chrs Cpmn Cprt Dupl Egyp Elba Elym Glag Hatr Hluw Hung Ital
+    Khar Kthi Lina Linb Lyci Lydi Maka Mani Merc Mero Narb Nbat Ogam Orkh Ougr Palm Pauc Perm Phli Phlp Phnx Prti Runr Sarb Sogd Sogo
+    Ugar Wara Xpeo Xsux Gara Gukh Krai Onao Sunu Todr Tutg
+"""
+_SCRIPTS = tuple(_LISTED.split())
+_CODE_POINTS = 0x110000
+_KANA_SHARE = 0.05
+
+_LETTERS = regex.compile(r"[\p{L}\p{M}]+")
+_BLANKED = regex.compile(r"[\p{N}\p{Cc}\p{Cs}\p{Noncharacter_Code_Point}]+")
+
+
+@dataclass(frozen=True)
+class Letters:
+    """How many letters and marks of a known script a text has, and the share of each script, largest first.
+
+    Japanese (kana with Han) is counted as `Jpan`.
+    """
+
+    count: int
+    shares: Mapping[str, float]
+
+    @property
+    def script(self) -> str:
+        """The script of most letters; `Zyyy` without any."""
+        return next(iter(self.shares), NO_SCRIPT)
+
+
+def prepare(texts: Sequence[str]) -> tuple[list[str], list[Letters]]:
+    """Texts as detectors can take them, and their letters.
+
+    Numbers, controls, lone surrogates and noncharacters become spaces, one for one: numbers mislead detectors, and cld2 raises on the
+    others (pycld2 issue 53).
+    """
+    joined = "".join(texts)
+    if not joined:
+        return ["" for _ in texts], [Letters(0, {}) for _ in texts]
+    numbers, blanked = _tables()
+    points = np.frombuffer(bytearray(joined.encode("utf-32-le", "surrogatepass")), np.uint32)
+    lengths = np.fromiter(map(len, texts), np.int64, len(texts))
+    counts = _counts(numbers[points], lengths)
+    points[blanked[points]] = ord(" ")
+    clean = points.tobytes().decode("utf-32-le")
+    ends = np.cumsum(lengths).tolist()
+    starts = [0, *ends[:-1]]
+    return [clean[start:end] for start, end in zip(starts, ends, strict=True)], [_letters(row) for row in counts]
+
+
+def count_letters(texts: Sequence[str]) -> list[Letters]:
+    """The letters of each text, in order."""
+    return prepare(texts)[1]
+
+
+def _counts(numbers: npt.NDArray[np.uint8], lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Letters of each text by script number, shape (texts, scripts)."""
+    width = len(_SCRIPTS) + 1
+    rows = np.repeat(np.arange(len(lengths)) * width, lengths)
+    rows += numbers
+    return np.bincount(rows, minlength=len(lengths) * width).reshape(len(lengths), width)
+
+
+def _letters(counts: npt.NDArray[np.int64]) -> Letters:
+    """Of one row of `_counts`; column 0 is everything that does not count."""
+    found = {_SCRIPTS[number - 1]: int(counts[number]) for number in np.flatnonzero(counts).tolist() if number}
+    kana = found.get("Kana", 0) + found.get("Hira", 0)
+    if kana and kana >= _KANA_SHARE * (kana + found.get("Hani", 0)):
+        found = {code: count for code, count in found.items() if code not in {"Kana", "Hira", "Hani"}}
+        found["Jpan"] = kana + int(counts[1 + _SCRIPTS.index("Hani")])
+    total = sum(found.values())
+    ordered = sorted(found.items(), key=lambda item: (-item[1], item[0]))
+    return Letters(total, {code: count / total for code, count in ordered})
+
+
+@cache
+def _tables() -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
+    """For every code point: the number of its script if it is a letter or mark, from 1, else 0; and whether it is blanked."""
+    everything = "".join(map(chr, range(_CODE_POINTS)))
+    blanked = np.zeros(_CODE_POINTS, bool)
+    for match in _BLANKED.finditer(everything):
+        blanked[match.start() : match.end()] = True
+    letters = np.concatenate([np.arange(*match.span()) for match in _LETTERS.finditer(everything)])
+    numbers = np.zeros(_CODE_POINTS, np.uint8)
+    # Some two thousand runs cover all letters, so trying the scripts one after the other at each run is cheap.
+    runs = regex.compile("|".join(rf"(?P<{code}>\p{{Script={code}}}+)" for code in _SCRIPTS))
+    for match in runs.finditer("".join(map(chr, letters.tolist()))):
+        numbers[letters[match.start() : match.end()]] = 1 + _SCRIPTS.index(str(match.lastgroup))
+    return numbers, blanked
