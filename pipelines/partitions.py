@@ -77,7 +77,7 @@ def count_languages(splits: Sequence[Split], reading: Reading, choice: Choice, f
     detector = choice.detector()
     found: Counter[str] = Counter()
     for number in range(count):
-        documents = next(read_split(splits[number * len(splits) // count], reading)).documents
+        documents = next(read_planned(splits[number * len(splits) // count], reading)).documents
         texts = [document["text"] for document in documents]
         declared = [document["declared_language"] for document in documents]
         found.update(one.language for one in identify_documents(texts, declared, detector, floor))

@@ -49,6 +49,7 @@ _PACKAGES = (
     "pymilvus",
     "pyarrow",
     "pycld2",
+    "langcodes",
 )
 
 
@@ -248,7 +249,7 @@ def _bucket_count(splits: list[Split]) -> int:
 
 
 def _text_bytes(splits: list[Split]) -> int:
-    return sum(split.size_bytes * (_GZIP_RATIO if split.format.endswith(".gz") else 1) for split in splits)
+    return sum(split.size_bytes * (_GZIP_RATIO if split.compression else 1) for split in splits)
 
 
 def _context(config: Config, model: ModelDescription, space: CollectionSpace, sources: Sources) -> RunContext:

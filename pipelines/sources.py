@@ -31,6 +31,6 @@ def plan_sources(config: Config) -> Sources:
     selection = Selection(window_of(chosen.date_from, chosen.date_to), chosen.sample, chosen.limit)
     listed = list_matching(config.source.input)
     files, left_out = select_files(listed, config.source.exclude, selection.window)
-    splits = plan_splits(files)
+    splits = plan_splits(files, config.source.format)
     groups = group_splits(splits, files, together=selection.limit is not None)
     return Sources(splits, groups, len(files), left_out, selection)

@@ -46,9 +46,8 @@ class ShareVectors(beam.PTransform[PCollection[Keyed], PCollection[pa.RecordBatc
             | "Contents" >> beam.Map(_contents).with_output_types(frozenset[bytes])
             | "Repeated contents" >> beam.CombineGlobally(_union)
         )
-        vectors = self._embedded | "Their vectors" >> beam.ParDo(_VectorsFn(), AsSingleton(contents)).with_output_types(
-            tuple[bytes, bytes]
-        )
+        made = beam.FlatMap(_made_vectors, AsSingleton(contents)).with_output_types(tuple[bytes, bytes])
+        vectors = self._embedded | "Their vectors" >> made
         grouped = repeats | beam.GroupByKey()
         return self._by_products.take(grouped | with_by_products(self._function, side_inputs=[AsMultiMap(vectors)]))
 
@@ -61,19 +60,18 @@ def _union(sets: Iterable[frozenset[bytes]]) -> frozenset[bytes]:
     return frozenset().union(*sets)
 
 
-class _VectorsFn(beam.DoFn):
-    def process(self, batch: pa.RecordBatch, wanted: frozenset[bytes]) -> Iterator[tuple[bytes, bytes]]:
-        """Vectors of the wanted contents as raw float16, no bytes for one that was not sound."""
-        if not wanted:
-            return
-        # Others were known before the run, so that who repeats them finds them in the dataset.
-        made = batch.filter(pc.is_in(batch.column("origin"), pa.array([Origin.ENCODED.value, Origin.REJECTED.value])))
-        found = {}
-        for index, content in enumerate(made.column("content_key").to_pylist()):
-            if content in wanted and content not in found:
-                vector = made.column("vector")[index].values
-                found[content] = b"" if vector is None else vector.to_numpy().tobytes()
-        yield from found.items()
+def _made_vectors(batch: pa.RecordBatch, wanted: frozenset[bytes]) -> Iterator[tuple[bytes, bytes]]:
+    """Vectors of the wanted contents as raw float16, no bytes for one that was not sound."""
+    if not wanted:
+        return
+    # Others were known before the run, so that who repeats them finds them in the dataset.
+    made = batch.filter(pc.is_in(batch.column("origin"), pa.array([Origin.ENCODED.value, Origin.REJECTED.value])))
+    found = {}
+    for index, content in enumerate(made.column("content_key").to_pylist()):
+        if content in wanted and content not in found:
+            vector = made.column("vector")[index].values
+            found[content] = b"" if vector is None else vector.to_numpy().tobytes()
+    yield from found.items()
 
 
 class _ShareFn(beam.DoFn):
@@ -82,7 +80,9 @@ class _ShareFn(beam.DoFn):
 
     def process(self, element: tuple[int, Iterable[pa.RecordBatch]], vectors: Any) -> Iterator[Any]:
         def encoded(content: bytes) -> Vector | None:
-            raw = next(iter(vectors[content]))
+            raw = next(iter(vectors[content]), None)
+            if raw is None:
+                raise LookupError(f"no row of content key {content.hex()} reached the encoder, but repeats of it did")
             return np.frombuffer(raw, np.float16) if raw else None
 
         for block in _blocks(element[1]):

@@ -90,15 +90,18 @@ def split_into_chunks(
     )
     rows: list[Row] = []
     rejects: list[Row] = []
+    several: list[Row] = []
     for document, spans in zip(documents, found, strict=True):
         of_document = chunk_rows(document, spans, splitting.space, tokenizer.unknown_id)
         fitting = [row for row in of_document if not _is_refused(row, splitting)]
         rows.extend(fitting)
+        if len(of_document) > 1:
+            several.extend(fitting)
         if not fitting:
             rejects.append(_reject_document(document, of_document))
         elif len(fitting) < len(of_document):
             rejects.extend(_reject_chunk(row, splitting) for row in of_document if _is_refused(row, splitting))
-    _label(rows, detector)
+    _label(several, detector)
     return list(with_row_keys(rows)), rejects
 
 
@@ -134,12 +137,10 @@ def _reject_chunk(row: Row, splitting: Splitting) -> Row:
 
 
 def _label(rows: Sequence[Row], detector: Detector) -> None:
-    """Gives the chunks of documents that have several a language of their own."""
-    chunks = Counter((row["source"], row["position"]) for row in rows)
-    several = [row for row in rows if chunks[row["source"], row["position"]] > 1]
-    parents = [Identified(row["language"], row["language_score"], row["script"]) for row in several]
-    labels = identify_chunks([row["text"] for row in several], parents, detector)
-    for row, label in zip(several, labels, strict=True):
+    """Gives chunks a language of their own: those of documents that have several."""
+    parents = [Identified(row["language"], row["language_score"], row["script"]) for row in rows]
+    labels = identify_chunks([row["text"] for row in rows], parents, detector)
+    for row, label in zip(rows, labels, strict=True):
         row["chunk_language"], row["chunk_language_score"] = label.language, label.score
 
 

@@ -11,6 +11,7 @@ from pipelines.config import Chunking, Config, Language, Section, Source, Storag
 
 NEEDED: dict[str, dict[str, Any]] = {
     "source": {"input": "a.jsonl"},
+    "selection": {},
     "language": {},
     "chunking": {},
     "encoding": {"model": "m"},
@@ -58,11 +59,19 @@ def test_overlap_is_at_most_a_quarter(max_tokens: int, overlap: int) -> None:
 
 
 @settings(deadline=None, derandomize=True, max_examples=60)
-@given(st.lists(st.text("abcdefgh", min_size=1, max_size=3), max_size=5))
+@given(st.lists(st.text("abcdefgh", min_size=1, max_size=3), min_size=1, max_size=5))
 def test_names_are_the_same_by_list_or_by_comma(names: list[str]) -> None:
     expected = tuple(names)
     assert Language.model_validate({"languages": names}).languages == expected
     assert Language.model_validate({"languages": " , ".join(names)}).languages == expected
+
+
+def test_partitions_are_named_or_counted_but_not_both() -> None:
+    assert Language.model_validate({"top_languages": 3}).languages is None
+    with pytest.raises(ValidationError, match="--languages and --top-languages exclude each other; leave one out"):
+        Language.model_validate({"languages": "de", "top_languages": 3})
+    with pytest.raises(ValidationError):
+        Language.model_validate({"languages": " , "})
 
 
 def test_patterns_keep_their_commas() -> None:

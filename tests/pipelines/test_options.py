@@ -37,16 +37,34 @@ def test_defaults_are_those_of_the_interface() -> None:
     config, beam_options = _parse(*FLAGS)
     assert _flat(config) == {
         "input": ("a.jsonl",),
+        "exclude": (),
+        "format": "auto",
         "id_column": "id",
+        "id_from": "column",
         "text_column": "text",
-        "language_column": None,
         "date_column": "date",
         "metadata_columns": None,
+        "decoding": "detect",
         "max_document_bytes": 10_000_000,
+        "max_record_bytes": 64 << 20,
+        "max_decompressed_bytes": 1 << 40,
+        "max_compression_ratio": 1000.0,
+        "date_from": None,
+        "date_to": None,
+        "sample": 1.0,
+        "limit": None,
         "partition_by": "language",
-        "languages": (),
+        "languages": None,
+        "top_languages": None,
+        "keep_languages": (),
+        "detector": "cld2",
+        "language_floor": 0.5,
         "max_tokens": 256,
+        "min_tokens": 0,
         "overlap": 0,
+        "structure": "auto",
+        "max_unknown_fraction": 0.1,
+        "on_unknown": "flag",
         "model": "m",
         "revision": None,
         "dtype": "bfloat16",
@@ -154,6 +172,40 @@ def test_lists_are_given_by_space_or_comma() -> None:
     config, _ = _parse(*FLAGS, "--languages", "de,th", "hi", "--input", "a.jsonl", "b*.parquet")
     assert config.language.languages == ("de", "th", "hi")
     assert config.source.input == ("a.jsonl", "b*.parquet")
+
+
+def test_the_help_of_every_option_can_be_shown() -> None:
+    parser = argparse.ArgumentParser(allow_abbrev=False)
+    options.add_arguments(parser)
+    assert "{date:%Y/%m/%d}" in parser.format_help()
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--date-from", "2026-02-30"], "--date-from '2026-02-30' is no date; write YYYY-MM-DD"),
+        (["--date-to", "soon"], "--date-to 'soon' is no date"),
+        (["--date-from", "2026-03-02", "--date-to", "2026-03-02"], "--date-to '2026-03-02' is not after --date-from"),
+        (["--sample", "0"], "--sample: Input should be greater than 0 (got '0')"),
+        (["--sample", "1.5"], "--sample: Input should be less than or equal to 1 (got '1.5')"),
+        (["--limit", "0"], "--limit: Input should be greater than or equal to 1 (got '0')"),
+        (["--input", "in/{date:%B}/*"], "--input 'in/{date:%B}/*': %B cannot stand in a date; allowed are %Y %m %d"),
+        (["--input", "in/{date:%m}/*"], "a date needs every part from the year down"),
+        (["--input", "a", ""], "--input '' is empty"),
+        (["--exclude", ""], "--exclude '' is empty"),
+    ],
+)
+def test_a_wrong_selection_is_refused_with_the_value(flags: list[str], said: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        _parse(*FLAGS, *flags)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_dates_of_a_file_are_those_of_flags(tmp_path: Path) -> None:
+    path = _toml(tmp_path, "date_from = 2026-03-01\ndate_to = 2026-03-01T06:00:00+02:00\n")
+    flags = ["--date-from=2026-03-01", "--date-to=2026-03-01T06:00:00+02:00"]
+    assert _parse("--config", path, *FLAGS)[0] == _parse(*FLAGS, *flags)[0]
 
 
 def test_a_pattern_may_hold_a_comma() -> None:

@@ -11,6 +11,7 @@ from pipelines import options
 from pipelines.preflight import plan_run
 from tests.fakes import ENCODED, OPENED
 from tests.pipelines.jobs import COLLECTION, DIMENSIONS, MAX_SEQUENCE_TOKENS, Job, document
+from tests.transforms.adapters.detectors.test_fasttext import header
 from transforms.adapters.milvus import release
 
 SECONDS = 10.0
@@ -147,6 +148,18 @@ def test_collection_of_another_program_is_refused(filled: Job, capsys: pytest.Ca
         ({"vector_type": "int8"}, "--vector-type: Input should be 'float32' (got 'int8')"),
         ({"collection": "9 lives"}, "--collection: String should match pattern"),
         ({"partition_by": "date"}, "--partition-by: Input should be 'language' or 'none' (got 'date')"),
+        ({"detector": "cld3"}, "--detector: 'cld3' is unknown; allowed are cld2, lid176, fasttext:PATH"),
+        ({"detector": "const:german"}, "'german' is no language code"),
+        ({"detector": "fasttext:/no/such.bin"}, "'/no/such.bin' cannot be read"),
+        ({"languages": "de,english"}, "--languages: 'english' is no language code"),
+        ({"languages": "de,english"}, "did you mean en (English)?"),
+        ({"languages": "de,all"}, "--languages: 'all' stands alone"),
+        ({"languages": "all"}, "the detector 'column:lang,cld2' may name any language"),
+        ({"languages": "de", "top_languages": 3}, "--languages and --top-languages exclude each other; leave one out"),
+        ({"top_languages": 1022}, "--top-languages: it asks for 1,022 languages"),
+        ({"top_languages": 0}, "--top-languages: Input should be greater than or equal to 1 (got '0')"),
+        ({"keep_languages": "thai"}, "--keep-languages: 'thai' is no language code"),
+        ({"language_floor": 1.1}, "--language-floor: Input should be less than or equal to 1 (got '1.1')"),
         ({"max_reject_fraction": 1.5}, "--max-reject-fraction: Input should be less than or equal to 1 (got '1.5')"),
         ({"model": None}, "--model is required"),
         ({"input": None}, "--input is required"),
@@ -164,6 +177,17 @@ def test_a_wrong_value_is_named_with_what_is_allowed(
 def test_a_value_at_its_limit_is_admitted(filled: Job) -> None:
     # The prompt "passage: " has two tokens; the model's template adds none.
     assert filled.main(max_tokens=MAX_SEQUENCE_TOKENS - 2, dimensions=DIMENSIONS, overlap=8) == 0
+
+
+def test_more_labels_than_milvus_has_partitions_are_refused_with_their_number(
+    filled: Job, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    model = tmp_path / "glotlid.bin"
+    model.write_bytes(header(labels=2102))
+    message = _refusal(filled, capsys, detector=f"fasttext:{model}", languages="all")
+    assert "--languages all: the detector" in message
+    assert "may name 2,102 languages, and a Milvus collection holds at most 1,024 partitions" in message
+    assert "use --top-languages" in message
 
 
 def _plan(job: Job, **changes: object) -> tuple[str, str]:

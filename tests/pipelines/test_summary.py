@@ -11,14 +11,43 @@ def test_summary_tells_every_figure_of_the_record(job: Job) -> None:
     lines = summarise(record, options.to_config(job.options())).splitlines()
     assert lines[0].startswith(f"run {record['run_id']}: complete with rejects under the limit (exit code 3), ")
     assert "  documents           3 read: 2 embedded, 0 reused, 0 unchanged, 1 rejected" in lines
-    assert "  chunks              3   of 55 tokens" in lines
+    # The model of these tests knows no word.
+    assert "  chunks              3   of 55 tokens; 3 with too many unknown tokens" in lines
     assert any(line.startswith("  vectors             3 encoded in ") and line.endswith("; 0 reused") for line in lines)
     assert "  rows                3 held: 3 written, 0 unchanged, 0 deleted" in lines
-    assert "  de                 1        1       11           11.0" in lines
-    assert "  en                 1        2       44           22.0" in lines
+    table = {line.split()[0]: line.split()[1:] for line in lines if line.startswith("  ") and line.split()}
+    assert table["language"] == ["documents", "chunks", "tokens", "tokens/chunk", "tokens/character", "premium"]
+    for language, figures in {"de": ["1", "1", "11", "11.0"], "en": ["1", "2", "44", "22.0"]}.items():
+        counts = record["languages"][language]
+        costs = [f"{counts['tokens_per_character']:.3f}", f"{counts['premium']:.2f}"]
+        assert table[language] == [*figures, *costs]
     assert "  lang_en                        2" in lines
     assert any(line.startswith("rejects: empty_text 1; 33.33% of all (limit 50.00%), kept in ") for line in lines)
     assert not any("BALANCE" in line for line in lines)
+
+
+def test_summary_says_of_chunks_what_there_is_of_them(job: Job) -> None:
+    copies = [document(f"copy{number}", "The same footer stands on every page.") for number in range(70)]
+    job.write("a.jsonl", [*copies, document("other", lang="xx-unknown")])
+    record = job.run()
+    assert (record["chunks"]["duplicates"], record["chunks"]["hot"]) == (69, 69)
+    lines = summarise(record, options.to_config(job.options())).splitlines()
+    said = " tokens; 69 repeat another, 69 of a hot content, 71 with too many unknown tokens"
+    assert any(line.endswith(said) for line in lines)
+    other = {"split": 71, "duplicates": 1200, "hot": 0, "unknown": 0, "truncated": 3}
+    text = summarise({**record, "chunks": other}, options.to_config(job.options()))
+    assert " tokens; 1,200 repeat another, 3 truncated\n" in text
+    text = summarise({**record, "chunks": dict.fromkeys(other, 0)}, options.to_config(job.options()))
+    assert " tokens\n" in text
+
+
+def test_summary_of_languages_without_english_shows_no_premium(job: Job) -> None:
+    job.write("a.jsonl", [document("d", lang="de")])
+    record = job.run()
+    row = next(
+        line for line in summarise(record, options.to_config(job.options())).splitlines() if line.startswith("  de")
+    )
+    assert row.split()[-1] == "-"
 
 
 def test_summary_of_a_clean_run_names_no_rejects(job: Job) -> None:

@@ -2,15 +2,25 @@
 
 import gzip
 import json
+from collections import Counter
 from functools import partial
 from pathlib import Path
 
+import pytest
+
 from tests.transforms.verbs import run_verb
 from transforms.adapters.formats import plan_splits
+from transforms.adapters.formats.groups import SplitGroup, group_splits, read_group
 from transforms.adapters.storage import list_matching
 from transforms.logic.records import Reading
 from transforms.logic.schemas import MAX_BATCH_ROWS, RECORDS
+from transforms.logic.selection import Selection, window_of
 from transforms.read import ReadDocuments
+
+
+def groups_of(directory: Path, *, together: bool = False) -> list[SplitGroup]:
+    files = list_matching([f"{directory}/*"])
+    return group_splits(plan_splits(files), files, together=together)
 
 
 def test_records_become_documents_or_rejects_and_are_counted(tmp_path: Path) -> None:
@@ -18,8 +28,7 @@ def test_records_become_documents_or_rejects_and_are_counted(tmp_path: Path) -> 
     (tmp_path / "a.jsonl").write_bytes(b"\n".join([lines[0], b"no json", lines[1]]) + b"\n")
     (tmp_path / "b.jsonl.gz").write_bytes(gzip.compress(lines[2] + b"\n"))
     (tmp_path / "c.jsonl.gz").write_bytes(b"no gzip")
-    splits = plan_splits(list_matching([f"{tmp_path}/*"]))
-    outcome = run_verb(partial(ReadDocuments, Reading(max_document_bytes=1000)), splits)
+    outcome = run_verb(partial(ReadDocuments, Reading(max_document_bytes=1000), Selection()), groups_of(tmp_path))
     assert all(batch.schema.equals(RECORDS) for batch in outcome.main)
     assert {row["document_id"]: row["text"] for row in outcome.rows} == {f"d{n}": f"text {n}" for n in range(3)}
     assert sorted((Path(row["source"]).name, row["level"], row["reason"]) for row in outcome.rejects) == [
@@ -40,7 +49,47 @@ def test_records_become_documents_or_rejects_and_are_counted(tmp_path: Path) -> 
 def test_batches_keep_the_row_limit(tmp_path: Path) -> None:
     lines = [json.dumps({"id": number, "text": "a text"}).encode() for number in range(MAX_BATCH_ROWS + 1)]
     (tmp_path / "a.jsonl").write_bytes(b"\n".join(lines))
-    outcome = run_verb(
-        partial(ReadDocuments, Reading(max_document_bytes=1000)), plan_splits(list_matching([f"{tmp_path}/*"]))
-    )
+    outcome = run_verb(partial(ReadDocuments, Reading(max_document_bytes=1000), Selection()), groups_of(tmp_path))
     assert [batch.num_rows for batch in outcome.main] == [MAX_BATCH_ROWS, 1]
+
+
+@pytest.mark.parametrize(
+    "selection",
+    [
+        Selection(),
+        Selection(window_of("2026-03-02", None)),
+        Selection(sample=0.5),
+        Selection(window_of(None, "2026-03-02"), 0.5, 7),
+        Selection(limit=40),
+    ],
+    ids=["all", "window", "sample", "everything at once", "limit"],
+)
+def test_what_is_selected_and_counted_is_the_same_with_and_without_beam(tmp_path: Path, selection: Selection) -> None:
+    for number in range(200):
+        row = {"id": f"d{number}", "text": "a text", "date": f"2026-03-0{1 + number % 3}" if number % 7 else None}
+        (tmp_path / f"{number:03}.jsonl").write_bytes(json.dumps(row).encode() + b"\nno json\n")
+    groups = groups_of(tmp_path, together=selection.limit is not None)
+    pages = [page for group in groups for page in read_group(group, Reading(), selection)]
+    outcome = run_verb(partial(ReadDocuments, Reading(), selection), groups)
+    by_id = [
+        sorted(rows, key=lambda row: row["document_id"])
+        for rows in (outcome.rows, [d for p in pages for d in p.documents])
+    ]
+    assert by_id[0] == by_id[1]
+    counts = sum((page.counts for page in pages), Counter[str]())
+    told = {name: count for name, count in outcome.counts.items() if not name.startswith("rejects.")}
+    assert told == {name: count for name, count in counts.items() if count}
+    left_out = sum(count for name, count in told.items() if name.startswith("left_out."))
+    assert told["documents.read"] == len(outcome.rows) + len(outcome.rejects) + left_out
+    assert (left_out > 0) is (selection != Selection() and selection.limit != 40)
+
+
+def test_thousands_of_tiny_files_are_few_elements_and_full_batches(tmp_path: Path) -> None:
+    for number in range(3000):
+        (tmp_path / f"{number:04}.jsonl").write_bytes(json.dumps({"id": number, "text": "a text"}).encode())
+    groups = groups_of(tmp_path)
+    assert len(groups) <= 66
+    outcome = run_verb(partial(ReadDocuments, Reading(), Selection()), groups)
+    assert len(outcome.main) == len(groups)
+    assert sorted(int(row["document_id"]) for row in outcome.rows) == list(range(3000))
+    assert outcome.counts["splits.read"] == outcome.counts["documents.read"] == 3000

@@ -88,7 +88,9 @@ def test_repeats_of_every_group_share_the_one_vector_that_was_made(workspace: Wo
 
 def test_repeats_of_a_content_without_a_sound_vector_are_rejected_each(workspace: Workspace) -> None:
     first = [record("d0", "poison"), record("e0", FOOTER)]
-    outcome = _share(workspace, first, {1: [record("d1", "poison", position=4), record("e1", FOOTER)], 2: [record("d2", "poison")]})
+    outcome = _share(
+        workspace, first, {1: [record("d1", "poison", position=4), record("e1", FOOTER)], 2: [record("d2", "poison")]}
+    )
     assert {row["document_id"]: (row["origin"], row["vector"]) for row in outcome.rows} == {
         "d1": (Origin.REJECTED, None),
         "d2": (Origin.REJECTED, None),
@@ -132,4 +134,9 @@ def test_a_large_group_goes_block_by_block(workspace: Workspace, monkeypatch: py
 
 def test_without_repeats_no_vector_crosses_over() -> None:
     batch = reused([chunks(record("a", "one"), record("b", "two"))])
-    assert list(share._VectorsFn().process(batch, frozenset())) == []
+    assert list(share._made_vectors(batch, frozenset())) == []
+
+
+def test_a_repeat_of_a_content_that_nobody_encoded_stops_the_run(workspace: Workspace) -> None:
+    with pytest.raises(LookupError, match="no row of content key"):
+        _share(workspace, [record("other", "another text")], {1: [record("d1", FOOTER)]})

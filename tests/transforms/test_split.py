@@ -8,19 +8,19 @@ from tests.transforms.verbs import LIMITS, SPACE, record, records, run_verb
 from transforms.identify import Partitioning, identify_language
 from transforms.logic.identity import chunk_id, content_key
 from transforms.logic.schemas import CHUNKS
-from transforms.split import SplitIntoChunks, split_into_chunks
+from transforms.split import Splitting, SplitIntoChunks, split_into_chunks
 
 
 def test_rows_of_chunks_name_their_place_vector_and_identity() -> None:
     text = story("d", 5)
     documents = identify_language(records(record("d", text, position=7)), FakeDetector(), Partitioning())
-    rows, rejects = split_into_chunks(documents, FakeTokenizer(), LIMITS, SPACE)
+    rows, rejects = split_into_chunks(documents, FakeTokenizer(), FakeDetector(), Splitting(LIMITS, SPACE))
     assert rejects == []
     assert [row["ordinal"] for row in rows] == [0, 1, 2]
     for row in rows:
         assert row["text"] == text[row["start"] : row["end"]]
         assert row["tokens"] == len(row["token_ids"]) <= LIMITS.max_tokens
-        assert row["token_ids"] == FakeTokenizer().encode([row["text"]])[0].ids
+        assert row["token_ids"].tobytes() == FakeTokenizer().tokenise([row["text"]])[0]
         assert row["id"] == chunk_id("d", row["ordinal"], "lang_en")
         assert row["content_key"] == content_key(SPACE, row["text"])
         assert (row["document_id"], row["source"], row["position"]) == ("d", "a.jsonl", 7)
@@ -31,7 +31,7 @@ def test_rows_of_chunks_name_their_place_vector_and_identity() -> None:
 def test_the_verb_rejects_a_document_without_a_token_and_counts_the_rest() -> None:
     batch = records(record("d", story("d", 3)), record("blank", " ", position=9))
     documents = identify_language(batch, FakeDetector(), Partitioning())
-    outcome = run_verb(partial(SplitIntoChunks, FakeTokenizer, LIMITS, SPACE), [documents])
+    outcome = run_verb(partial(SplitIntoChunks, FakeTokenizer, FakeDetector, Splitting(LIMITS, SPACE)), [documents])
     assert all(part.schema.equals(CHUNKS) for part in outcome.main)
     assert [(row["document_id"], row["ordinal"]) for row in outcome.rows] == [("d", 0), ("d", 1)]
     (reject,) = outcome.rejects
@@ -43,6 +43,8 @@ def test_the_verb_rejects_a_document_without_a_token_and_counts_the_rest() -> No
         "tokens.split": tokens,
         "language.en.chunks": 2,
         "language.en.tokens": tokens,
+        "language.en.characters": sum(len(row["text"]) for row in outcome.rows),
+        "language.en.bytes": sum(len(row["text"].encode()) for row in outcome.rows),
         "rejects.total": 1,
         "rejects.record.empty_text": 1,
     }

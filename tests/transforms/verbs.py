@@ -14,7 +14,7 @@ from transforms.logic.chunking import Limits
 from transforms.logic.reuse import Known, reuse_vectors
 from transforms.logic.schemas import CHUNKS, RECORDS, batch_of
 from transforms.metrics import ByProducts, Tally, sum_tallies
-from transforms.split import split_into_chunks
+from transforms.split import Splitting, split_into_chunks
 
 SPACE = "space"
 LIMITS = Limits(32)
@@ -100,7 +100,8 @@ def records(*rows: Row) -> pa.RecordBatch:
 def chunks(*rows: Row, limits: Limits = LIMITS) -> pa.RecordBatch:
     """A batch of the `CHUNKS` schema made of rows of the `RECORDS` schema."""
     documents = identify_language(records(*rows), FakeDetector(), Partitioning())
-    return batch_of(split_into_chunks(documents, FakeTokenizer(), limits, SPACE)[0], CHUNKS)
+    rows, _ = split_into_chunks(documents, FakeTokenizer(), FakeDetector(), Splitting(limits, SPACE))
+    return batch_of(rows, CHUNKS)
 
 
 def reused(batches: Iterable[pa.RecordBatch], known: Known | None = None) -> pa.RecordBatch:

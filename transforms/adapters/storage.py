@@ -4,7 +4,7 @@ No listing is ever taken from a cache. A file may be opened as it was listed: ob
 (S3) in the very request that reads them, other files are compared with what was listed.
 """
 
-import datetime
+import datetime as dt
 import glob
 import os
 import threading
@@ -125,12 +125,15 @@ def _etag(info: dict[str, Any]) -> str:
         if info.get(name):
             return f"{info[name]}/{info['size']}"
     changed = info.get("mtime", info.get("created", ""))
-    return f"{info['size']}-{changed.timestamp() if isinstance(changed, datetime.datetime) else changed}"
+    return f"{info['size']}-{changed.timestamp() if isinstance(changed, dt.datetime) else changed}"
 
 
 def current_etag(uri: str) -> str | None:
     """What `SourceFile.etag` would be now; None if the file is gone."""
-    filesystem, path = filesystem_of(uri)
+    return _etag_now(uri, *filesystem_of(uri))
+
+
+def _etag_now(uri: str, filesystem: Any, path: str) -> str | None:
     with _service(f"looking at {uri}"):
         try:
             return _etag(filesystem.info(path))
@@ -143,13 +146,13 @@ def check_unchanged(uri: str, etag: str) -> None:
 
     Costs no request for objects, which `open_binary` reads by their etag.
     """
-    filesystem, _ = filesystem_of(uri)
+    filesystem, path = filesystem_of(uri)
     if etag and stores.opener_by_etag(filesystem) is None:
-        _compare(uri, etag)
+        _compare(etag, uri, filesystem, path)
 
 
-def _compare(uri: str, etag: str) -> None:
-    now = current_etag(uri)
+def _compare(etag: str, uri: str, filesystem: Any, path: str) -> None:
+    now = _etag_now(uri, filesystem, path)
     if now != etag:
         message = f"{uri} was listed as {etag} and is {'gone' if now is None else now}"
         raise ChangedFileError(message)
@@ -170,11 +173,11 @@ def open_binary(uri: str, etag: str = "") -> Iterator[IO[bytes]]:
         with _service(f"reading {uri}"), pinned(path, etag) if pinned else filesystem.open(path, "rb") as stream:
             # No request reads an empty object.
             if etag and (pinned is None or not stream.size):
-                _compare(uri, etag)
+                _compare(etag, uri, filesystem, path)
             yield stream
     except OSError:
         if pinned is not None:
-            _compare(uri, etag)
+            _compare(etag, uri, filesystem, path)
         raise
 
 

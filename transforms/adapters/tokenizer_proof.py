@@ -9,10 +9,9 @@ import subprocess
 import sys
 import unicodedata
 from array import array
-from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import version
-from itertools import accumulate, pairwise
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from tokenizers import Tokenizer
 
 from transforms.adapters.storage import join, list_names, read_bytes, write_bytes
 from transforms.logic.errors import CorruptDataError
+from transforms.logic.graphemes import joins_left
 from transforms.logic.identity import digest
 
 CONTEXTS = ("X", "XX", "aXb", "a X b", "字X字")
@@ -32,7 +32,6 @@ CONTEXTS = ("X", "XX", "aXb", "a X b", "字X字")
 Proven = tuple[tuple[int, int], ...]
 """Ranges (first, last) of code points."""
 _WORDS = [len(context.split()) for context in CONTEXTS]
-_HAS_SPACE = regex.compile(r"\s")
 _BLOCK = 256
 _MOST_UNPROVEN = 20_000
 _NOT_ASSIGNED = frozenset({"Cn", "Co", "Cs"})
@@ -64,9 +63,13 @@ class FastTokenizer:
 
     def _refused(self, texts: Sequence[str]) -> list[int]:
         together = "".join(texts)
-        ends = list(accumulate(map(len, texts)))
-        places = np.flatnonzero(self._unproven[np.frombuffer(together.encode("utf-32-le"), np.uint32)]).tolist()
-        refused = {bisect_right(ends, place) for place in places}
+        points = np.frombuffer(together.encode("utf-32-le"), np.uint32)
+        starts = np.cumsum([0, *map(len, texts)])
+        # A text that begins with a mark would share a cluster with the space before it.
+        marked = np.flatnonzero(np.diff(starts) > 0)
+        marked = marked[joins_left(points[starts[marked]])]
+        unproven = np.searchsorted(starts, np.flatnonzero(self._unproven[points]), "right") - 1
+        refused = {*marked.tolist(), *unproven.tolist()}
         if self._special.search(together):
             refused.update(index for index, text in enumerate(texts) if self._special.search(text))
         return sorted(refused)
@@ -76,11 +79,12 @@ class FastTokenizer:
         if self._begins_word is None:
             return None
         words = [text for text in texts if text]
-        if any(map(_HAS_SPACE.search, words)):
+        together = " ".join(words)
+        if len(together.split()) != len(words):
             return None
-        ids = np.array(self._tokenizer.encode(" ".join(words), encode_specials=False), np.int32)
+        ids = np.array(self._tokenizer.encode(together, encode_specials=False), np.int32)
         begins = np.flatnonzero(self._begins_word[ids]) * ids.itemsize
-        if len(begins) != len(words) or (len(words) and begins[0]):
+        if len(begins) != len(words) or (words and begins[0]):
             return None
         raw = ids.tobytes()
         pieces = iter([raw[start:end] for start, end in pairwise([*begins.tolist(), len(raw)])])

@@ -7,6 +7,7 @@ the index of the first character after the boundary.
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import regex
 from icu4py.breakers import SentenceBreaker
@@ -27,47 +28,63 @@ _TABLE = regex.compile(r"(?m)^[^\S\n]*\|[^\n]*(?:\n[^\S\n]*\|[^\n]*)+")
 
 @dataclass(frozen=True)
 class Boundaries:
-    """Places of one text in ascending order, the strongest kind first, and the blocks that are kept whole where they fit.
+    """Places of one text in ascending order, and the blocks that are kept whole where they fit.
 
     Attributes:
-        levels: headings (a place before one), paragraphs, lines, sentences, and last the lines within blocks.
-        sentences: every place where a sentence, line or paragraph begins.
-        blocks: (start, end) of code and tables, in order.
+        headings: before a heading; what follows one is no boundary.
+        paragraphs: ends of paragraphs.
+        lines: ends of lines.
+        within: ends of lines in blocks.
+        blocks: (start, end) of code and tables.
     """
 
-    levels: Sequence[Sequence[int]]
-    sentences: Sequence[int]
+    text: str
+    headings: Sequence[int]
+    paragraphs: Sequence[int]
+    lines: Sequence[int]
+    within: Sequence[int] = ()
     blocks: Sequence[tuple[int, int]] = ()
+    _below_headings: frozenset[int] = frozenset()
+
+    @cached_property
+    def sentences(self) -> Sequence[int]:
+        """Ends of sentences, outside blocks; found when first asked for, as most texts are cut at lines."""
+        places = sentence_ends(self.text)
+        if self.blocks:
+            places = [place for place in places if not _within(place, self.blocks)]
+        return [place for place in places if place not in self._below_headings] if self._below_headings else places
+
+    @cached_property
+    def starts(self) -> Sequence[int]:
+        """Every place where a heading, paragraph, line or sentence begins."""
+        return sorted({*self.headings, *self.paragraphs, *self.lines, *self.sentences})
 
 
 def boundaries_of(text: str, *, markdown: bool) -> Boundaries:
     """All boundaries of a text. No boundary parts a heading from what it stands over, so far as there is a choice."""
     paragraphs = [match.end() for match in _PARAGRAPH_END.finditer(text)]
     lines = [match.end() for match in _LINE_END.finditer(text)]
-    sentences = sorted({*_icu_sentence_ends(text), *(match.end() for match in _TERMINATOR.finditer(text))})
     blocks: list[tuple[int, int]] = []
     within: list[int] = []
     if markdown:
         blocks = list(_blocks(text))
         within = [place for place in lines if _within(place, blocks)]
         headings = [match.span() for match in _MARKDOWN_HEADING.finditer(text) if not _within(match.start(), blocks)]
-        paragraphs, lines, sentences = (
+        paragraphs, lines = (
             [place for place in places if not _within(place, blocks) and not _within(place, headings)]
-            for places in (paragraphs, lines, sentences)
+            for places in (paragraphs, lines)
         )
     else:
         headings = list(_plain_headings(text, paragraphs))
-    if headings:
-        below = {end for _, end in headings}
-        paragraphs, lines, sentences = (
-            [place for place in places if place not in below] for places in (paragraphs, lines, sentences)
-        )
-    starts = [start for start, _ in headings]
-    return Boundaries(
-        levels=(starts, paragraphs, lines, sentences, within),
-        sentences=sorted({*starts, *paragraphs, *lines, *sentences}),
-        blocks=blocks,
-    )
+    below = frozenset(end for _, end in headings)
+    if below:
+        paragraphs, lines = ([place for place in places if place not in below] for places in (paragraphs, lines))
+    return Boundaries(text, [start for start, _ in headings], paragraphs, lines, within, blocks, below)
+
+
+def sentence_ends(text: str) -> list[int]:
+    """Where sentences end by either rule."""
+    return sorted({*_icu_sentence_ends(text), *(match.end() for match in _TERMINATOR.finditer(text))})
 
 
 def _plain_headings(text: str, paragraphs: Sequence[int]) -> Iterator[tuple[int, int]]:

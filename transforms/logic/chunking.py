@@ -10,13 +10,14 @@ chunk itself is tokenised.
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain, pairwise
 
 import numpy as np
 import numpy.typing as npt
 from icu4py.breakers import WordBreaker
 
-from transforms.logic.boundaries import Boundaries, boundaries_of
+from transforms.logic.boundaries import Boundaries, boundaries_of, sentence_ends
 from transforms.logic.graphemes import Places, cluster_end, grapheme_boundary_before, is_grapheme_boundary, words_of
 
 MIN_TOKENS_LIMIT = 32
@@ -176,37 +177,29 @@ class _Pieces:
         self._words = words
         self._tokens = tokens
         self._limits = limits
-        sentences = np.array(boundaries.sentences, np.int64)
+        self._boundaries = boundaries
         counts = np.fromiter(map(len, words.token_ids), np.int64, len(words.token_ids)) // ID_BYTES
-        self._starts, self._ends, shares, self._word = self._refine(counts, sentences)
+        self._starts, self._ends, shares, self._word = self._refine(counts)
         self._total = [0.0, *np.cumsum(shares).tolist()]
         self._divided = len(self._starts) > len(words.starts) or not tokens.splits_at_whitespace
-        self._levels = [self._numbers(np.array(places, np.int64)) for places in boundaries.levels]
+        self._strong = [
+            self._numbers(places) for places in (boundaries.headings, boundaries.paragraphs, boundaries.lines)
+        ]
         self._word_starts = (np.flatnonzero(np.diff(self._word)) + 1).tolist() if self._divided else None
-        if self._word_starts is not None:
-            self._levels.append(self._word_starts)
-        self._sentences = self._numbers(sentences)
         self._blocks = [tuple(np.searchsorted(self._starts, block).tolist()) for block in boundaries.blocks]
 
-    def _refine(self, counts: Places, sentences: Places) -> tuple[Places, Places, npt.NDArray[np.float64], Places]:
-        """Starts, ends, tokens and word of each piece: words, but long ones and those that a sentence ends in divided."""
+    def _refine(self, counts: Places) -> tuple[Places, Places, npt.NDArray[np.float64], Places]:
+        """Starts, ends, tokens and word of each piece: words, but long ones divided."""
         starts, ends = self._words.starts, self._words.ends
-        of_sentence = np.searchsorted(starts, sentences, "right") - 1
-        inner = (of_sentence >= 0) & (sentences > starts[of_sentence]) & (sentences < ends[of_sentence])
-        divided: dict[int, list[int]] = {number: [] for number in np.flatnonzero(ends - starts > _LONG_WORD).tolist()}
-        for number, place in zip(of_sentence[inner].tolist(), sentences[inner].tolist(), strict=True):
-            borders = divided.setdefault(number, [])
-            if is_grapheme_boundary(self._text, place, borders[-1] if borders else int(starts[number])):
-                borders.append(place)
+        long = np.flatnonzero(ends - starts > _LONG_WORD).tolist()
         shares = counts.astype(np.float64)
         words = np.arange(len(starts))
-        if not divided:
+        if not long:
             return starts, ends, shares, words
         parts: list[tuple[Places, Places, npt.NDArray[np.float64], Places]] = []
         done = 0
-        for number in sorted(divided):
-            places = [int(starts[number]), *divided[number], int(ends[number])]
-            borders, of_borders = self._divide(places, int(counts[number]))
+        for number in long:
+            borders, of_borders = self._divide(int(starts[number]), int(ends[number]), int(counts[number]))
             if len(of_borders) > 1:
                 before = slice(done, number)
                 parts.append((starts[before], ends[before], shares[before], words[before]))
@@ -217,9 +210,14 @@ class _Pieces:
         refined = [np.concatenate(column) for column in zip(*parts, strict=True)]
         return refined[0], refined[1], refined[2], refined[3]
 
-    def _divide(self, borders: list[int], count: int) -> tuple[list[int], list[float]]:
+    def _divide(self, start: int, end: int, count: int) -> tuple[list[int], list[float]]:
         """Borders of the pieces of one word, and the share of its tokens that each has: an estimate where there are several."""
         text = self._text
+        borders = [start]
+        for place in sentence_ends(text[start:end]):
+            if start + place < end and is_grapheme_boundary(text, start + place, borders[-1]):
+                borders.append(start + place)
+        borders.append(end)
         segments = [text[start:end] for start, end in pairwise(borders)]
         counts = [count] if len(segments) == 1 else [len(ids) // ID_BYTES for ids in self._tokens.tokenise(segments)]
         fine: list[int] = [borders[0]]
@@ -235,13 +233,34 @@ class _Pieces:
         scale = count / max(1, sum(counts))
         return fine, [one * scale for one in counts]
 
-    def _numbers(self, places: Places) -> list[int]:
+    def _numbers(self, boundaries: Sequence[int]) -> list[int]:
         """Numbers of the pieces that begin at a boundary."""
+        places = np.array(boundaries, np.int64)
         numbers = np.searchsorted(self._starts, places)
         kept = (numbers > 0) & (numbers < len(self._starts))
         numbers, places = numbers[kept], places[kept]
         found: list[int] = numbers[self._ends[numbers - 1] <= places].tolist()
         return found
+
+    @cached_property
+    def _sentences(self) -> list[int]:
+        return self._numbers(self._boundaries.sentences)
+
+    @cached_property
+    def _sentence_starts(self) -> list[int]:
+        return self._numbers(self._boundaries.starts)
+
+    @cached_property
+    def _within(self) -> list[int]:
+        return self._numbers(self._boundaries.within)
+
+    def _levels(self) -> Iterator[list[int]]:
+        """Numbers of the pieces before which it is best to cut, the strongest kind first."""
+        yield from self._strong
+        yield self._sentences
+        yield self._within
+        if self._word_starts is not None:
+            yield self._word_starts
 
     def cut(self) -> Iterator[tuple[int, int]]:
         """Yields (first, after) piece of each chunk."""
@@ -273,7 +292,7 @@ class _Pieces:
                     return start
                 break
         low = bisect_right(total, total[first] + limits.max_tokens / 2)
-        for numbers in self._levels:
+        for numbers in self._levels():
             index = bisect_right(numbers, high) - 1
             if index >= 0 and numbers[index] >= max(low, first + 1):
                 return numbers[index]
@@ -286,7 +305,7 @@ class _Pieces:
             return after
         earliest = max(first + 1, bisect_left(self._total, self._total[after] - overlap - 1e-6))
         words = range(earliest, after) if self._word_starts is None else _between(self._word_starts, earliest, after)
-        for start in chain(_between(self._sentences, earliest, after), words):
+        for start in chain(_between(self._sentence_starts, earliest, after), words):
             shared = self._text[self._starts[start] : self._ends[after - 1]]
             if not self._divided or len(self._tokens.of(shared)) <= overlap * ID_BYTES:
                 return start

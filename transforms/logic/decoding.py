@@ -165,10 +165,11 @@ def guess_encoding(raw: bytes, foreign_at: int = 0) -> str | None:
     chosen = _choose(sound)
     if chosen is None:
         return None
-    enough = MIN_FOREIGN_BYTES if chosen.encoding in _LATIN else MIN_FOREIGN_BYTES_OTHER
-    if chosen.coherence < _MIN_COHERENCE:
+    encoding, coherence = chosen
+    enough = MIN_FOREIGN_BYTES if encoding in _LATIN else MIN_FOREIGN_BYTES_OTHER
+    if coherence < _MIN_COHERENCE:
         enough = 4 * MIN_FOREIGN_BYTES_OTHER
-    return _CANDIDATES[chosen.encoding] if foreign >= enough else None
+    return _CANDIDATES[encoding] if foreign >= enough else None
 
 
 def codec_of(encoding: str) -> str:
@@ -200,15 +201,16 @@ def _intruders(match: CharsetMatch) -> int:
     return found
 
 
-def _choose(matches: list[CharsetMatch]) -> CharsetMatch | None:
-    """The best match, or None if equally good ones of different scripts give different text."""
+def _choose(matches: list[CharsetMatch]) -> tuple[str, float] | None:
+    """The best match's codec and coherence, or None if equally good ones of different scripts give different text."""
     disorder = min((match.chaos for match in matches), default=1.0)
     if disorder > _MAX_DISORDER:
         return None
     orderly = [match for match in matches if match.chaos <= disorder + _NEAR]
     coherence = max(match.coherence for match in orderly)
     near = [match for match in orderly if match.coherence >= coherence - _NEAR]
-    if all(match.encoding in _LATIN for match in near):
-        order = list(_LATIN)
-        return min(near, key=lambda match: order.index(match.encoding))
-    return near[0] if len({str(match) for match in near}) == 1 else None
+    # A match stands for every encoding that gives the same text.
+    codecs_of_near = {codec for match in near for codec in match.could_be_from_charset}
+    if len(near) > 1 and not all(match.encoding in _LATIN for match in near):
+        return None
+    return next(codec for codec in _CANDIDATES if codec in codecs_of_near), coherence

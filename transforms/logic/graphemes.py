@@ -65,6 +65,11 @@ def words_of(text: str) -> tuple[Places, Places]:
     return edges[0::2], edges[1::2]
 
 
+def joins_left(points: npt.NDArray[np.uint32]) -> npt.NDArray[np.bool_]:
+    """Which code points belong to the cluster of whatever visible sign or space stands before them."""
+    return (_kinds()[points] & _JOINS_LEFT) != 0
+
+
 @lru_cache(maxsize=1)
 def _kinds() -> npt.NDArray[np.uint8]:
     """Flags of every code point, shape (0x110000,)."""

@@ -25,17 +25,20 @@ def normalise_text(text: str) -> str:
     Lone surrogates become U+FFFD; vertical tab, form feed and next line become newlines; NUL, the other C0 and C1 controls,
     U+FEFF and noncharacters are removed; tab, newline and carriage return stay.
     """
-    if _SUSPECT.search(text) is not None or _may_hold_distant_noncharacters(text):
+    ascii_only = text.isascii()
+    if ascii_only and text.isprintable():
+        return text
+    if _SUSPECT.search(text) is not None or not (ascii_only or _has_no_distant_noncharacter(text)):
         text = _REMOVED.sub("", _LINE_BREAKS.sub("\n", _SURROGATES.sub("\ufffd", text)))
-    return unicodedata.normalize("NFC", text)
+    return text if ascii_only else unicodedata.normalize("NFC", text)
 
 
-def _may_hold_distant_noncharacters(text: str) -> bool:
-    """For text without surrogates; false is certain."""
-    if text.isascii():
-        return False
+def _has_no_distant_noncharacter(text: str) -> bool:
+    """For text without surrogates; true is certain, false is not."""
+    if len(text.encode("utf-16-le")) == 2 * len(text):
+        return True
     raw = text.encode()
-    return any(end in raw for end in _SUSPECT_ENDS)
+    return not (_SUSPECT_ENDS[0] in raw or _SUSPECT_ENDS[1] in raw)
 
 
 def is_blank(text: str) -> bool:

@@ -70,6 +70,7 @@ def build_record(context: RunContext, counts: Counts, counted: Mapping[str, int]
         },
         "left_out": left_out,
         "rejects": {name: int(value) for name, value in sorted(rejected.items()) if name != "total"},
+        "encodings": _encodings(counts),
         "chunks": _chunks(counts),
         "tokens": _int(counts, "tokens.split"),
         "vectors": {"encoded": _int(counts, "vectors.encoded"), "reused": _int(counts, "vectors.reused")},
@@ -127,6 +128,12 @@ def _documents(counts: Counts) -> dict[str, int]:
     rejected = _sum(_under("rejects.record.", counts)) + _int(counts, "documents.rejected")
     outcomes = {name: _int(counts, f"documents.{name}") for name in ("read", "embedded", "reused", "unchanged")}
     return {**outcomes, "rejected": rejected, "left_out": _sum(_under("left_out.", counts))}
+
+
+def _encodings(counts: Counts) -> dict[str, int]:
+    """Documents that were not UTF-8, by encoding."""
+    found = _under("encoding.", counts)
+    return {name.removesuffix(".documents"): int(count) for name, count in sorted(found.items())}
 
 
 def _left_out(counts: Counts, context: RunContext) -> dict[str, dict[str, int]]:

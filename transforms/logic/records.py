@@ -15,6 +15,7 @@ from transforms.logic.schemas import Reason
 MAX_DOCUMENT_ID_BYTES = 1024
 MAX_METADATA_BYTES = 60_000
 MAX_METADATA_DEPTH = 64
+_JSON = json.JSONEncoder(ensure_ascii=False, sort_keys=True)
 _DECIMAL_BITS = 2048  # 617 digits; Python's own limit cannot be set below 640
 
 
@@ -105,6 +106,8 @@ def parse_record(
 
 def value_of(values: Mapping[str, Any], name: str) -> Any:
     """The value under a name, or under a dotted one within nested objects; a literal name with dots wins. None if there is none."""
+    if name in values or "." not in name:
+        return values.get(name)
     path = _path_of(values, name)
     for key in path:
         values = values[key]
@@ -170,7 +173,8 @@ def _text(values: Mapping[str, Any], column: str, document_id: str, max_document
         raise _RefusedError(Reason.EMPTY_TEXT, f"{column!r} is null", document_id)
     if not isinstance(text, str):
         raise _RefusedError(Reason.WRONG_TYPE, f"{column!r} is a {type(text).__name__}, text is needed", document_id)
-    size = len(text.encode("utf-8", "surrogatepass"))
+    # No character has more than four bytes, so most texts need not be encoded to be measured.
+    size = 0 if 4 * len(text) <= max_document_bytes else len(text.encode("utf-8", "surrogatepass"))
     if size > max_document_bytes:
         detail = f"{column!r} has {size} bytes, {max_document_bytes} are allowed"
         raise _RefusedError(Reason.TOO_LARGE, detail, document_id)
@@ -185,15 +189,14 @@ def _metadata(values: Mapping[str, Any], columns: Columns, document_id: str, fac
     if columns.metadata is None:
         chosen = {name: value for name, value in values.items() if name not in roles}
         for role in roles:
-            path = _path_of(values, role)
+            path = _path_of(values, role) if "." in role else ()
             if len(path) > 1:
                 chosen = _without(chosen, path)
     else:
         chosen = {name: value_of(values, name) for name in columns.metadata}
     plain = _plain({name: value for name, value in chosen.items() if value is not None}, document_id)
-    kept = {**facts, **plain}
-    metadata = json.dumps(kept, ensure_ascii=False, sort_keys=True)
-    size = len(metadata.encode())
+    metadata = _JSON.encode({**facts, **plain})
+    size = 0 if 4 * len(metadata) <= MAX_METADATA_BYTES else len(metadata.encode())
     if size > MAX_METADATA_BYTES:
         raise _RefusedError(
             Reason.TOO_LARGE, f"metadata has {size} bytes, {MAX_METADATA_BYTES} are allowed", document_id
@@ -217,6 +220,8 @@ def _plain(value: Any, document_id: str, depth: int = 0) -> Any:
     if depth > MAX_METADATA_DEPTH:
         detail = f"metadata is nested deeper than {MAX_METADATA_DEPTH}"
         raise _RefusedError(Reason.TOO_LARGE, detail, document_id)
+    if isinstance(value, str):
+        return normalise_text(value)
     if isinstance(value, Mapping):
         return {normalise_text(str(key)): _plain(item, document_id, depth + 1) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -25,6 +25,7 @@ _LISTED = """
 """
 _SCRIPTS = tuple(_LISTED.split())
 _CODE_POINTS = 0x110000
+_BLANKED_NUMBER = 255
 _KANA_SHARE = 0.05
 
 _LETTERS = regex.compile(r"[\p{L}\p{M}]+")
@@ -56,15 +57,17 @@ def prepare(texts: Sequence[str]) -> tuple[list[str], list[Letters]]:
     joined = "".join(texts)
     if not joined:
         return ["" for _ in texts], [Letters(0, {}) for _ in texts]
-    numbers, blanked = _tables()
     points = np.frombuffer(bytearray(joined.encode("utf-32-le", "surrogatepass")), np.uint32)
     lengths = np.fromiter(map(len, texts), np.int64, len(texts))
-    counts = _counts(numbers[points], lengths)
-    points[blanked[points]] = ord(" ")
+    numbers = _table()[points]
+    blanked = numbers == _BLANKED_NUMBER
+    points[blanked] = ord(" ")
+    numbers[blanked] = 0
     clean = points.tobytes().decode("utf-32-le")
+    found = _counts(numbers, lengths)
     ends = np.cumsum(lengths).tolist()
     starts = [0, *ends[:-1]]
-    return [clean[start:end] for start, end in zip(starts, ends, strict=True)], [_letters(row) for row in counts]
+    return [clean[start:end] for start, end in zip(starts, ends, strict=True)], [_letters(one) for one in found]
 
 
 def count_letters(texts: Sequence[str]) -> list[Letters]:
@@ -72,37 +75,40 @@ def count_letters(texts: Sequence[str]) -> list[Letters]:
     return prepare(texts)[1]
 
 
-def _counts(numbers: npt.NDArray[np.uint8], lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Letters of each text by script number, shape (texts, scripts)."""
+def _counts(numbers: npt.NDArray[np.uint8], lengths: npt.NDArray[np.int64]) -> list[dict[str, int]]:
+    """Letters of each text by script, of the script numbers of all characters of all texts."""
     width = len(_SCRIPTS) + 1
-    rows = np.repeat(np.arange(len(lengths)) * width, lengths)
-    rows += numbers
-    return np.bincount(rows, minlength=len(lengths) * width).reshape(len(lengths), width)
+    places = np.repeat(np.arange(len(lengths)) * width, lengths)
+    places += numbers
+    counts = np.bincount(places, minlength=len(lengths) * width).reshape(len(lengths), width)[:, 1:]
+    found: list[dict[str, int]] = [{} for _ in lengths]
+    rows, columns = counts.nonzero()
+    for row, column, count in zip(rows.tolist(), columns.tolist(), counts[rows, columns].tolist(), strict=True):
+        found[row][_SCRIPTS[column]] = count
+    return found
 
 
-def _letters(counts: npt.NDArray[np.int64]) -> Letters:
-    """Of one row of `_counts`; column 0 is everything that does not count."""
-    found = {_SCRIPTS[number - 1]: int(counts[number]) for number in np.flatnonzero(counts).tolist() if number}
+def _letters(found: Mapping[str, int]) -> Letters:
+    """Of the letters of each script."""
     kana = found.get("Kana", 0) + found.get("Hira", 0)
     if kana and kana >= _KANA_SHARE * (kana + found.get("Hani", 0)):
-        found = {code: count for code, count in found.items() if code not in {"Kana", "Hira", "Hani"}}
-        found["Jpan"] = kana + int(counts[1 + _SCRIPTS.index("Hani")])
+        japanese = {"Jpan": kana + found.get("Hani", 0)}
+        found = {code: count for code, count in found.items() if code not in {"Kana", "Hira", "Hani"}} | japanese
     total = sum(found.values())
-    ordered = sorted(found.items(), key=lambda item: (-item[1], item[0]))
+    ordered = sorted(found.items(), key=lambda item: (-item[1], item[0])) if len(found) > 1 else found.items()
     return Letters(total, {code: count / total for code, count in ordered})
 
 
 @cache
-def _tables() -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
-    """For every code point: the number of its script if it is a letter or mark, from 1, else 0; and whether it is blanked."""
+def _table() -> npt.NDArray[np.uint8]:
+    """For every code point: of a letter or mark the number of its script, from 1; `_BLANKED_NUMBER`; else 0."""
     everything = "".join(map(chr, range(_CODE_POINTS)))
-    blanked = np.zeros(_CODE_POINTS, bool)
-    for match in _BLANKED.finditer(everything):
-        blanked[match.start() : match.end()] = True
-    letters = np.concatenate([np.arange(*match.span()) for match in _LETTERS.finditer(everything)])
     numbers = np.zeros(_CODE_POINTS, np.uint8)
+    for match in _BLANKED.finditer(everything):
+        numbers[match.start() : match.end()] = _BLANKED_NUMBER
+    letters = np.concatenate([np.arange(*match.span()) for match in _LETTERS.finditer(everything)])
     # Some two thousand runs cover all letters, so trying the scripts one after the other at each run is cheap.
     runs = regex.compile("|".join(rf"(?P<{code}>\p{{Script={code}}}+)" for code in _SCRIPTS))
     for match in runs.finditer("".join(map(chr, letters.tolist()))):
         numbers[letters[match.start() : match.end()]] = 1 + _SCRIPTS.index(str(match.lastgroup))
-    return numbers, blanked
+    return numbers

@@ -14,7 +14,7 @@ from pipelines.preflight import Plan, plan_run
 from tests import fakes
 from tests.conftest import ROOT
 from tests.pipelines.jobs import Job, Row, document, story
-from transforms.adapters.formats import read_split
+from transforms.adapters.formats.groups import read_group
 from transforms.adapters.milvus import release
 from transforms.coders import RecordBatchCoder
 from transforms.compress import compress_vectors
@@ -132,7 +132,7 @@ def test_batches_are_encoded_as_arrow_while_the_job_runs(
 
 def test_order_of_files_changes_nothing(reference: Reference, tmp_path: Path) -> None:
     job = Job(tmp_path, reference.job.model)
-    reverse = lambda plan: dataclasses.replace(plan, splits=plan.splits[::-1])  # noqa: E731
+    reverse = lambda plan: dataclasses.replace(plan, groups=plan.groups[::-1])  # noqa: E731
     record = job.run_plan(reverse, input=f"{reference.job.corpus}/*")
     assert _comparable(record) == _comparable(reference.record)
     assert job.rows() == reference.rows
@@ -201,12 +201,12 @@ def _in_memory(plan: Plan) -> dict[str, Row]:
     chunks: list[Row] = []
     claimed: set[str] = set()
     tokenizer, detector, encoder = plan.tokenizer(), plan.detector(), plan.encoder()
-    for split in plan.splits:
-        for page in read_split(split, plan.reading):
+    for group in plan.groups:
+        for page in read_group(group, plan.reading, plan.selection):
             records = [row for row in page.documents if row["document_id"] not in claimed]
             claimed.update(row["document_id"] for row in records)
             documents = identify_language(batch_of(records, RECORDS), detector, plan.partitioning)
-            rows, rejects = split_into_chunks(documents, tokenizer, plan.limits, plan.space.embedding_space)
+            rows, rejects = split_into_chunks(documents, tokenizer, detector, plan.splitting)
             assert rejects == []
             chunks.extend(rows)
     batch = reuse_vectors(pa.Table.from_batches([batch_of(chunks, CHUNKS)]), Known())

@@ -104,7 +104,9 @@ def test_another_list_is_refused_by_name(filled: Job) -> None:
 
 def test_the_commonest_languages_of_the_first_corpus_are_frozen(job: Job) -> None:
     counts = {"de": 3, "ru": 2, "fr": 1, "und": 5}
-    first = [document(f"{name}{number}", TEXTS[name], lang="") for name, count in counts.items() for number in range(count)]
+    first = [
+        document(f"{name}{number}", TEXTS[name], lang="") for name, count in counts.items() for number in range(count)
+    ]
     job.write("a.jsonl", first)
     assert _languages(job, top_languages=2) == ("de", "ru")
     job.write("b.jsonl", [document(f"later {number}", TEXTS["fr"], lang="") for number in range(20)])

@@ -6,51 +6,46 @@ from typing import Any
 
 import pytest
 
+from pipelines import options
+from pipelines.config import Config
 from tests.pipelines.jobs import COLLECTION, DIMENSIONS, Job, document, story
 
-STAGES = ["read", "identify", "split", "reuse", "embed", "store", "reconcile", "load", "compress", "write", "delete"]
+STAGES = [
+    *("read", "identify", "split", "reuse", "embed", "share", "store"),
+    *("reconcile", "load", "compress", "write", "delete"),
+]
+
+LANGUAGE = {
+    **dict.fromkeys(("documents", "mixed", "chunks", "tokens", "characters", "bytes"), int),
+    **dict.fromkeys(
+        ("tokens_per_character", "tokens_per_byte", "chunks_per_document", "unknown_fraction", "premium"), float
+    ),
+}
+
+SELECTION: dict[str, Any] = {"sample": 0.8, "exclude": "c.*"}
+SAMPLED_OUT = "x5"
+"""An id outside that sample; those of the other documents lie inside."""
 
 SHAPE: dict[str, Any] = {
     "format": int,
     "run_id": str,
-    "documents": {"read": int, "embedded": int, "reused": int, "unchanged": int, "rejected": int},
-    "files": {"planned": int, "rejected": int},
+    "documents": dict.fromkeys(("read", "embedded", "reused", "unchanged", "rejected", "left_out"), int),
+    "files": {"planned": int, "rejected": int, "left_out": int},
+    "left_out": {"documents": {"sample": int}, "files": {"excluded": int}},
     "rejects": {"record.empty_text": int},
-    "chunks": {"split": int, "rejected": int},
+    "encodings": {},
+    "chunks": dict.fromkeys(("split", "duplicates", "hot", "unknown", "truncated", "rejected"), int),
     "tokens": int,
     "vectors": {"encoded": int, "reused": int},
     "rows": {"held": int, "written": int, "unchanged": int, "deleted": int},
     "partitions": {name: {"expected": int, "milvus": int} for name in ("lang_de", "lang_en")},
-    "languages": {name: {"documents": int, "chunks": int, "tokens": int} for name in ("de", "en")},
+    "languages": dict.fromkeys(("de", "en"), LANGUAGE),
     "stages": {name: {"seconds": float, "tokens": int, "tokens_per_second": float} for name in STAGES},
     "seconds": float,
     "started_at": str,
     "model": {"name": str, "revision": type(None), "files_digest": str, "dtype": str},
     "embedding_space": str,
     "representation": {"dimensions": int, "vector_type": str, "metric": str},
-    "configuration": {
-        "source": {
-            "input": list,
-            "id_column": str,
-            "text_column": str,
-            "language_column": str,
-            "date_column": str,
-            "metadata_columns": type(None),
-            "max_document_bytes": int,
-        },
-        "language": {"partition_by": str, "languages": list},
-        "chunking": {"max_tokens": int, "overlap": int},
-        "encoding": {
-            "model": str,
-            "revision": type(None),
-            "dtype": str,
-            "document_prompt": type(None),
-            "query_prompt": type(None),
-        },
-        "representation": {"dimensions": type(None), "vector_type": str},
-        "storage": {"workspace": str, "milvus": str, "collection": str, "milvus_token_env": type(None)},
-        "run": {"max_reject_fraction": float, "logical_date": type(None)},
-    },
     "versions": dict.fromkeys(
         (
             "python",
@@ -60,6 +55,7 @@ SHAPE: dict[str, Any] = {
             "transformers",
             "sentence-transformers",
             "tokenizers",
+            "kitoken",
             "pymilvus",
             "pyarrow",
             "pycld2",
@@ -84,19 +80,30 @@ def record(job: Job) -> dict[str, Any]:
     job.write("a.jsonl", [document("d0", story("d0", 4)), document("d1", story("d1", 2), lang="de")])
     job.run()
     job.write("a.jsonl", [document("d0", story("d0", 2)), document("d1", story("d1", 3), lang="de"), document("e", "")])
-    record = job.run()
+    job.write("b.jsonl", [document(SAMPLED_OUT)])
+    job.write("c.jsonl", [document("never read")])
+    record = job.run(**SELECTION)
     stored = json.loads((job.workspace / "runs" / record["run_id"] / "run.json").read_bytes())
     assert stored == record
     return record
 
 
 def test_shape_of_the_record_is_fixed(record: dict[str, Any]) -> None:
-    assert _shape(record) == SHAPE
+    assert _shape({name: value for name, value in record.items() if name != "configuration"}) == SHAPE
+
+
+def test_the_configuration_of_the_record_is_that_of_the_run(record: dict[str, Any], job: Job) -> None:
+    config = options.to_config(job.options(**SELECTION))
+    assert Config.model_validate(record["configuration"]) == config
+    assert record["configuration"] == config.model_dump(mode="json")
 
 
 def test_figures_of_the_record_are_those_of_the_run(record: dict[str, Any], job: Job) -> None:
-    assert record["documents"] == {"read": 3, "embedded": 1, "reused": 1, "unchanged": 0, "rejected": 1}
-    assert record["chunks"] == {"split": 3, "rejected": 0}
+    outcomes = {"embedded": 1, "reused": 1, "unchanged": 0, "rejected": 1, "left_out": 1}
+    assert record["documents"] == {"read": 4, **outcomes}
+    assert record["files"] == {"planned": 2, "rejected": 0, "left_out": 1}
+    assert record["left_out"] == {"documents": {"sample": 1}, "files": {"excluded": 1}}
+    assert (record["chunks"]["split"], record["chunks"]["rejected"]) == (3, 0)
     assert record["vectors"] == {"encoded": 1, "reused": 0}
     assert record["rows"] == {"held": 3, "written": 1, "unchanged": 2, "deleted": 1}
     rows = job.rows().values()
@@ -108,7 +115,7 @@ def test_figures_of_the_record_are_those_of_the_run(record: dict[str, Any], job:
         }.items()
     }
     assert record["rejects"] == {"record.empty_text": 1}
-    assert record["reject_fraction"] == pytest.approx(1 / 3, abs=1e-5)
+    assert record["reject_fraction"] == pytest.approx(1 / 4, abs=1e-5)
     assert (record["exit_code"], record["ledger"], record["format"]) == (3, 2, 1)
     assert record["status"] == "complete with rejects under the limit"
     assert record["representation"] == {"dimensions": DIMENSIONS, "vector_type": "float32", "metric": "COSINE"}
@@ -132,7 +139,11 @@ def test_fields_of_the_collection_are_those_of_the_interface(job: Job) -> None:
         "text",
         "language",
         "script",
+        "language_score",
+        "chunk_language",
+        "chunk_language_score",
         "tokens",
+        "unknown_fraction",
         "source",
         "date",
         "metadata",

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.fakes import ENCODED
+from tests.fakes import ENCODED, FakeEncoder
 from tests.pipelines.jobs import COLLECTION, DIMENSIONS, Job, document, document_counts, row_counts, story
 from transforms.adapters.milvus import Collection
 from transforms.adapters.workspace import Workspace
@@ -142,3 +142,19 @@ def test_a_foreign_row_does_not_balance_and_its_partition_is_named(
         client.delete(COLLECTION, ids=["f" * 32], partition_name="lang_de")
     assert job.main() == 0
     assert {row["document_id"] for row in job.rows().values()} == {"d0", "d1"}
+
+
+def test_what_was_encoded_before_the_encoder_died_is_stored(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Vectors are stored as they come, not when the last of them is made."""
+    job.write("a.jsonl", [document(f"d{number}") for number in range(60)])
+    with monkeypatch.context() as patch:
+        patch.setattr(FakeEncoder, "encode", _fails(4, FakeEncoder.encode))
+        assert job.main() == 6
+    before = len(ENCODED)
+    assert (
+        len(list(job.workspace.glob("dataset/*/*.parquet"))) == 3
+    )  # of the fourth bucket's vectors the worker knew only
+    ENCODED.clear()
+    record = job.run()
+    assert 0 < 60 - len(ENCODED) < before
+    assert (row_counts(record), record["exit_code"]) == ((60, 60, 0, 0), 0)

@@ -32,7 +32,7 @@ def shard_rows(numbers: Iterable[int], version: int = 0) -> pa.Table:
     }
     for field in schema:
         if field.name not in columns:
-            value = 0 if pa.types.is_integer(field.type) else "x"
+            value = "x" if pa.types.is_string(field.type) else 0
             columns[field.name] = pa.array([value] * count, field.type)
     return pa.table([columns[field.name] for field in schema], schema=schema)
 

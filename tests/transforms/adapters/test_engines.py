@@ -58,7 +58,8 @@ def texts_of(model: ModelDescription, count: int = 60, most: int = 60) -> list[s
 
 
 def ids_of(model: ModelDescription, texts: Sequence[str]) -> list[Sequence[int]]:
-    return [encoding.ids for encoding in open_tokenizer(model.directory).encode(texts)]
+    tokenizer = open_tokenizer(model.directory)
+    return [tokenizer.ids(text) for text in texts]
 
 
 def own_vectors(model: ModelDescription, texts: Sequence[str], prompt: str = "", dtype: str = "float32") -> Float32:

@@ -64,6 +64,10 @@ def row(number: int, language: str = "de", **changes: Any) -> dict[str, Any]:
         "end": 4,
         "text": f"text {number}",
         "language": language,
+        "language_score": 0.75,
+        "chunk_language": language,
+        "chunk_language_score": 0.75,
+        "unknown_fraction": 0.0,
         "script": "Latn",
         "tokens": 1,
         "source": "a.jsonl",
@@ -104,15 +108,30 @@ def test_a_collection_of_somebody_else_is_refused(target: Target) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "words", "[]", "3", "null", "{}", '{"format": 1}', '{"format": 1, "model": "a"}', '{"format": 2}', '"text"'],
+    ["", "words", "[]", "3", "null", "{}", '{"format": 2}', '{"format": 2, "model": "a"}', '{"format": 3}', '"text"'],
 )
 def test_a_description_of_somebody_else_is_refused(text: str) -> None:
     with pytest.raises(ConfigurationError):
         CollectionSpace.from_json(text)
 
 
-def test_a_space_reads_back_as_written() -> None:
-    assert CollectionSpace.from_json(SPACE.to_json()) == SPACE
+@pytest.mark.parametrize("languages", [None, (), ("de", "th")])
+def test_a_space_reads_back_as_written(languages: tuple[str, ...] | None) -> None:
+    space = replace(SPACE, languages=languages)
+    assert CollectionSpace.from_json(space.to_json()) == space
+
+
+@pytest.mark.parametrize(
+    ("version", "said"),
+    [
+        (1, "written in format 1, this version reads 2; choose another --collection"),
+        (3, "written in format 3, this version reads 2; use a newer corpus-embed"),
+    ],
+)
+def test_a_space_of_another_version_is_refused_with_what_to_do(version: int, said: str) -> None:
+    text = SPACE.to_json().replace('"format": 2', f'"format": {version}')
+    with pytest.raises(ConfigurationError, match=said):
+        CollectionSpace.from_json(text)
 
 
 # --- rows ---

@@ -1,8 +1,10 @@
-"""The model's own tokenizer: its ids, offsets in code points, and the frame that its template puts around a text."""
+"""The model's own tokenizer: its ids, and the frame that its template puts around a text."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,6 +12,7 @@ from sentence_transformers import SentenceTransformer
 from tokenizers import Tokenizer
 
 from tests.checkpoints import EAST, SCRIPTS, WORDS, build_checkpoint
+from transforms.adapters import tokenizers
 from transforms.adapters.tokenizers import ModelTokenizer, open_tokenizer
 
 TEXTS = st.lists(
@@ -46,6 +49,10 @@ def directory(request: pytest.FixtureRequest) -> Path:
     return path
 
 
+def ids_of(tokenizer: ModelTokenizer, texts: Sequence[str]) -> list[list[int]]:
+    return [np.frombuffer(ids, np.int32).tolist() for ids in tokenizer.tokenise(texts)]
+
+
 def test_ids_are_those_that_the_model_is_fed(directory: Path) -> None:
     texts = [
         "the river runs to the sea.",
@@ -61,8 +68,8 @@ def test_ids_are_those_that_the_model_is_fed(directory: Path) -> None:
     fed = [
         ids[mask.bool()].tolist() for ids, mask in zip(features["input_ids"], features["attention_mask"], strict=True)
     ]
-    assert [[*before, *encoding.ids, *after] for encoding in tokenizer.encode(texts)] == fed
-    assert [tokenizer.ids(text) for text in texts] == [encoding.ids for encoding in tokenizer.encode(texts)]
+    assert [[*before, *ids, *after] for ids in ids_of(tokenizer, texts)] == fed
+    assert [tokenizer.ids(text) for text in texts] == ids_of(tokenizer, texts)
 
 
 @settings(deadline=None, derandomize=True, max_examples=150)
@@ -70,28 +77,22 @@ def test_ids_are_those_that_the_model_is_fed(directory: Path) -> None:
 def test_a_batch_changes_no_text_of_it(unigram: Path, wordpiece: Path, texts: list[str]) -> None:
     for directory in (unigram, wordpiece):
         own = Tokenizer.from_file(str(directory / "tokenizer.json"))
-        for text, encoding in zip(texts, open_tokenizer(str(directory)).encode(texts), strict=True):
-            alone = own.encode(text, add_special_tokens=False)
-            assert (list(encoding.ids), list(encoding.offsets)) == (alone.ids, alone.offsets)
-            assert len(encoding.ids) == len(encoding.offsets)
-            assert all(0 <= start <= end <= len(text) for start, end in encoding.offsets)
-            assert list(encoding.offsets) == sorted(encoding.offsets)
+        alone = [own.encode(text, add_special_tokens=False).ids for text in texts]
+        assert ids_of(open_tokenizer(str(directory)), texts) == alone
 
 
-@pytest.mark.parametrize("before", ["", "🎉", "𝔘𝔘", "🧑\u200d🚀 ", "𐍈𐌰"])
-def test_offsets_count_code_points_beyond_the_basic_plane(directory: Path, before: str) -> None:
-    text = f"{before} river"
-    encoding = open_tokenizer(str(directory)).encode([text])[0]
-    assert "".join(text[start:end] for start, end in encoding.offsets[-1:]).strip() in {"river", "ver", "er"}
-    assert encoding.offsets[-1][1] == len(text)
+def test_remembered_words_are_those_of_the_first_time(wordpiece: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tokenizer = ModelTokenizer(str(wordpiece))
+    words = [*WORDS, "river " * 30, *WORDS]
+    first = tokenizer.tokenise(words)
+    monkeypatch.setattr(tokenizers, "_CACHED_TEXTS", 3)  # now it forgets before every call
+    assert tokenizer.tokenise(words) == tokenizer.tokenise(words[:5]) + tokenizer.tokenise(words[5:]) == first
 
 
-def test_offsets_cover_every_visible_character(directory: Path) -> None:
-    text = "der Fluss 🎉 fließt 川は海へ\n강은 바다로 नदी समुद्र"
-    covered: set[int] = set()
-    for start, end in open_tokenizer(str(directory)).encode([text])[0].offsets:
-        covered.update(range(start, end))
-    assert [place for place, letter in enumerate(text) if not letter.isspace() and place not in covered] == []
+def test_the_unknown_token_is_told(directory: Path) -> None:
+    tokenizer = open_tokenizer(str(directory))
+    assert tokenizer.unknown_id in tokenizer.ids("\U00010a60")
+    assert tokenizer.unknown_id not in tokenizer.ids("river")
 
 
 def test_frame_of_bert(wordpiece: Path) -> None:
@@ -115,9 +116,7 @@ def test_text_that_looks_like_special_tokens_is_seen_as_the_model_sees_it(direct
     texts = ["<s> river </s>", "[CLS] river [SEP]", "a<mask>b", "river</s>", "<pad><pad>", "[PAD]"]
     own = Tokenizer.from_file(str(directory / "tokenizer.json"))
     ours = open_tokenizer(str(directory))
-    assert [list(encoding.ids) for encoding in ours.encode(texts)] == [
-        own.encode(text, add_special_tokens=False).ids for text in texts
-    ]
+    assert ids_of(ours, texts) == [own.encode(text, add_special_tokens=False).ids for text in texts]
 
 
 def test_truncation_and_padding_of_the_file_are_switched_off(wordpiece: Path, tmp_path: Path) -> None:
@@ -125,7 +124,7 @@ def test_truncation_and_padding_of_the_file_are_switched_off(wordpiece: Path, tm
     own.enable_truncation(4)
     own.enable_padding(length=12)
     own.save(str(tmp_path / "tokenizer.json"))
-    lengths = [len(encoding.ids) for encoding in ModelTokenizer(str(tmp_path)).encode(["river " * 20, "river"])]
+    lengths = [len(ids) for ids in ids_of(ModelTokenizer(str(tmp_path)), ["river " * 20, "river"])]
     assert lengths == [20, 1]
 
 
@@ -133,17 +132,16 @@ def test_a_model_that_lower_cases_gets_the_ids_of_lower_case(wordpiece: Path, tm
     directory = build_checkpoint(tmp_path / "lower")
     (directory / "sentence_bert_config.json").write_text(json.dumps({"do_lower_case": True}))
     text = "The RIVER runs to the Sea: Fluss"
-    lower = open_tokenizer(str(directory)).encode([text])[0]
-    assert list(lower.ids) == ModelTokenizer(str(wordpiece)).ids(text.lower())
-    assert list(lower.ids) != ModelTokenizer(str(wordpiece)).ids(text)
+    (lower,) = ids_of(open_tokenizer(str(directory)), [text])
+    assert lower == ModelTokenizer(str(wordpiece)).ids(text.lower())
+    assert lower != ModelTokenizer(str(wordpiece)).ids(text)
     features = SentenceTransformer(str(directory), device="cpu", local_files_only=True).preprocess([text])
-    assert features["input_ids"][0].tolist()[1:-1] == list(lower.ids)
-    assert lower.offsets[-1][1] == len(text)
+    assert features["input_ids"][0].tolist()[1:-1] == lower
 
 
 def test_lone_surrogates_are_refused(wordpiece: Path) -> None:
     with pytest.raises(TypeError):
-        ModelTokenizer(str(wordpiece)).encode(["river \ud800"])
+        ModelTokenizer(str(wordpiece)).tokenise(["river \ud800"])
 
 
 @pytest.mark.parametrize(

@@ -403,3 +403,62 @@ def test_processes_with_other_hash_seeds_make_the_same_chunks_ids_and_keys(offli
 
     assert printed[0] == printed[1]
     assert printed[0].count("row_key") > 100
+
+
+# --- structure, minimum size ---
+
+
+def texts_of(text: str, limits: Limits, *, markdown: bool = False) -> list[str]:
+    (spans,) = split_texts([text], FakeTokenizer().tokenise, limits, splits_at_whitespace=True, markdown=[markdown])
+    return [text[span.start : span.end] for span in spans]
+
+
+def test_a_heading_goes_with_the_text_below_it() -> None:
+    text = "\n\n".join(["word " * 20, "Second part", "word " * 20])
+
+    assert [chunk.split("\n")[0].strip() for chunk in texts_of(text, Limits(32))] == [
+        ("word " * 20).strip(),
+        "Second part",
+    ]
+
+
+def test_code_is_kept_whole_where_it_fits_and_cut_at_its_lines_where_not() -> None:
+    small = "```\n" + "x y\n" * 8 + "```"
+    large = "```\n" + "x y\n" * 40 + "```"
+
+    fitting = texts_of("word " * 20 + "\n\n" + small + "\n\n" + "word " * 8, Limits(32), markdown=True)
+    cut = texts_of(large, Limits(32), markdown=True)
+
+    assert fitting[1].startswith(small)
+    assert len(cut) > 2
+    assert all(chunk.endswith(("y", "```")) and chunk.startswith(("x", "```")) for chunk in cut)
+
+
+def test_a_table_is_kept_whole_where_it_fits() -> None:
+    table = "| a | b |\n|---|---|\n| c | d |"
+
+    assert any(
+        table in chunk for chunk in texts_of("word " * 25 + "\n\n" + table + "\n\nend", Limits(48), markdown=True)
+    )
+    assert not any(table in chunk for chunk in texts_of("word " * 25 + "\n" + table + " end", Limits(40)))
+
+
+@SETTINGS
+@given(text=TEXTS, limits=st.builds(Limits, st.just(32), st.just(0), st.just(65_535), st.integers(0, 16)))
+def test_no_chunk_of_words_is_smaller_than_the_minimum(text: str, limits: Limits) -> None:
+    spans = split(text, FakeTokenizer(), limits)
+
+    check(text, spans, FakeTokenizer(), limits)
+    # Words that were divided are counted by estimate.
+    if len(spans) > 1 and all(len(word) <= 24 for word in text.split()):
+        assert min(span.tokens for span in spans) >= limits.min_tokens
+
+
+@SETTINGS
+@given(text=TEXTS, limits=ALONE)
+def test_markdown_is_cut_with_the_same_guarantees(text: str, limits: Limits, model_tokenizer: ModelTokenizer) -> None:
+    marked = text.replace(".", "\n\n# ").replace("!", "\n```\n").replace("?", "\n| a |\n| b |\n")
+
+    (spans,) = split_texts([marked], model_tokenizer.tokenise, limits, splits_at_whitespace=True, markdown=[True])
+
+    check(marked, spans, model_tokenizer, limits)

@@ -69,7 +69,9 @@ def test_common_languages_are_folded_and_documented_in_number() -> None:
     assert {"de", "en", "zh", "ar", "hi", "th", "sw", "am", "no", "sh"} <= set(COMMON)
 
 
-@pytest.mark.parametrize(("code", "language"), [("iw", "he"), ("de-AT", "de"), ("und", "und"), ("UND", "und"), ("qaa", "qaa")])
+@pytest.mark.parametrize(
+    ("code", "language"), [("iw", "he"), ("de-AT", "de"), ("und", "und"), ("UND", "und"), ("qaa", "qaa")]
+)
 def test_a_users_code_is_folded(code: str, language: str) -> None:
     assert check_code("--languages", code) == language
 

@@ -101,10 +101,14 @@ def test_a_good_share_of_another_language_or_script_makes_it_mixed(
         pytest.param(Guess("fr", 0.9), LATIN, Identified("fr", 0.9, "Latn"), id="sure"),
         pytest.param(Guess("fr", 0.79), LATIN, PARENT, id="not sure"),
         pytest.param(Guess("fr", 1.0), Letters(CHUNK_LETTERS_FLOOR - 1, {"Latn": 1.0}), PARENT, id="short"),
-        pytest.param(Guess("fr", 1.0), Letters(CHUNK_LETTERS_FLOOR, {"Latn": 1.0}), Identified("fr", 1.0, "Latn"), id="enough"),
+        pytest.param(
+            Guess("fr", 1.0), Letters(CHUNK_LETTERS_FLOOR, {"Latn": 1.0}), Identified("fr", 1.0, "Latn"), id="enough"
+        ),
         pytest.param(Guess("ru", 1.0), LATIN, PARENT, id="script veto"),
         pytest.param(NO_GUESS, LATIN, PARENT, id="no guess"),
-        pytest.param(NO_GUESS, Letters(200, {"Thai": 0.9, "Latn": 0.1}), Identified("th", 0.9, "Thai"), id="script decides"),
+        pytest.param(
+            NO_GUESS, Letters(200, {"Thai": 0.9, "Latn": 0.1}), Identified("th", 0.9, "Thai"), id="script decides"
+        ),
         pytest.param(NO_GUESS, Letters(200, {"Thai": 0.7, "Latn": 0.3}), PARENT, id="script not sure"),
         pytest.param(Guess("en", 1.0), Letters(0, {}), PARENT, id="no letters"),
         pytest.param(Guess("en", 1.0, is_of_text=False), LATIN, PARENT, id="not of the text"),
@@ -132,7 +136,9 @@ def test_every_label_gives_a_partition_that_milvus_can_name(label: str, own: set
         ("und", (), "lang_und"),
     ],
 )
-def test_a_language_without_its_own_partition_shares_one(language: str, own: tuple[str, ...] | None, partition: str) -> None:
+def test_a_language_without_its_own_partition_shares_one(
+    language: str, own: tuple[str, ...] | None, partition: str
+) -> None:
     assert partition_of(language, "language", own) == partition
     assert partition_of(language, "none", own) == "_default"
 
@@ -159,5 +165,9 @@ def test_samples_have_beginning_middle_and_end() -> None:
 def test_samples_have_no_addresses() -> None:
     for sample in (document_sample, chunk_sample):
         assert sample("see https://example.org/en or me.too@example.org, 2024").split() == ["see", "or", "2024"]
-        assert sample("请看https://example.org/en谢谢，写信给me@example.org谢谢").split() == ["请看", "谢谢，写信给", "谢谢"]
+        assert sample("请看https://example.org/en谢谢，写信给me@example.org谢谢").split() == [
+            "请看",
+            "谢谢，写信给",
+            "谢谢",
+        ]
         assert sample("a @ b, c@ d") == "a @ b, c@ d"

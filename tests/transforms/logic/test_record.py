@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from transforms.logic.parity import CHARACTERS_PER_ENGLISH_CHARACTER
 from transforms.logic.record import Counts, RunContext, build_record
 
 CONTEXT = RunContext(
@@ -30,6 +31,10 @@ CLEAN: dict[str, float] = {
     "chunks.reconciled": 20,
     "tokens.split": 500,
     "tokens.encoded": 100,
+    "tokens.spared": 400,
+    "chunks.duplicates": 6,
+    "chunks.hot": 2,
+    "chunks.unknown": 1,
     "vectors.encoded": 8,
     "vectors.reused": 5,
     "rows.held": 20,
@@ -43,12 +48,19 @@ CLEAN: dict[str, float] = {
     "language.de.documents": 6,
     "language.de.chunks": 12,
     "language.de.tokens": 300,
+    "language.de.characters": 1000,
+    "language.de.bytes": 1250,
+    "language.de.unknown_tokens": 3,
+    "language.de.mixed": 2,
     "language.en.documents": 4,
     "language.en.chunks": 8,
     "language.en.tokens": 200,
+    "language.en.characters": 800,
+    "language.en.bytes": 800,
     "stage.split.seconds": 2.0,
     "stage.embed.seconds": 4.0,
 }
+CHUNKS = {"split": 20, "duplicates": 6, "hot": 2, "unknown": 1, "truncated": 0}
 COUNTED = {"lang_de": 12, "lang_en": 8}
 REJECTED_RECORD = {"documents.read": 11, "rejects.record.empty_text": 1, "rejects.total": 1}
 
@@ -63,11 +75,12 @@ def test_a_run_that_balances_is_complete() -> None:
 
     assert record["differences"] == []
     assert (record["exit_code"], record["status"]) == (0, "complete")
-    assert record["documents"] == {"read": 10, "embedded": 4, "reused": 3, "unchanged": 3, "rejected": 0}
+    outcomes = {"embedded": 4, "reused": 3, "unchanged": 3, "rejected": 0, "left_out": 0}
+    assert record["documents"] == {"read": 10, **outcomes}
     assert record["rows"] == {"held": 20, "written": 13, "unchanged": 7, "deleted": 2}
     assert record["vectors"] == {"encoded": 8, "reused": 5}
     assert record["partitions"]["lang_de"] == {"expected": 12, "milvus": 12}
-    assert record["languages"]["en"] == {"documents": 4, "chunks": 8, "tokens": 200}
+    assert record["chunks"] == {**CHUNKS, "rejected": 0}
     assert record["stages"]["split"] == {"seconds": 2.0, "tokens": 500, "tokens_per_second": 250.0}
     assert record["stages"]["embed"] == {"seconds": 4.0, "tokens": 100, "tokens_per_second": 25.0}
     assert record["stages"]["write"]["tokens_per_second"] is None
@@ -77,12 +90,18 @@ def test_a_run_that_balances_is_complete() -> None:
 @pytest.mark.parametrize(
     ("changed", "difference"),
     [
-        ({"splits.read": 1}, "splits planned 2 != splits read 1"),
-        ({"documents.read": 11}, "documents read 11 != embedded + reused + unchanged + rejected 10"),
-        ({"documents.rejected": 1}, "documents read 10 != embedded + reused + unchanged + rejected 11"),
-        ({"rejects.record.empty_text": 1}, "documents read 10 != embedded + reused + unchanged + rejected 11"),
+        ({"splits.read": 1}, "splits planned 2 != splits read + left out 1"),
+        ({"documents.read": 11}, "documents read 11 != embedded + reused + unchanged + rejected + left out 10"),
+        ({"documents.rejected": 1}, "documents read 10 != embedded + reused + unchanged + rejected + left out 11"),
+        (
+            {"rejects.record.empty_text": 1},
+            "documents read 10 != embedded + reused + unchanged + rejected + left out 11",
+        ),
         ({"chunks.looked_up": 19}, "chunks split 20 != chunks looked up 19"),
         ({"chunks.reconciled": 21}, "chunks split 20 != chunks reconciled 21"),
+        ({"tokens.encoded": 99}, "tokens split 500 != tokens encoded + spared by a known vector 499"),
+        ({"tokens.spared": 0}, "tokens split 500 != tokens encoded + spared by a known vector 100"),
+        ({"chunks.truncated": 1}, "chunks truncated 1 != allowed 0"),
         ({"rows.loaded": 12}, "rows to write 13 != rows loaded from the dataset 12"),
         ({"rows.written": 14}, "rows to write 13 != rows written 14"),
         ({"rows.deleted": 0}, "rows to delete 2 != rows deleted 0"),
@@ -151,8 +170,8 @@ def test_rejects_are_listed_by_level_and_reason() -> None:
     record = record_of(changed)
 
     assert record["rejects"] == {"chunk.bad_vector": 2, "file.unreadable_file": 1, "record.empty_text": 1}
-    assert record["files"] == {"planned": 2, "rejected": 1}
-    assert record["chunks"] == {"split": 20, "rejected": 2}
+    assert record["files"] == {"planned": 2, "rejected": 1, "left_out": 0}
+    assert record["chunks"] == {**CHUNKS, "rejected": 2}
     assert record["documents"]["rejected"] == 1
 
 
@@ -160,3 +179,43 @@ def test_a_run_without_input_balances() -> None:
     record = build_record(RunContext(**{**vars(CONTEXT), "splits_planned": 0}), {}, {}, 0.0)
 
     assert (record["differences"], record["exit_code"], record["reject_fraction"]) == ([], 0, 0)
+
+
+def test_a_language_has_its_figures_and_what_it_costs_against_english() -> None:
+    languages = record_of()["languages"]
+
+    assert list(languages) == ["de", "en"]
+    assert languages["de"] == {
+        "documents": 6,
+        "mixed": 2,
+        "chunks": 12,
+        "tokens": 300,
+        "characters": 1000,
+        "bytes": 1250,
+        "tokens_per_character": 0.3,
+        "tokens_per_byte": 0.24,
+        "chunks_per_document": 2.0,
+        "unknown_fraction": 0.01,
+        "premium": round(0.3 / 0.25 * CHARACTERS_PER_ENGLISH_CHARACTER["de"], 4),
+    }
+    assert (languages["en"]["premium"], languages["en"]["unknown_fraction"], languages["en"]["mixed"]) == (1.0, 0.0, 0)
+
+
+def test_without_english_no_language_has_a_premium() -> None:
+    counts = {name: value for name, value in CLEAN.items() if not name.startswith("language.en.")}
+
+    languages = build_record(CONTEXT, counts, COUNTED, 1.0)["languages"]
+
+    assert languages["de"]["premium"] is None
+    assert languages["de"]["tokens_per_character"] == 0.3
+
+
+def test_a_language_all_of_whose_documents_were_rejected_has_figures_without_ratios() -> None:
+    languages = record_of({"language.xx.documents": 3})["languages"]
+
+    assert languages["xx"] == {
+        **dict.fromkeys(("mixed", "chunks", "tokens", "characters", "bytes"), 0),
+        **dict.fromkeys(("tokens_per_character", "tokens_per_byte", "unknown_fraction", "premium")),
+        "documents": 3,
+        "chunks_per_document": 0.0,
+    }

@@ -1,45 +1,17 @@
 """Repeats: which rows go another way, and what they get there."""
 
 from collections import Counter
-from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transforms.logic.identity import content_key, digest
+from tests.transforms.logic.chunks import Row, place_of, row_of, table_of
+from transforms.logic.identity import content_key
 from transforms.logic.repeats import RepeatFinder, share_vectors
-from transforms.logic.reuse import PLACE, Known
-from transforms.logic.schemas import CHUNKS, REUSED, Origin, batch_of
-
-Row = dict[str, Any]
-
-
-def row_of(text: str, position: int, source: str = "s", ordinal: int = 0) -> Row:
-    key = content_key("space", text)
-    empty = dict.fromkeys(("language", "script", "chunk_language", "date", "partition"), "")
-    numbers = {"start": 0, "end": len(text), "tokens": 1, "unknown_fraction": 0.0}
-    scores = {"language_score": 1.0, "chunk_language_score": 1.0}
-    name = f"{source}-{position}-{ordinal}"
-    keys = {"content_key": key, "row_key": digest("row", text, name)}
-    place = {"source": source, "position": position, "ordinal": ordinal}
-    return {
-        **empty, **numbers, **scores, **keys, **place,
-        "id": name, "document_id": name, "text": text, "metadata": "{}", "token_ids": [1],
-    }  # fmt: skip
-
-
-def table_of(rows: list[Row]) -> pa.Table:
-    """Rows in two pieces, as a buffer holds them."""
-    middle = len(rows) // 2
-    return pa.Table.from_batches([batch_of(rows[:middle], CHUNKS), batch_of(rows[middle:], CHUNKS)])
-
-
-def place_of(row: Row) -> tuple[Any, ...]:
-    return tuple(row[name] for name in PLACE)
-
+from transforms.logic.reuse import Known
+from transforms.logic.schemas import REUSED, Origin
 
 ROWS = st.lists(
     st.builds(row_of, st.sampled_from("abc"), st.integers(0, 5), st.sampled_from("st"), st.integers(0, 3)),
@@ -59,7 +31,8 @@ def test_whatever_came_before_the_first_row_of_each_content_is_no_repeat(
         repeats = finder.find(table_of(rows))
         assert repeats.shape == (len(rows),)
         for text in {row["text"] for row in rows}:
-            same = [(place_of(row), is_repeat) for row, is_repeat in zip(rows, repeats.tolist(), strict=True) if row["text"] == text]
+            pairs = zip(rows, repeats.tolist(), strict=True)
+            same = [(place_of(row), is_repeat) for row, is_repeat in pairs if row["text"] == text]
             # All rows of a content but the first are repeats, or none is.
             assert min(same) == (min(place for place, _ in same), False)
             assert len({is_repeat for _, is_repeat in sorted(same)[1:]}) <= 1
@@ -124,7 +97,9 @@ MADE = np.array([1.0, 0.0], np.float16)
 
 
 def test_repeats_get_what_the_dataset_or_the_run_knows() -> None:
-    rows = [row_of(text, number) for number, text in enumerate(["made", "bad", "known", "made", "known", "bad", "known"])]
+    rows = [
+        row_of(text, number) for number, text in enumerate(["made", "bad", "known", "made", "known", "bad", "known"])
+    ]
     known = Known({rows[4]["row_key"]: ("shard", 7)}, {content_key("space", "known"): VECTOR})
     asked: list[bytes] = []
 
@@ -139,7 +114,7 @@ def test_repeats_get_what_the_dataset_or_the_run_knows() -> None:
     by_id = {row["position"]: (row["origin"], row["vector"], row["shard"], row["row"]) for row in found.to_pylist()}
     reused = {number: (Origin.REUSED, MADE.tolist(), None, None) for number in (0, 3)}
     reused |= {number: (Origin.REUSED, VECTOR.tolist(), None, None) for number in (2, 6)}
-    rejected = {number: (Origin.REJECTED, None, None, None) for number in (1, 5)}
+    rejected = dict.fromkeys((1, 5), (Origin.REJECTED, None, None, None))
     assert by_id == {**reused, **rejected, 4: (Origin.STORED, None, "shard", 7)}
     keys = [(row["content_key"], *place_of(row)) for row in found.to_pylist()]
     assert keys == sorted(keys)

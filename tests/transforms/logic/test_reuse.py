@@ -3,30 +3,19 @@
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transforms.logic.chunking import Span
+from tests.transforms.logic.chunks import Row, row_of, table_of
 from transforms.logic.identity import content_key
 from transforms.logic.reuse import Known, reuse_vectors
-from transforms.logic.rows import chunk_rows
-from transforms.logic.schemas import CHUNKS, REUSED, Origin, batch_of
+from transforms.logic.schemas import REUSED, Origin
 
-PARENT = {"language": "en", "script": "Latn", "date": "", "metadata": "{}", "partition": "lang_en"}
 VECTOR = np.array([0.6, 0.8], np.float16)
 
 
-def chunks_of(texts: list[str]) -> list[dict[str, Any]]:
-    rows = []
-    for position, text in enumerate(texts):
-        document = {**PARENT, "document_id": f"d{position}", "source": "s", "position": position, "text": text}
-        rows.extend(chunk_rows(document, [Span(0, len(text), [1])], "space"))
-    return rows
-
-
-def table_of(rows: list[dict[str, Any]]) -> pa.Table:
-    return pa.Table.from_batches([batch_of(rows, CHUNKS)])
+def chunks_of(texts: list[str]) -> list[Row]:
+    return [row_of(text, position) for position, text in enumerate(texts)]
 
 
 def test_a_stored_row_is_pointed_to_a_known_vector_taken_and_the_rest_encoded_once() -> None:
@@ -36,19 +25,19 @@ def test_a_stored_row_is_pointed_to_a_known_vector_taken_and_the_rest_encoded_on
     found = reuse_vectors(table_of(rows), known)
 
     assert found.schema == REUSED
-    by_id = {row["document_id"]: row for row in found.to_pylist()}
+    by_id = {row["position"]: row for row in found.to_pylist()}
     assert {name: row["origin"] for name, row in by_id.items()} == {
-        "d0": "stored",
-        "d1": "reused",
-        "d2": "reused",
-        "d3": "encoded",
-        "d4": "reused",
-        "d5": "reused",
+        0: "stored",
+        1: "reused",
+        2: "reused",
+        3: "encoded",
+        4: "reused",
+        5: "reused",
     }
-    assert (by_id["d0"]["shard"], by_id["d0"]["row"], by_id["d0"]["vector"]) == ("shard", 7, None)
-    assert by_id["d1"]["vector"] == by_id["d2"]["vector"] == VECTOR.tolist()
-    assert by_id["d4"]["vector"] is by_id["d5"]["vector"] is None
-    assert all(by_id[name]["shard"] is None for name in ("d1", "d2", "d3", "d4", "d5"))
+    assert (by_id[0]["shard"], by_id[0]["row"], by_id[0]["vector"]) == ("shard", 7, None)
+    assert by_id[1]["vector"] == by_id[2]["vector"] == VECTOR.tolist()
+    assert by_id[4]["vector"] is by_id[5]["vector"] is None
+    assert all(by_id[name]["shard"] is None for name in (1, 2, 3, 4, 5))
 
 
 @settings(deadline=None, derandomize=True, max_examples=100)

@@ -8,9 +8,14 @@ import pytest
 
 from transforms.logic.chunking import Span
 from transforms.logic.identity import chunk_id, content_key
-from transforms.logic.rows import STORED_FIELDS, chunk_rows, milvus_rows, stored_rows
+from transforms.logic.rows import STORED_FIELDS, chunk_rows, milvus_rows, stored_rows, with_row_keys
 from transforms.logic.schemas import CHUNKS, batch_of, row_schema
 from transforms.logic.vectors import to_list_array
+
+
+def ids(*numbers: int) -> bytes:
+    return np.array(numbers, np.int32).tobytes()
+
 
 DOCUMENT: dict[str, Any] = {
     "document_id": "d",
@@ -24,7 +29,7 @@ DOCUMENT: dict[str, Any] = {
     "partition": "lang_de",
     "position": 5,
 }
-SPANS = [Span(0, 6, [4, 5]), Span(7, 9, [6])]
+SPANS = [Span(0, 6, ids(4, 5)), Span(7, 9, ids(6))]
 MILVUS_FIELDS = {
     *("id", "document_id", "ordinal", "start", "end", "text", "language", "script", "tokens", "source", "date"),
     *("language_score", "chunk_language", "chunk_language_score", "unknown_fraction", "metadata", "dense"),
@@ -32,11 +37,11 @@ MILVUS_FIELDS = {
 
 
 def table() -> pa.Table:
-    return pa.Table.from_batches([batch_of(chunk_rows(DOCUMENT, SPANS, "space"), CHUNKS)])
+    return pa.Table.from_batches([batch_of(with_row_keys(chunk_rows(DOCUMENT, SPANS, "space")), CHUNKS)])
 
 
 def test_a_chunk_row_tells_where_its_text_stood() -> None:
-    first, second = chunk_rows(DOCUMENT, SPANS, "space")
+    first, second = with_row_keys(chunk_rows(DOCUMENT, SPANS, "space"))
 
     assert (first["text"], second["text"]) == ("Grüße.", "世界")
     assert [(row["start"], row["end"], row["ordinal"], row["tokens"]) for row in (first, second)] == [
@@ -45,7 +50,7 @@ def test_a_chunk_row_tells_where_its_text_stood() -> None:
     ]
     assert [row["id"] for row in (first, second)] == [chunk_id("d", 0, "lang_de"), chunk_id("d", 1, "lang_de")]
     assert second["content_key"] == content_key("space", "世界")
-    assert second["token_ids"] == [6]
+    assert second["token_ids"].tolist() == [6]
     assert {*first} == {*CHUNKS.names}
 
 
@@ -67,15 +72,15 @@ def test_a_chunk_row_tells_where_its_text_stood() -> None:
 def test_a_row_key_moves_with_every_stored_field_and_with_nothing_else(
     change: dict[str, Any], moves_row: bool, moves_content: bool
 ) -> None:
-    before = chunk_rows(DOCUMENT, SPANS, "space")[0]
-    after = chunk_rows({**DOCUMENT, **change}, SPANS, "space")[0]
+    before = with_row_keys(chunk_rows(DOCUMENT, SPANS, "space"))[0]
+    after = with_row_keys(chunk_rows({**DOCUMENT, **change}, SPANS, "space"))[0]
 
     assert (after["row_key"] != before["row_key"]) == moves_row
     assert (after["content_key"] != before["content_key"]) == moves_content
 
 
 def test_another_embedding_space_moves_all_keys_but_no_id() -> None:
-    before, after = chunk_rows(DOCUMENT, SPANS, "space")[0], chunk_rows(DOCUMENT, SPANS, "other")[0]
+    before, after = (with_row_keys(chunk_rows(DOCUMENT, SPANS, space))[0] for space in ("space", "other"))
 
     assert before["id"] == after["id"]
     assert before["content_key"] != after["content_key"]

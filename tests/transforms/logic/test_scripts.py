@@ -15,16 +15,18 @@ LATER_SCRIPTS = 16
 
 
 def test_every_code_point_has_the_script_that_regex_gives_it() -> None:
-    numbers, _ = scripts._tables()
+    numbers = scripts._table()
     everything = "".join(map(chr, range(0x110000)))
     assert len(numbers) == len(everything)
     for number, code in enumerate(scripts._SCRIPTS, 1):
-        expected = {match.start() for match in regex.finditer(rf"[\p{{Script={code}}}&&[\p{{L}}\p{{M}}]]", everything, regex.V1)}
+        expected = {
+            match.start() for match in regex.finditer(rf"[\p{{Script={code}}}&&[\p{{L}}\p{{M}}]]", everything, regex.V1)
+        }
         assert {int(point) for point in (numbers == number).nonzero()[0]} == expected, code
 
 
 def test_every_letter_of_a_living_script_counts() -> None:
-    numbers, _ = scripts._tables()
+    numbers = scripts._table()
     missing = [point for point in range(0x110000) if unicodedata.category(chr(point))[0] == "L" and not numbers[point]]
     shared = [point for point in missing if regex.fullmatch(r"\p{Script=Zyyy}|\p{Script=Zinh}", chr(point))]
     rest = set(missing) - set(shared)
@@ -74,7 +76,11 @@ def test_shares_are_ordered_and_make_the_whole(text: str) -> None:
 
 
 @settings(deadline=None, derandomize=True, max_examples=200)
-@given(st.lists(st.text(st.characters() | st.sampled_from("\x00\n\x7f\x85\ud800\udfff\ufdd0\uffff\U0010ffff09٣")), max_size=4))
+@given(
+    st.lists(
+        st.text(st.characters() | st.sampled_from("\x00\n\x7f\x85\ud800\udfff\ufdd0\uffff\U0010ffff09٣")), max_size=4
+    )
+)
 def test_prepared_texts_keep_every_character_that_detectors_can_take(texts: list[str]) -> None:
     unfit = regex.compile(r"\p{N}|\p{Cc}|\p{Cs}|\p{Noncharacter_Code_Point}")
     clean, _ = prepare(texts)

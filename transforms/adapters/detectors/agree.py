@@ -13,9 +13,9 @@ SURE = 0.9
 class AgreeingDetector:
     """cld2 with a fastText model: the same answer, or none.
 
-    Where cld2 is sure (`SURE`) of a language that the model does not know, agreement cannot be had, and its answer stands. On the pieces of 300
-    characters of `benchmarks/udhr.py`, over the 193 languages that either knows, that names .73 rightly and .03 wrongly; agreement alone .51
-    and .02; taking the model's own sure answers too, .74 and .04.
+    Where cld2 is sure (`SURE`) of a language that the model does not know, agreement cannot be had, and its answer stands. On pieces
+    of 300 characters (`benchmarks/udhr.py`), over the languages that either knows, that names .73 rightly and .03 wrongly; agreement
+    alone names .51 and .02; taking the model's own sure answers too, .74 and .04.
     """
 
     judges_text = True

@@ -1,5 +1,6 @@
 """fastText language models: lid.176 as a package bundles it, or a user's own file (lid.176.bin, GlotLID, OpenLID)."""
 
+import os
 import shutil
 import struct
 import tempfile
@@ -107,8 +108,11 @@ def _local_copy(uri: str) -> str:
     if not final.is_file():
         directory.mkdir(parents=True, exist_ok=True)
         # Two processes may copy at once; each has its own file, and the last to finish replaces the same by the same.
-        with tempfile.NamedTemporaryFile(dir=directory, delete=False) as copy:
-            with open_binary(uri) as stream:
+        descriptor, name = tempfile.mkstemp(dir=directory)
+        try:
+            with os.fdopen(descriptor, "wb") as copy, open_binary(uri) as stream:
                 shutil.copyfileobj(stream, copy, 1 << 20)
-            Path(copy.name).replace(final)
+            Path(name).replace(final)
+        finally:
+            Path(name).unlink(missing_ok=True)
     return str(final)

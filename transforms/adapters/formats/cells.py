@@ -74,7 +74,8 @@ def _nested_bytes(array: pa.Array) -> Sizes:
     kind = array.type
     if pa.types.is_struct(kind):
         parts = [_cell_bytes(array.field(index)) for index in range(kind.num_fields)]
-        return np.sum([np.full(len(array), _LEAST_CELL_BYTES, np.int64), *parts], axis=0, dtype=np.int64)
+        sizes: Sizes = np.sum([np.full(len(array), _LEAST_CELL_BYTES), *parts], axis=0, dtype=np.int64)
+        return sizes
     if pa.types.is_fixed_size_list(kind):
         return _spans(array.values, (np.arange(len(array) + 1) + array.offset) * kind.list_size)
     offsets = array.offsets.to_numpy(zero_copy_only=False)
@@ -85,7 +86,8 @@ def _nested_bytes(array: pa.Array) -> Sizes:
 
 def _spans(elements: pa.Array, offsets: npt.NDArray[Any]) -> Sizes:
     sums: Sizes = np.concatenate([[0], np.cumsum(_cell_bytes(elements))])
-    return sums[offsets[1:]] - sums[offsets[:-1]] + _LEAST_CELL_BYTES
+    sizes: Sizes = sums[offsets[1:]] - sums[offsets[:-1]] + _LEAST_CELL_BYTES
+    return sizes
 
 
 def _numbers(array: pa.Array) -> Sizes:

@@ -72,13 +72,9 @@ def _belongs(path: str, names: Iterable[str]) -> bool:
 
 def _place(path: str, place: ColumnPlace, file_bytes: int) -> tuple[int, int, int]:
     """First byte, first byte after it, and number of values, as the decoder takes them."""
-    numbers = [place.get(number, -1) for number in (5, 7, 9)]
-    if not all(isinstance(number, int) for number in numbers):
-        raise MalformedChunkError(f"the place of column {path!r} is not told")
-    values, packed_bytes, start = numbers
-    dictionary_start = place.get(11)
-    if isinstance(dictionary_start, int) and 0 < dictionary_start < start:
-        start = dictionary_start
+    values, packed_bytes, start = (place.get(number, -1) for number in (5, 7, 9))
+    if 0 < place.get(11, 0) < start:
+        start = place[11]
     stop = start + packed_bytes
     if not 0 < start <= stop <= file_bytes or values < 0:
         raise MalformedChunkError(f"column {path!r} lies at bytes {start} to {stop} of a file of {file_bytes}")

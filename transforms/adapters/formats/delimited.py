@@ -64,6 +64,7 @@ def read_delimited(stream: IO[bytes], split: Split, reading: Reading) -> Iterato
         raise RefusedFileError(
             Reason.MISSING_COLUMN, f"no column {', '.join(map(repr, missing))}; the header has {shown}"
         )
+    source.column_count = len(names)
     while (row := source.next_row()) is not None:
         yield _record(row, names, source.delimiter, reading)
 
@@ -125,6 +126,7 @@ class _Source:
         self._position = 0
         self._waiting: deque[_Line] = deque()
         self.delimiter = DELIMITERS[0]
+        self.column_count = 0
 
     def first_line(self) -> str:
         """The first line that is not empty, without a mark; it is read again as a row."""
@@ -156,6 +158,10 @@ class _Source:
             values = next(csv.reader(self._texts(text, lines), delimiter=self.delimiter, strict=True))
         except (csv.Error, _RowTooLargeError) as error:
             self._waiting.extendleft(reversed(lines[1:]))
+            literal = text.rstrip("\r\n").split(self.delimiter)
+            if self.delimiter == "\t" and len(literal) == self.column_count:
+                # Many writers of TSV do not quote: a quote is a character then.
+                return _Row(first.position, first.size_bytes, raw, literal)
             reason = Reason.TOO_LARGE if isinstance(error, _RowTooLargeError) else Reason.MALFORMED_RECORD
             return _Row(first.position, first.size_bytes, raw, reason=reason, detail=f"not a row: {error}")
         size_bytes = sum(line.size_bytes for line in lines)

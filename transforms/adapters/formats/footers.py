@@ -108,8 +108,17 @@ def _footer_bytes(stream: IO[bytes]) -> bytes:
 
 
 def _row_group(fields: Mapping[int, Any]) -> RowGroup:
-    columns = tuple(MappingProxyType(column.get(3) or {}) for column in fields.get(1, ()))
-    return RowGroup(int(fields[3]), int(fields.get(2, 0)), columns)
+    rows, size_bytes = fields.get(3), fields.get(2, 0)
+    columns = tuple(_column(column.get(3)) for column in fields.get(1, ()))
+    if not isinstance(rows, int) or not isinstance(size_bytes, int):
+        raise MalformedThriftError("a row group without its number of rows")
+    return RowGroup(rows, size_bytes, columns)
+
+
+def _column(fields: Any) -> ColumnPlace:
+    if not isinstance(fields, dict) or not all(isinstance(value, int) for value in fields.values()):
+        raise MalformedThriftError("a column chunk without its place")
+    return MappingProxyType(fields)
 
 
 def _check(metadata: pq.FileMetaData, groups: Sequence[RowGroup]) -> None:

@@ -41,6 +41,7 @@ class GroupPage:
         self.rejects += page.rejects
         self.counts.update({f"left_out.{reason}": count for reason, count in left_out.items()})
         self.counts.update({"documents.read": page.records_read, "bytes.read": page.bytes_read})
+        self.counts.update({f"encoding.{name}.documents": count for name, count in page.encodings.items()})
 
     def takes(self, page: Page) -> bool:
         """Whether a page of a split fits beside what is there."""
@@ -91,7 +92,7 @@ def read_group(group: SplitGroup, reading: Reading, selection: Selection) -> Ite
             gathered.counts.update(_unread(group.splits, index))
             break
         gathered.counts["splits.read"] += 1
-        with closing(_pages(split, reading)) as pages:
+        with closing(read_planned(split, reading)) as pages:
             for page in pages:
                 if not gathered.takes(page):
                     yield gathered
@@ -113,7 +114,7 @@ def _unread(splits: tuple[Split, ...], index: int) -> Counter[str]:
     return Counter({"splits.left_out": len(unread), "files.left_out.limit": len(files)})
 
 
-def _pages(split: Split, reading: Reading) -> Generator[Page]:
+def read_planned(split: Split, reading: Reading) -> Generator[Page]:
     """The pages of a split as it was planned; what was read after its file changed becomes one reject of the file."""
     try:
         for page in read_split(split, reading):

@@ -9,15 +9,13 @@ from dataclasses import dataclass, field
 from io import BufferedReader
 from typing import IO, cast
 
-import orjson
-
 from transforms.adapters.formats.lines import parse_json, too_large
 from transforms.adapters.formats.raw import BROKEN_FILE, RawRecord, RefusedFileError
 from transforms.adapters.formats.splits import Split
 from transforms.logic.records import Reading
 from transforms.logic.schemas import Reason
 
-MAX_DEPTH = 100_000
+MAX_DEPTH = 1_000_000
 """Deeper nesting ends the file: its end could only be found by counting every bracket."""
 _PIECE_BYTES = 256 << 10
 _NAME_BYTES = 1 << 10
@@ -37,6 +35,7 @@ _UNFINISHED_LITERAL = re.compile(rb"[tfnNI][a-zA-Z]{0,7}\Z")
 _JUNK = re.compile(rb'[^\s,:{}\[\]"]+')
 _MORE_JUNK = re.compile(rb'[^{}\[\]"]+')
 _JUNK_LINE = re.compile(rb"[^\n{]+")
+_STRAY = re.compile(rb"(?:\s*\})*")
 _SCALAR = re.compile(
     rb'(?:"[^"\\\n]*+(?:\\.[^"\\\n]*+)*+"|[0-9+\-.eE]+|true|false|null|-?NaN|-?Infinity)(?=[\s,\]]|\Z)'
 )
@@ -148,9 +147,8 @@ class _Scanner:
         if found is None or found.end() - self._at > self._reading.max_record_bytes:
             return None
         raw = found[0]
-        try:
-            record = RawRecord(self._offset + self._at, "byte", len(raw), orjson.loads(raw), raw=raw)
-        except orjson.JSONDecodeError:
+        record = parse_json(raw, self._offset + self._at, len(raw), self._reading)
+        if record.reason is Reason.MALFORMED_RECORD:
             return None
         self._at = found.end()
         self._remember(raw)
@@ -167,6 +165,8 @@ class _Scanner:
         while not self._is_over(one):
             if one.oversized and one.at >= _PIECE_BYTES:
                 self._forget(one, one.at)
+        if one.bad:
+            one.at = _end(_STRAY, self._buffer, one.at)
         self._at = one.at
         size_bytes = one.dropped_bytes + one.at - one.begin
         if one.oversized or size_bytes > self._reading.max_record_bytes:

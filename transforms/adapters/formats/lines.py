@@ -9,11 +9,12 @@ import orjson
 from transforms.adapters.formats.raw import RawRecord
 from transforms.adapters.formats.splits import Split
 from transforms.logic.decoding import UTF8, UndecodableError, decode
-from transforms.logic.records import Reading
+from transforms.logic.records import MAX_METADATA_DEPTH, Reading
 from transforms.logic.schemas import Reason
 
 _UTF8_MARK = b"\xef\xbb\xbf"
 _PIECE_BYTES = 1 << 20
+_LARGEST_EXACT = float(1 << 63)
 
 
 def read_lines(stream: IO[bytes], split: Split, reading: Reading) -> Iterator[RawRecord]:
@@ -68,9 +69,24 @@ def too_large(position: int, size_bytes: int, most_bytes: int, what: str) -> Raw
 def parse_json(raw: bytes, position: int, size_bytes: int, reading: Reading) -> RawRecord:
     """One JSON value as a record."""
     try:
-        return RawRecord(position, "byte", size_bytes, orjson.loads(raw), raw=raw)
+        values = orjson.loads(raw)
     except orjson.JSONDecodeError:
         return _parse_hostile_json(raw, position, size_bytes, reading)
+    if _has_rounded(values):
+        return _parse_hostile_json(raw, position, size_bytes, reading)
+    return RawRecord(position, "byte", size_bytes, values, raw=raw)
+
+
+def _has_rounded(values: Any, depth: int = 0) -> bool:
+    """Whether orjson may have rounded an integer: it takes those beyond 64 bits for fractions."""
+    for value in values.values() if type(values) is dict else values if type(values) is list else ():
+        kind = type(value)
+        if kind is float:
+            if abs(value) >= _LARGEST_EXACT:
+                return True
+        elif (kind is dict or kind is list) and depth < MAX_METADATA_DEPTH and _has_rounded(value, depth + 1):
+            return True
+    return False
 
 
 def _parse_hostile_json(raw: bytes, position: int, size_bytes: int, reading: Reading) -> RawRecord:

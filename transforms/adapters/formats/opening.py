@@ -121,7 +121,7 @@ def _seekable(plain: BufferedReader, stream: BufferedReader, layers: ExitStack) 
         stream.seek(0)
         return stream
     # On disk, as these formats are read from their end.
-    file = layers.enter_context(tempfile.TemporaryFile())
+    file = layers.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
     shutil.copyfileobj(plain, file, _BUFFER_BYTES)
     file.seek(0)
     return cast("IO[bytes]", file)

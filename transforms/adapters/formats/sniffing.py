@@ -114,7 +114,7 @@ def told_by_content(named: str, head: bytes) -> str:
     if encoding != UTF8:
         head = head.decode(encoding, "replace").encode()
     found = _by_content(named, head)
-    if found in _CERTAIN:
+    if found in _CERTAIN or (named in _CERTAIN and found != AUTO):
         return found
     if found == "html":
         # Markdown may begin with HTML of its own.

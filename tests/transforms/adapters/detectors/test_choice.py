@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.transforms.adapters.detectors.texts import decided
-from transforms.adapters.detectors import Cld2Detector, read_choice
+from transforms.adapters.detectors import Cld2Detector, Detector, read_choice
 from transforms.adapters.detectors.agree import SURE, AgreeingDetector
 from transforms.adapters.detectors.base import ConstantDetector, FallbackDetector, join_labels
 from transforms.adapters.detectors.fasttext import FasttextDetector, bundled_model, open_model
@@ -50,7 +50,7 @@ class TableDetector:
 def test_a_choice_opens_what_it_names(specification: str, column: str | None, kind: type) -> None:
     choice = read_choice(specification, 0.5)
     assert choice.column == column
-    opened = pickle.loads(pickle.dumps(choice.detector))()
+    opened: Detector = pickle.loads(pickle.dumps(choice.detector))()
     assert type(opened) is kind
     assert opened.identify([]) == []
     assert opened.judges_text is not (kind is ConstantDetector)
@@ -148,6 +148,9 @@ def test_agreement_is_not_asked_of_a_model_that_does_not_know_the_language() -> 
 
 
 def test_labels_that_fold_alike_are_joined_under_the_largest() -> None:
-    assert join_labels([("hr", 0.25), ("de", 0.5), ("sr", 0.375), ("un", 0.9), ("xx-Thai", 0.9)]) == [("sr", 0.625), ("de", 0.5)]
+    assert join_labels([("hr", 0.25), ("de", 0.5), ("sr", 0.375), ("un", 0.9), ("xx-Thai", 0.9)]) == [
+        ("sr", 0.625),
+        ("de", 0.5),
+    ]
     assert join_labels([("de", 0.7), ("deu_Latn", 0.6)]) == [("de", 1.0)]
     assert join_labels([]) == []

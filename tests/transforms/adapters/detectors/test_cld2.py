@@ -91,8 +91,12 @@ def test_a_second_language_has_its_share() -> None:
 
 
 def test_labels_of_one_language_are_not_a_mixture() -> None:
-    bosnian = "Sva ljudska bića rađaju se slobodna i jednaka u dostojanstvu i pravima. Ona su obdarena razumom i sviješću. "
-    serbian = "Sva ljudska bića rađaju se slobodna i jednaka u dostojanstvu i pravima. Ona su obdarena razumom i svešću. "
+    bosnian = (
+        "Sva ljudska bića rađaju se slobodna i jednaka u dostojanstvu i pravima. Ona su obdarena razumom i sviješću. "
+    )
+    serbian = (
+        "Sva ljudska bića rađaju se slobodna i jednaka u dostojanstvu i pravima. Ona su obdarena razumom i svešću. "
+    )
     (found,) = identify_documents([bosnian * 3 + serbian * 3], [None], Cld2Detector())
     assert (found.language, found.mixed) == ("sh", False)
 

@@ -39,7 +39,9 @@ def memory() -> fsspec.AbstractFileSystem:
 
 def header(*, magic: int = 793712314, version: int = 12, kind: int = 3, labels: int = 2102) -> bytes:
     """The beginning of a model file; the model itself is not there."""
-    return struct.pack("<2i12id3i", magic, version, 16, 5, 5, 1, 5, 1, 1, kind, 10, 2, 4, 100, 0.1, labels + 9, 9, labels)
+    return struct.pack(
+        "<2i12id3i", magic, version, 16, 5, 5, 1, 5, 1, 1, kind, 10, 2, 4, 100, 0.1, labels + 9, 9, labels
+    )
 
 
 def test_the_sample_corpus_is_mostly_named(lid176: FasttextDetector, sample_corpus: Path) -> None:
@@ -74,10 +76,8 @@ def test_any_text_has_an_answer(text: str) -> None:
 
 def test_labels_that_fold_alike_add_up(lid176: FasttextDetector) -> None:
     text = "Sva ljudska bića rađaju se slobodna i jednaka u dostojanstvu i pravima."
-    alone = dict(
-        (label.removeprefix("__label__"), probability)
-        for probability, label in lid176._model.predict(text.lower() + "\n", 5, 0.0, "strict")
-    )
+    answers = lid176._model.predict(text.lower() + "\n", 5, 0.0, "strict")
+    alone = {label.removeprefix("__label__"): probability for probability, label in answers}
     together = sum(probability for label, probability in alone.items() if fold(label) == "sh")
     (guess,) = lid176.identify([text])
     assert fold(guess.language) == "sh"
@@ -119,6 +119,21 @@ def test_a_model_in_an_object_store_is_copied_once_for_each_version(
     assert len([*tmp_path.rglob("*.bin")]) == 2
 
 
+def test_a_copy_that_fails_leaves_nothing_behind(
+    memory: fsspec.AbstractFileSystem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    memory.pipe_file("/models/lid.bin", Path(bundled_model()).read_bytes())
+
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(shutil, "copyfileobj", fail)
+    with pytest.raises(OSError, match="No space left"):
+        open_model("memory://models/lid.bin")
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
 def test_a_local_model_is_not_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
     path = tmp_path / "model.ftz"
@@ -156,7 +171,9 @@ def test_a_missing_file_is_refused_by_name(tmp_path: Path) -> None:
 
 def test_a_missing_package_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fasttext, "_BUNDLE", "no-such-distribution")
-    with pytest.raises(ConfigurationError, match=r"no-such-distribution; install the extra: .*corpus-embed\[fasttext\]"):
+    with pytest.raises(
+        ConfigurationError, match=r"no-such-distribution; install the extra: .*corpus-embed\[fasttext\]"
+    ):
         bundled_model()
 
 

@@ -54,7 +54,12 @@ def items(kind: int, content: Sequence[Any], claimed: int | None = None) -> tupl
 
 
 def page(
-    kind: int, values: int, content: bytes, encoding: int, unpacked_bytes: int | None = None, packed_bytes: int | None = None
+    kind: int,
+    values: int,
+    content: bytes,
+    encoding: int,
+    unpacked_bytes: int | None = None,
+    packed_bytes: int | None = None,
 ) -> bytes:
     """A page, its header first; sizes may be other than true."""
     header = [
@@ -120,7 +125,11 @@ def parquet(columns: Sequence[Column], rows: int, group_rows: int | None = None)
         chunks.append([(2, LONG, 0), (3, STRUCT, described)])
         marked = [(6, INTEGER, 0)] if column.physical == BYTE_ARRAY else []
         leaves.append([(1, INTEGER, column.physical), (3, INTEGER, column.repetition), (4, TEXT, column.name), *marked])
-    group = [(1, LIST, items(STRUCT, chunks)), (2, LONG, len(out)), (3, LONG, rows if group_rows is None else group_rows)]
+    group = [
+        (1, LIST, items(STRUCT, chunks)),
+        (2, LONG, len(out)),
+        (3, LONG, rows if group_rows is None else group_rows),
+    ]
     footer = structure(
         [
             (1, INTEGER, 1),
