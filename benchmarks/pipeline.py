@@ -17,7 +17,6 @@ the machine kept busy meanwhile: a figure above a tenth of a core means that the
 import argparse
 import hashlib
 import json
-import os
 import resource
 import statistics
 import subprocess
@@ -31,6 +30,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.machine import OtherLoad
 from transforms.adapters.formats import plan_splits, read_split
 from transforms.adapters.milvus import Collection, Target, release, served
 from transforms.adapters.models import describe_model
@@ -221,28 +221,12 @@ def measure(name: str, corpus: Path, model: str) -> Result:
         "--model",
         model,
     ]
-    machine, own, start = _busy_seconds(), _children_seconds(), perf_counter()
-    finished = subprocess.run(command, capture_output=True, text=True, check=False)
-    others = (_busy_seconds() - machine) - (_children_seconds() - own)
-    other_load_cores = max(0.0, others / (perf_counter() - start))
+    with OtherLoad() as load:
+        finished = subprocess.run(command, capture_output=True, text=True, check=False)
     if finished.returncode:
         sys.exit(f"{name} failed with {finished.returncode}:\n{finished.stderr[-2000:]}")
     result: Result = json.loads(finished.stdout.splitlines()[-1])
-    return {**result, "other_load_cores": other_load_cores}
-
-
-def _busy_seconds() -> float:
-    """CPU seconds that all processes of the machine have used since it started, on Linux; elsewhere 0."""
-    statistics_file = Path("/proc/stat")
-    if not statistics_file.exists():
-        return 0.0
-    user, nice, system = map(int, statistics_file.read_text(encoding="ascii").split()[1:4])
-    return (user + nice + system) / os.sysconf("SC_CLK_TCK")
-
-
-def _children_seconds() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
+    return {**result, "other_load_cores": load.cores}
 
 
 def contend(name: str, corpus: Path, model: str) -> Result:

@@ -29,6 +29,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from time import perf_counter
 
+from benchmarks.udhr_chunks import CODES, boundary_table, exactness
 from transforms.adapters.detectors import Detector, read_choice
 from transforms.adapters.storage import write_bytes
 from transforms.identify import identify_documents
@@ -237,7 +238,14 @@ def _texts_per_second(identify: Identify, declarations: Sequence[Declaration]) -
     return len(pieces) / (perf_counter() - start)
 
 
-REPORTS: dict[str, Callable[[Sequence[Declaration]], str]] = {"languages": language_report}
+def chunk_report(declarations: Sequence[Declaration]) -> str:
+    """How chunks are cut in some languages, and how exact the faster tokenizer is in all."""
+    by_code = {one.code: one for one in declarations}
+    chosen = {language: by_code[code].paragraphs for language, code in CODES.items() if code in by_code}
+    return boundary_table(chosen) + "\n" + exactness([one.text for one in declarations])
+
+
+REPORTS: dict[str, Callable[[Sequence[Declaration]], str]] = {"languages": language_report, "chunks": chunk_report}
 """What is measured on the declarations, by name: each gives the text of its table."""
 
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from pipelines.config import Config, Language, Selection
 from transforms.adapters.detectors import Choice
-from transforms.adapters.formats import Split, read_split
+from transforms.adapters.formats import Split
+from transforms.adapters.formats.groups import read_planned
 from transforms.identify import identify_documents
 from transforms.logic.errors import ConfigurationError
 from transforms.logic.labels import COMMON, check_code

@@ -12,7 +12,7 @@ from transforms.logic.selection import Selection, select_files, window_of
 
 @dataclass(frozen=True)
 class Sources:
-    """The splits in order of file and place, the groups they are read in, how many files they are of, and how many are left out by reason."""
+    """The splits in order of file and place, the groups they are read in, and how many files are taken and left out by reason."""
 
     splits: list[Split]
     groups: list[SplitGroup]

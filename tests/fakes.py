@@ -54,7 +54,7 @@ class FakeTokenizer:
     """A token for each word and each other visible character; splits at white space, as XLM-R's tokenizer does."""
 
     splits_at_whitespace = True
-    unknown_id = None
+    unknown_id: int | None = None
 
     def tokenise(self, texts: Sequence[str]) -> list[bytes]:
         words = (regex.findall(r"\w+|[^\w\s]", text) for text in texts)

@@ -158,7 +158,8 @@ def test_every_function_survives_pickling_and_holds_no_secret(pipeline: beam.Pip
 
 def test_batches_cross_every_shuffle_of_the_main_job_as_arrow(graph: beam_runner_api_pb2.Pipeline) -> None:
     coders = PipelineContext(graph.components).coders
-    batches, others = set(), set()
+    batches: set[str] = set()
+    others: set[str] = set()
     for transform in graph.components.transforms.values():
         if transform.spec.urn == "beam:transform:group_by_key:v1":
             (source,) = transform.inputs.values()

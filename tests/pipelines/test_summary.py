@@ -26,6 +26,19 @@ def test_summary_tells_every_figure_of_the_record(job: Job) -> None:
     assert not any("BALANCE" in line for line in lines)
 
 
+def test_summary_says_what_was_left_out_and_why(job: Job) -> None:
+    job.write("a.jsonl", [document("d0"), document("d1")])
+    record = job.run()
+    config = options.to_config(job.options())
+    assert "left out" not in summarise(record, config)
+    left_out = {"documents": {"date": 1200, "sample": 3}, "files": {}}
+    assert "\n  left out    1,203 documents (date 1,200, sample 3)\n" in summarise(
+        {**record, "left_out": left_out}, config
+    )
+    left_out["files"] = {"excluded": 2}
+    assert "(date 1,200, sample 3), 2 files (excluded 2)\n" in summarise({**record, "left_out": left_out}, config)
+
+
 def test_summary_says_of_chunks_what_there_is_of_them(job: Job) -> None:
     copies = [document(f"copy{number}", "The same footer stands on every page.") for number in range(70)]
     job.write("a.jsonl", [*copies, document("other", lang="xx-unknown")])

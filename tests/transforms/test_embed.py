@@ -4,13 +4,14 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from tests.fakes import FakeEncoder
 from tests.transforms.verbs import Outcome, chunks, record, reused, run_verb
 from transforms.embed import EmbedChunks
 from transforms.logic.reuse import Known
-from transforms.logic.schemas import REUSED, Origin
+from transforms.logic.schemas import REUSED, Origin, with_columns
 
 DIMENSIONS = 4
 asked: list[list[str]] = []
@@ -108,3 +109,11 @@ def test_the_model_is_opened_once_for_many_batches() -> None:
     outcome = _embed(*batches)
     assert len(opened) == 1
     assert outcome.counts["vectors.encoded"] == 5
+
+
+def test_a_chunk_that_lost_tokens_on_its_way_is_counted() -> None:
+    whole = reused([chunks(record("a", "one two three"), record("b", "four five six"))])
+    ids = [row["token_ids"][: 2 if row["document_id"] == "a" else 3] for row in whole.to_pylist()]
+    outcome = _embed(with_columns(whole, REUSED, token_ids=pa.array(ids, REUSED.field("token_ids").type)))
+    assert (outcome.counts["chunks.truncated"], outcome.counts["tokens.encoded"]) == (1, 5)
+    assert "chunks.truncated" not in _embed(whole).counts

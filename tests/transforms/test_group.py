@@ -131,12 +131,12 @@ def test_a_footer_of_every_document_is_set_aside_and_nothing_is_lost(
 
 
 def test_repeats_of_one_content_are_spread_over_several_workers() -> None:
-    batches = [_chunks(["a footer"] * 400, 400 * batch) for batch in range(100)]
+    batches = [_chunks(["a footer"] * 400, 400 * batch) for batch in range(50)]
     _, repeats = _gathered_by_content(batches, 8)
     per_key = Counter({key: 0 for key, _ in repeats})
     for key, batch in repeats:
         per_key[key] += batch.num_rows
-    assert sum(per_key.values()) == 100 * 400 - 1
+    assert sum(per_key.values()) == 50 * 400 - 1
     assert len(per_key) >= group._PARTS_OF_BUCKET // 2
     assert max(per_key.values()) < sum(per_key.values()) / 4
 

@@ -100,8 +100,8 @@ def records(*rows: Row) -> pa.RecordBatch:
 def chunks(*rows: Row, limits: Limits = LIMITS) -> pa.RecordBatch:
     """A batch of the `CHUNKS` schema made of rows of the `RECORDS` schema."""
     documents = identify_language(records(*rows), FakeDetector(), Partitioning())
-    rows, _ = split_into_chunks(documents, FakeTokenizer(), FakeDetector(), Splitting(limits, SPACE))
-    return batch_of(rows, CHUNKS)
+    of_chunks, _ = split_into_chunks(documents, FakeTokenizer(), FakeDetector(), Splitting(limits, SPACE))
+    return batch_of(of_chunks, CHUNKS)
 
 
 def reused(batches: Iterable[pa.RecordBatch], known: Known | None = None) -> pa.RecordBatch:

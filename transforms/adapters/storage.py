@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 import fsspec
+from fsspec.implementations.local import LocalFileSystem
 
 from transforms.adapters import stores
 from transforms.logic.errors import ConfigurationError, TransientError
@@ -85,17 +86,17 @@ def _matching(pattern: str) -> Iterator[SourceFile]:
 
 def _entries(filesystem: Any, path: str, pattern: str) -> Iterator[tuple[dict[str, Any], bool]]:
     """What fsspec knows of each file that a glob means, and whether it is hidden."""
-    # Without this an unreadable local directory would be empty.
-    options = {"on_error": "raise"} if "file" in filesystem.protocol else {}
+    if "file" in filesystem.protocol:
+        filesystem = _StrictLocalFileSystem()
     below = pattern.endswith(("/", "}"))
     try:
         if glob.has_magic(path):
-            entries = filesystem.glob(f"{path}/**" if below else path, detail=True, **options).values()
+            entries = filesystem.glob(f"{path}/**" if below else path, detail=True).values()
         else:
             entries = [filesystem.info(path)]
             if entries[0]["type"] == "directory":
                 below = True
-                entries = filesystem.find(path, detail=True, **options).values()
+                entries = filesystem.find(path, detail=True).values()
     except FileNotFoundError:
         return
     depth = path.count("/") + 1
@@ -105,6 +106,16 @@ def _entries(filesystem: Any, path: str, pattern: str) -> Iterator[tuple[dict[st
         # An object whose name ends in a slash stands for a directory.
         if found["type"] == "file" and not name.endswith("/"):
             yield found, below and any(part.startswith((".", "_")) for part in name.split("/")[depth:])
+
+
+class _StrictLocalFileSystem(LocalFileSystem):  # type: ignore[misc]
+    """fsspec takes a directory below that it may not read for an empty one: it passes over any `OSError`."""
+
+    def ls(self, path: str, detail: bool = False, **kwargs: Any) -> Any:  # noqa: FBT001, FBT002  fsspec's signature
+        try:
+            return super().ls(path, detail=detail, **kwargs)
+        except PermissionError as error:
+            raise ValueError(str(error)) from error
 
 
 def _target(filesystem: Any, link: str) -> dict[str, Any]:

@@ -44,7 +44,7 @@ class Boundaries:
     lines: Sequence[int]
     within: Sequence[int] = ()
     blocks: Sequence[tuple[int, int]] = ()
-    _below_headings: frozenset[int] = frozenset()
+    _heading_spans: Sequence[tuple[int, int]] = ()
 
     @cached_property
     def sentences(self) -> Sequence[int]:
@@ -52,7 +52,10 @@ class Boundaries:
         places = sentence_ends(self.text)
         if self.blocks:
             places = [place for place in places if not _within(place, self.blocks)]
-        return [place for place in places if place not in self._below_headings] if self._below_headings else places
+        if self._heading_spans:
+            ends = {end for _, end in self._heading_spans}
+            places = [place for place in places if place not in ends and not _within(place, self._heading_spans)]
+        return places
 
     @cached_property
     def starts(self) -> Sequence[int]:
@@ -79,7 +82,7 @@ def boundaries_of(text: str, *, markdown: bool) -> Boundaries:
     below = frozenset(end for _, end in headings)
     if below:
         paragraphs, lines = ([place for place in places if place not in below] for places in (paragraphs, lines))
-    return Boundaries(text, [start for start, _ in headings], paragraphs, lines, within, blocks, below)
+    return Boundaries(text, [start for start, _ in headings], paragraphs, lines, within, blocks, headings)
 
 
 def sentence_ends(text: str) -> list[int]:

@@ -143,8 +143,8 @@ def _read_words(texts: Sequence[str], tokens: _Tokens) -> Iterator[_Words]:
     words: list[str] = []
     for text, (starts, ends) in zip(texts, places, strict=True):
         plain = text.split()
-        # Fewer, where a space that carries a mark belongs to a word.
-        same = len(plain) == len(starts)
+        # Less text, where a space that carries a mark belongs to a word.
+        same = len(plain) == len(starts) and sum(map(len, plain)) == int((ends - starts).sum())
         words += plain if same else [text[start:end] for start, end in zip(starts, ends, strict=True)]
     ids = tokens.tokenise(words)
     first = 0

@@ -11,6 +11,7 @@ _CERTAIN_BOUNDARY = regex.compile(
     r"(?r)(?<![\r\p{GCB=Prepend}])\s|(?<![\r\p{GCB=Prepend}\p{GCB=Extend}\p{GCB=ZWJ}\p{GCB=L}])"
     r"[^\p{GCB=Extend}\p{GCB=ZWJ}\p{GCB=SpacingMark}\p{GCB=Regional_Indicator}\p{GCB=V}\p{GCB=T}]"
 )
+_CLUSTER = regex.compile(r"\X")
 _SPACE, _CONTROL, _JOINS_LEFT, _JOINS_RIGHT = 1, 2, 4, 8
 _KINDS = (
     (_SPACE, r"\s+"),
@@ -32,7 +33,7 @@ def grapheme_boundary_before(text: str, place: int, begin: int) -> int:
     certain = _CERTAIN_BOUNDARY.search(text, begin, place + 1)
     left = boundary = certain.start() if certain else begin
     # A slice, because \X counts a run of regional indicators from the start of what it is given, whatever `pos` says.
-    for match in regex.finditer(r"\X", text[left : place + 1]):
+    for match in _CLUSTER.finditer(text[left : place + 1]):
         if left + match.end() > place:
             break
         boundary = left + match.end()
@@ -43,7 +44,7 @@ def cluster_end(text: str, start: int) -> int:
     """Where the cluster that begins at `start` ends."""
     size = 64
     while True:
-        end = start + len(next(regex.finditer(r"\X", text[start : start + size]))[0])
+        end = start + len(next(_CLUSTER.finditer(text[start : start + size]))[0])
         if end < start + size or end >= len(text):
             return end
         size *= 2
@@ -67,7 +68,8 @@ def words_of(text: str) -> tuple[Places, Places]:
 
 def joins_left(points: npt.NDArray[np.uint32]) -> npt.NDArray[np.bool_]:
     """Which code points belong to the cluster of whatever visible sign or space stands before them."""
-    return (_kinds()[points] & _JOINS_LEFT) != 0
+    joining: npt.NDArray[np.bool_] = (_kinds()[points] & _JOINS_LEFT) != 0
+    return joining
 
 
 @lru_cache(maxsize=1)

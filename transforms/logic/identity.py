@@ -15,7 +15,7 @@ import pyarrow as pa
 
 def digest(*fields: str | bytes | int) -> bytes:
     """128-bit digest, 16 bytes, of the fields in order. Text must hold no lone surrogates (`UnicodeEncodeError`)."""
-    parts = []
+    parts: list[bytes] = []
     for field in fields:
         raw = field if isinstance(field, bytes) else str(field).encode()
         parts += (len(raw).to_bytes(8, "little"), raw)

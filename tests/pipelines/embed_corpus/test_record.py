@@ -40,7 +40,11 @@ SHAPE: dict[str, Any] = {
     "rows": {"held": int, "written": int, "unchanged": int, "deleted": int},
     "partitions": {name: {"expected": int, "milvus": int} for name in ("lang_de", "lang_en")},
     "languages": dict.fromkeys(("de", "en"), LANGUAGE),
-    "stages": {name: {"seconds": float, "tokens": int, "tokens_per_second": float} for name in STAGES},
+    "stages": {
+        **{name: {"seconds": float, "tokens": int, "tokens_per_second": float} for name in STAGES},
+        # Nothing was there to share.
+        "share": {"seconds": float, "tokens": int, "tokens_per_second": type(None)},
+    },
     "seconds": float,
     "started_at": str,
     "model": {"name": str, "revision": type(None), "files_digest": str, "dtype": str},
@@ -59,6 +63,7 @@ SHAPE: dict[str, Any] = {
             "pymilvus",
             "pyarrow",
             "pycld2",
+            "langcodes",
         ),
         str,
     ),

@@ -4,6 +4,7 @@ import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import fsspec
 import pytest
@@ -13,6 +14,8 @@ from hypothesis import strategies as st
 from transforms.adapters import storage
 from transforms.adapters.formats import plan_splits, read_split
 from transforms.adapters.storage import (
+    ChangedFileError,
+    check_unchanged,
     check_writable,
     join,
     list_matching,
@@ -90,6 +93,93 @@ def test_a_relative_path_is_listed_as_an_absolute_one(tmp_path: Path, monkeypatc
 def test_a_file_uri_names_the_same_file_as_its_path(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_bytes(b"x")
     assert list_matching([f"file://{tmp_path}/*.jsonl"]) == list_matching([str(tmp_path / "a.jsonl")])
+
+
+def test_a_directory_means_everything_below_and_its_hidden_files_are_marked(root: str) -> None:
+    for name in (
+        "data/a.jsonl",
+        "data/sub/b.csv",
+        "data/_SUCCESS",
+        "data/.part/c.jsonl",
+        "other/d.jsonl",
+        "data.jsonl",
+    ):
+        write_bytes(join(root, name), b"x")
+    below = ["/data/.part/c.jsonl", "/data/_SUCCESS", "/data/a.jsonl", "/data/sub/b.csv"]
+    for pattern in ("data", "data/", "d?ta/", "[d]*/"):
+        files = list_matching([join(root, pattern)])
+        assert names(files, root) == below
+        assert [file.hidden for file in files] == [True, True, False, False]
+    assert names(list_matching([join(root, "data/*")]), root) == ["/data/_SUCCESS", "/data/a.jsonl"]
+    assert not any(file.hidden for file in list_matching([join(root, "data/_*"), join(root, "data/.part/c.jsonl")]))
+
+
+def test_a_date_in_the_path_is_told_of_every_file(root: str) -> None:
+    for name in ("2026/03/01/a.jsonl", "2026/03/02/b/c.jsonl", "2026/02/30/d.jsonl", "2026/03/x/e.jsonl"):
+        write_bytes(join(root, name), b"x")
+    expected = {"/2026/03/01/a.jsonl": "2026-03-01", "/2026/02/30/d.jsonl": "", "/2026/03/02/b/c.jsonl": "2026-03-02"}
+    for pattern in ("{date:%Y/%m/%d}", "{date:%Y/%m/%d}/", "{date:%Y/%m/%d}/**/*.jsonl"):
+        files = list_matching([join(root, pattern)])
+        assert {name: file.date for name, file in zip(names(files, root), files, strict=True)} == expected
+    assert [file.date for file in list_matching([join(root, "2026/03/01/")])] == [None]
+    # Of several patterns for one file the first counts.
+    both = [join(root, "{date:%Y}/03/01/"), join(root, "2026/03/01/a.jsonl")]
+    assert [[file.date for file in list_matching(patterns)] for patterns in (both, both[::-1])] == [["2026"], [None]]
+
+
+def test_links_to_files_are_followed_and_broken_ones_are_not_lost(tmp_path: Path) -> None:
+    (tmp_path / "real").write_bytes(b"content")
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.jsonl").symlink_to(tmp_path / "real")
+    (tmp_path / "in" / "b.jsonl").symlink_to(tmp_path / "gone")
+    for pattern in ("in/*.jsonl", "in/", "**/*.jsonl"):
+        first, second = list_matching([f"{tmp_path}/{pattern}"])
+        assert (first.uri, first.size_bytes) == (f"{tmp_path}/in/a.jsonl", 7)
+        assert second.uri == f"{tmp_path}/in/b.jsonl"
+        with open_binary(first.uri, first.etag) as stream:
+            assert stream.read() == b"content"
+        with pytest.raises(FileNotFoundError):
+            read_bytes(second.uri)
+
+
+@pytest.mark.parametrize("pattern", ["in/", "**/*.jsonl", "in"])
+def test_a_directory_that_cannot_be_read_is_named_and_not_taken_for_empty(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pattern: str
+) -> None:
+    (tmp_path / "in" / "locked").mkdir(parents=True)
+    (tmp_path / "in" / "a.jsonl").write_bytes(b"x")
+    scan = os.scandir
+
+    def refuse(path: str) -> Any:
+        if str(path).endswith("locked"):
+            raise PermissionError(13, "Permission denied", path)
+        return scan(path)
+
+    # Tests may run as root, whom no file mode keeps out.
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(ConfigurationError, match=r"cannot be listed: .*Permission denied.*locked"):
+        list_matching([f"{tmp_path}/{pattern}"])
+
+
+def test_a_wrong_pattern_is_named(tmp_path: Path) -> None:
+    for pattern in ("a**b/*.jsonl", "{date:%B}/*.jsonl"):
+        with pytest.raises(ConfigurationError) as caught:
+            list_matching([f"{tmp_path}/{pattern}"])
+        assert repr(f"{tmp_path}/{pattern}") in str(caught.value)
+
+
+def test_a_local_file_that_changed_gives_nothing(root: str) -> None:
+    uri = join(root, "a.jsonl")
+    write_bytes(uri, b"one")
+    (file,) = list_matching([uri])
+    with open_binary(file.uri, file.etag) as stream:
+        assert stream.read() == b"one"
+    check_unchanged(file.uri, file.etag)
+    check_unchanged(file.uri, "")
+    write_bytes(uri, b"two")
+    for look in (lambda: check_unchanged(file.uri, file.etag), lambda: open_binary(file.uri, file.etag).__enter__()):
+        with pytest.raises(ChangedFileError, match=rf"a\.jsonl was listed as {file.etag} and is 3-"):
+            look()
 
 
 def test_a_changed_file_has_another_etag(root: str) -> None:

@@ -175,6 +175,31 @@ def test_rejects_are_listed_by_level_and_reason() -> None:
     assert record["documents"]["rejected"] == 1
 
 
+def test_what_is_left_out_is_counted_by_reason_and_balances() -> None:
+    counts = {
+        "documents.read": 17,
+        "left_out.date": 4,
+        "left_out.language": 3,
+        "splits.left_out": 3,
+        "files.left_out.limit": 2,
+    }
+
+    record = record_of(counts, splits_planned=5, files_planned=5, files_left_out={"excluded": 6})
+
+    assert record["left_out"] == {"documents": {"date": 4, "language": 3}, "files": {"excluded": 6, "limit": 2}}
+    assert (record["documents"]["left_out"], record["files"]["left_out"]) == (7, 8)
+    assert (record["differences"], record["exit_code"], record["reject_fraction"]) == ([], 0, 0)
+
+
+@pytest.mark.parametrize("lost", [{"left_out.date": 1}, {"splits.left_out": 1}])
+def test_what_is_left_out_beyond_what_was_read_or_planned_is_a_difference(lost: Counts) -> None:
+    record = record_of(lost)
+
+    (difference,) = record["differences"]
+    assert "left out" in difference
+    assert record["exit_code"] == 5
+
+
 def test_a_run_without_input_balances() -> None:
     record = build_record(RunContext(**{**vars(CONTEXT), "splits_planned": 0}), {}, {}, 0.0)
 

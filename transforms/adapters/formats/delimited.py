@@ -17,9 +17,10 @@ from transforms.logic.schemas import Reason
 DELIMITERS = (",", ";", "\t", "|")
 _UTF8_MARK = b"\xef\xbb\xbf"
 _SHOWN_COLUMNS = 20
+_MAX_ROW_LINES = 1_000_000
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Line:
     position: int
     raw: bytes | None
@@ -174,11 +175,9 @@ class _Source:
         while (line := self._next_line()) is not None:
             lines.append(line)
             size_bytes += line.size_bytes
-            if line.raw is None or size_bytes > self._max_row_bytes:
-                message = (
-                    f"it goes on beyond {self._max_row_bytes} bytes (--max-record-bytes); perhaps a quote is not closed"
-                )
-                raise _RowTooLargeError(message)
+            if line.raw is None or size_bytes > self._max_row_bytes or len(lines) > _MAX_ROW_LINES:
+                limits = f"{self._max_row_bytes} bytes (--max-record-bytes) or {_MAX_ROW_LINES} lines"
+                raise _RowTooLargeError(f"it goes on beyond {limits}; perhaps a quote is not closed")
             yield line.raw.decode("utf-8", "surrogateescape")
 
     def _next_line(self) -> _Line | None:

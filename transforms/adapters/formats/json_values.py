@@ -19,6 +19,7 @@ MAX_DEPTH = 1_000_000
 """Deeper nesting ends the file: its end could only be found by counting every bracket."""
 _PIECE_BYTES = 256 << 10
 _NAME_BYTES = 1 << 10
+_MAX_COMPLAINTS = 1000
 _UTF8_MARK = b"\xef\xbb\xbf"
 _GAP = re.compile(rb"[\s,]+")
 _MAYBE_GAP = re.compile(rb"[\s,]*")
@@ -64,6 +65,7 @@ class _Container:
     dropped_bytes: int = 0
     oversized: bool = False
     in_string: bool = False
+    complaints: int = 0
 
 
 class _Scanner:
@@ -181,6 +183,8 @@ class _Scanner:
         """Walks to the next bracket and over it, or over what is wrong there; true at the container's end."""
         if one.in_string:
             return self._leave_string(one)
+        if one.complaints > _MAX_COMPLAINTS:
+            return self._search_on(one)
         at = _end(_RUN, self._buffer, one.at)
         if self._is_unfinished(at):
             return self._read_on(one, at)
@@ -267,19 +271,37 @@ class _Scanner:
         this one bad record would cost all that follow. An inner object is taken for a record only if it has that name, and stands
         right where its own record breaks.
         """
+        one.complaints += 1
         if len(self._buffer) - one.at < _NAME_BYTES:
             self._more()
-        own = _FIRST_NAME.match(self._buffer, one.begin)
-        name = self._first_name or (own[1] if own else b"")
-        if not name or one.oversized:
+        beginning = self._beginning_of_next(one)
+        if beginning is None:
             return False
         last = _end(_MAYBE_GAP, self._buffer, one.at)
-        beginning = re.compile(rb'[,}\]"\n]\s*(\{\s*"' + re.escape(name) + rb'"\s*:)')
-        found = beginning.search(self._buffer, max(since, one.begin + 1), last + len(name) + _NAME_BYTES)
+        found = beginning.search(self._buffer, max(since, one.begin + 1), last + 2 * _NAME_BYTES)
         if found is None or found.start(1) > last:
             return False
         one.at = found.start(1)
         return True
+
+    def _search_on(self, one: _Container) -> bool:
+        """What is wrong in so many places is not walked through, only searched for the next record."""
+        beginning = self._beginning_of_next(one)
+        found = beginning.search(self._buffer, max(one.begin + 1, one.at - _NAME_BYTES)) if beginning else None
+        if found is not None:
+            one.at = found.start(1)
+            return True
+        if len(self._buffer) - one.begin > self._reading.max_record_bytes:
+            one.oversized = True
+            self._forget(one, len(self._buffer) - _NAME_BYTES)
+        one.at = len(self._buffer)
+        return not self._more()
+
+    def _beginning_of_next(self, one: _Container) -> re.Pattern[bytes] | None:
+        """How the next record begins behind another value; None if no record has shown a name yet."""
+        own = None if one.oversized else _FIRST_NAME.match(self._buffer, one.begin)
+        name = self._first_name or (own[1] if own else b"")
+        return re.compile(rb'[,}\]"\n]\s*(\{\s*"' + re.escape(name) + rb'"\s*:)') if name else None
 
 
 def _end(pattern: re.Pattern[bytes], buffer: bytes, at: int) -> int:

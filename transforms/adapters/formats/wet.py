@@ -25,7 +25,7 @@ def read_wet(stream: IO[bytes], split: Split, reading: Reading) -> Iterator[RawR
     Raises:
         EOFError: the file ends within a record.
     """
-    source = _Records(cast("BufferedReader", stream))
+    source = WarcRecords(cast("BufferedReader", stream))
     while source.seek_version():
         position = source.position
         headers = source.headers()
@@ -38,7 +38,7 @@ def read_wet(stream: IO[bytes], split: Split, reading: Reading) -> Iterator[RawR
 
 
 def _record(
-    source: "_Records", position: int, headers: dict[str, str], length: int, reading: Reading
+    source: "WarcRecords", position: int, headers: dict[str, str], length: int, reading: Reading
 ) -> Iterator[RawRecord]:
     if headers.get("warc-type", "").lower() != "conversion":
         source.skip(length)
@@ -66,10 +66,11 @@ def _record(
     yield RawRecord(position, "byte", size_bytes, under_wanted_names(values, reading.columns), raw=raw, facts=facts)
 
 
-class _Records:
+class WarcRecords:
     """A stream of WARC records, with its place in bytes."""
 
     def __init__(self, stream: BufferedReader) -> None:
+        """Takes the unpacked file, from its first byte."""
         self._stream = stream
         self.position = 0
 
@@ -110,6 +111,7 @@ class _Records:
         return line
 
     def read(self, length: int) -> bytes:
+        """So many bytes; `EOFError` if the file ends before."""
         raw = self._stream.read(length)
         self.position += len(raw)
         if len(raw) < length:
@@ -117,5 +119,6 @@ class _Records:
         return raw
 
     def skip(self, length: int) -> None:
+        """Reads past so many bytes in pieces; `EOFError` if the file ends before."""
         while length > 0:
             length -= len(self.read(min(length, _PIECE_BYTES)))

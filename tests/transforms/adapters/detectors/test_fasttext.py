@@ -68,9 +68,8 @@ def test_blank_text_has_no_guess(lid176: FasttextDetector) -> None:
 
 @settings(deadline=None, derandomize=True, max_examples=150)
 @given(text=st.text(st.characters() | st.sampled_from("\ud800\x00\n"), max_size=80))
-def test_any_text_has_an_answer(text: str) -> None:
-    detector = open_model(bundled_model())
-    (language,) = decided(detector, [text])
+def test_any_text_has_an_answer(lid176: FasttextDetector, text: str) -> None:
+    (language,) = decided(lid176, [text])
     assert fold(language) == language
 
 
