@@ -5,6 +5,7 @@ import resource
 from pathlib import Path
 from time import perf_counter
 from types import TracebackType
+from typing import Self
 
 
 class OtherLoad:
@@ -15,7 +16,7 @@ class OtherLoad:
 
     cores: float = 0.0
 
-    def __enter__(self) -> "OtherLoad":
+    def __enter__(self) -> Self:
         self._start = perf_counter()
         self._busy, self._own = _busy_seconds(), _own_seconds()
         return self

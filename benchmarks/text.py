@@ -5,8 +5,8 @@ One core, one process, one run; every contender goes over the same documents `--
 - `text stage`: ours, from files to chunk batches: read, decode, scrub, tell documents' and chunks' language, split, tokenise, ids and keys.
 - `tokenizers`: the model's own tokenizer alone, over the whole documents, already in memory: a pass that every pipeline pays at least.
 - `fastest exact`: the limit: kitoken alone over the whole documents, already in memory. Its ids are checked against the model's own.
-- `semantic-text-splitter`, `langchain`: these splitters, measured by the model's tokenizer at the same limit, then the model's tokenisation of
-  their chunks, with the language of each document by the same detector; texts already in memory.
+- `semantic-text-splitter`, `langchain`: these splitters, measured by the model's tokenizer at the same limit, then the model's
+  tokenisation of their chunks, with the language of each document by the same detector; texts already in memory.
 
 The proof that lets the faster tokenizer serve (`transforms.adapters.tokenizer_proof`) is made before, once for a model, and timed apart.
 """
@@ -70,7 +70,7 @@ def semantic_pass(texts: Sequence[str], tokenizer: Tokenizer) -> int:
 
 
 def langchain_pass(texts: Sequence[str], tokenizer: Tokenizer) -> int:
-    """langchain's recursive splitter with its defaults, then tokenisation and language; gives the number of chunks."""
+    """The recursive splitter of langchain with its defaults, then tokenisation and language; gives the number of chunks."""
     from langchain_text_splitters import RecursiveCharacterTextSplitter  # noqa: PLC0415  a peer
 
     splitter = RecursiveCharacterTextSplitter(

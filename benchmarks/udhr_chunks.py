@@ -1,8 +1,8 @@
 """How well are chunks cut, beside well-known splitters? And are the ids of the faster tokenizer exact in every language?
 
 The declarations with their paragraph breaks taken out (the hard case: nothing but sentences tells where to cut; scripts without spaces lose
-them too), split at 256 tokens of the model. A figure is the share of chunks, but for a text's last, that end where a sentence or a paragraph
-ends. Thai has neither full stop nor comma: there only paragraphs count, and nobody sees them.
+them too), split at 256 tokens of the model. A figure is the share of chunks, but for a text's last, that end where a sentence or a
+paragraph ends. Thai has neither full stop nor comma: there only paragraphs count, and nobody sees them.
 """
 
 from collections.abc import Callable, Mapping, Sequence

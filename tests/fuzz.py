@@ -51,7 +51,7 @@ def seeds() -> list[Malformed]:
 
 def damaged(files: list[Malformed], number: int) -> tuple[str, bytes]:
     """Name and content of a round's file."""
-    chance = random.Random(number)  # noqa: S311
+    chance = random.Random(number)
     file = chance.choice(files)
     content = bytearray(file.content)
     for _ in range(chance.randint(1, 4)):

@@ -12,6 +12,7 @@ from pipelines.preflight import plan_run
 from tests.fakes import ENCODED, OPENED
 from tests.pipelines.jobs import COLLECTION, DIMENSIONS, MAX_SEQUENCE_TOKENS, Job, document
 from tests.transforms.adapters.detectors.test_fasttext import header
+from transforms.adapters.formats.splits import EXTRAS
 from transforms.adapters.milvus import release
 
 SECONDS = 10.0
@@ -51,12 +52,15 @@ def test_input_without_a_match_names_the_pattern(filled: Job, capsys: pytest.Cap
     assert f"no file matches the input {pattern!r}" in _refusal(filled, capsys, input=pattern)
 
 
-def test_file_of_an_unknown_format_names_the_endings(filled: Job, capsys: pytest.CaptureFixture[str]) -> None:
-    (filled.corpus / "letter.docx").write_bytes(b"")
+def test_file_of_a_format_without_its_extra_names_the_extra(
+    filled: Job, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(EXTRAS, "pdf", ("no_such_module",))
+    (filled.corpus / "letter.pdf").write_bytes(b"")
     message = _refusal(filled, capsys)
-    assert f"{filled.corpus}/letter.docx" in message
-    assert ".jsonl, .jsonl.gz" in message
-    assert ".parquet" in message
+    assert f"{filled.corpus}/letter.pdf" in message
+    assert "install corpus-embed[pdf]" in message
+    assert filled.main(exclude="*.pdf") == 0
 
 
 def test_unknown_model_directory_is_named(filled: Job, capsys: pytest.CaptureFixture[str]) -> None:

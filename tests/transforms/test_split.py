@@ -15,7 +15,7 @@ from transforms.identify import Partitioning, identify_language
 from transforms.logic.identity import chunk_id, content_key
 from transforms.logic.languages import Guess
 from transforms.logic.schemas import CHUNKS
-from transforms.split import Splitting, SplitIntoChunks, chunk_counts, split_into_chunks
+from transforms.split import SplitIntoChunks, Splitting, chunk_counts, split_into_chunks
 
 Row = dict[str, Any]
 
@@ -62,7 +62,7 @@ def test_the_verb_rejects_a_document_without_a_token_and_counts_the_rest() -> No
 class PartlyUnknown(FakeTokenizer):
     """Knows no word that begins with x."""
 
-    unknown_id = 0
+    unknown_id: int | None = 0
 
     def tokenise(self, texts: Sequence[str]) -> list[bytes]:
         words = [regex.findall(r"\w+|[^\w\s]", text) for text in texts]
@@ -122,7 +122,7 @@ class BySpelling(FakeDetector):
 
 
 def test_chunks_of_a_document_of_several_have_a_language_of_their_own() -> None:
-    english, german = "Rivers run to the sea today. " * 5, "Flüsse fließen heute zum Meer. " * 5
+    english, german = "Rivers run to the sea today. " * 12, "Flüsse fließen heute zum Meer. " * 12
     batch = records(record("mixed", english + "\n\n" + german), record("short", "Flüsse", position=1))
     documents = identify_language(batch, FakeDetector(), Partitioning())
     rows, _ = split_into_chunks(documents, FakeTokenizer(), BySpelling(), Splitting(LIMITS, SPACE))
@@ -130,7 +130,7 @@ def test_chunks_of_a_document_of_several_have_a_language_of_their_own() -> None:
     assert {row["language"] for row in rows} == {"en"}
     labels = {row["text"]: (row["chunk_language"], round(row["chunk_language_score"], 2)) for row in rows}
     assert labels.pop("Flüsse") == ("en", 1.0)  # of a document of one chunk
-    whole = {text: label for text, label in labels.items() if len(text) > 100}
+    whole = {text: label for text, label in labels.items() if len(text) > 90}
     assert {label for text, label in whole.items() if "ü" not in text} == {("en", 0.99)}
     assert {label for text, label in whole.items() if "Rivers" not in text} == {("de", 0.99)}
 

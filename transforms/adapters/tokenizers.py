@@ -1,7 +1,7 @@
 """The model's own tokenizer, through the `tokenizers` library, without special tokens, truncation or padding."""
 
-from collections.abc import Sequence
 from array import array
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock

@@ -17,6 +17,7 @@ _TERMINATOR = regex.compile(
 )
 _LINE_END = regex.compile(r"\n\s*")
 _PARAGRAPH_END = regex.compile(r"\n[^\S\n]*\n\s*")
+_BURMESE_COMMA = "\u104a"  # ICU takes it for a full stop
 _HEADING_CHARACTERS = 80
 _NOT_AFTER_HEADING = frozenset(".!?…,;:。！？：；，、।॥۔؟؞։።፨៕៖។")
 _MARKDOWN_HEADING = regex.compile(
@@ -118,4 +119,5 @@ def _icu_sentence_ends(text: str) -> Iterator[int]:
     # The breaker's own offsets count UTF-16 units; the substrings it yields are counted in code points instead.
     for sentence in SentenceBreaker(text, "en"):
         position += len(sentence)
-        yield position
+        if not sentence.rstrip().endswith(_BURMESE_COMMA):
+            yield position

@@ -26,6 +26,8 @@ ID_BYTES = 4
 
 _LONG_WORD = 24
 _LONG_PIECE = 16
+# A sentence inside a word is divided further when it holds more than one part in so many of the limit.
+_PIECES_OF_LIMIT = 8
 # Pieces are counted apart, so that a chunk of them may have a little more tokens than they have together.
 _SLACK = 32
 
@@ -186,7 +188,7 @@ class _Pieces:
             self._numbers(places) for places in (boundaries.headings, boundaries.paragraphs, boundaries.lines)
         ]
         self._word_starts = (np.flatnonzero(np.diff(self._word)) + 1).tolist() if self._divided else None
-        self._blocks = [tuple(np.searchsorted(self._starts, block).tolist()) for block in boundaries.blocks]
+        self._blocks: list[list[int]] = [np.searchsorted(self._starts, block).tolist() for block in boundaries.blocks]
 
     def _refine(self, counts: Places) -> tuple[Places, Places, npt.NDArray[np.float64], Places]:
         """Starts, ends, tokens and word of each piece: words, but long ones divided."""
@@ -218,20 +220,22 @@ class _Pieces:
             if start + place < end and is_grapheme_boundary(text, start + place, borders[-1]):
                 borders.append(start + place)
         borders.append(end)
-        segments = [text[start:end] for start, end in pairwise(borders)]
-        counts = [count] if len(segments) == 1 else [len(ids) // ID_BYTES for ids in self._tokens.tokenise(segments)]
-        fine: list[int] = [borders[0]]
-        most = self._limits.max_tokens // 8
-        for start, segment, of_segment in zip(borders, segments, counts, strict=False):
-            if of_segment > most:
-                fine += _word_ends(text, start, start + len(segment))
-            else:
-                fine.append(start + len(segment))
-        if len(fine) > len(borders):
-            pieces = [text[start:end] for start, end in pairwise(fine)]
-            counts = [len(ids) // ID_BYTES for ids in self._tokens.tokenise(pieces)]
-        scale = count / max(1, sum(counts))
-        return fine, [one * scale for one in counts]
+        shares = self._shares(borders, count)
+        fine = [start]
+        of_fine: list[float] = []
+        for first, last, share in zip(borders, borders[1:], shares, strict=False):
+            ends = list(_word_ends(text, first, last)) if share > self._limits.max_tokens / _PIECES_OF_LIMIT else [last]
+            of_fine += self._shares([first, *ends], share)
+            fine += ends
+        return fine, of_fine
+
+    def _shares(self, borders: Sequence[int], count: float) -> list[float]:
+        """How `count` tokens are spread over the pieces between borders: as over the same pieces apart."""
+        if len(borders) == 2:  # noqa: PLR2004  one piece
+            return [count]
+        apart = [len(ids) for ids in self._tokens.tokenise([self._text[start:end] for start, end in pairwise(borders)])]
+        scale = count / max(1, sum(apart))
+        return [one * scale for one in apart]
 
     def _numbers(self, boundaries: Sequence[int]) -> list[int]:
         """Numbers of the pieces that begin at a boundary."""
@@ -284,14 +288,12 @@ class _Pieces:
         """The last boundary of the strongest kind in the second half of the room, else `high`; a block that fits is not cut."""
         total, limits = self._total, self._limits
         for start, end in self._blocks:
-            if first < start < high < end and total[end] - total[start] <= limits.max_tokens:
-                if total[start] - total[first] < limits.min_tokens:
-                    break
+            fits = total[end] - total[start] <= limits.max_tokens
+            if first < start < high < end and fits and total[start] - total[first] >= limits.min_tokens:
                 high = start
-                if total[start] - total[first] <= limits.max_tokens / 2:
-                    return start
-                break
         low = bisect_right(total, total[first] + limits.max_tokens / 2)
+        if high < low:
+            return high
         for numbers in self._levels():
             index = bisect_right(numbers, high) - 1
             if index >= 0 and numbers[index] >= max(low, first + 1):

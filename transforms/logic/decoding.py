@@ -65,7 +65,6 @@ _ICELANDIC_VOWELS = regex.compile("[áæíóú]", regex.IGNORECASE)
 _NO_TEXT = regex.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 _MULTIBYTE = regex.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
 _FOREIGN = bytes(range(0x80, 0x100))
-_UNPRINTABLE = bytes((*range(1, 9), *range(14, 32)))
 
 Policy = Literal["detect", "strict"]
 
@@ -118,8 +117,12 @@ def _is_text(whole: bytes, encoding: str) -> bool:
     text = whole.decode(encoding, "replace")
     if text.count("\ufffd") > 1 or "\x00" in text:
         return False
-    # ASCII with a NUL here and there has nothing but ASCII beside its zeros; as UTF-16 it would have a zero for every character.
-    return not whole.isascii() or whole.count(0) * 2 >= len(whole) - 1 or any(byte in whole for byte in _UNPRINTABLE)
+    if not whole.isascii():
+        return True
+    # ASCII with a NUL here and there: as UTF-16 it would be of many scripts at once, real text has one beside its spaces.
+    high = whole[1::2] if encoding == "utf-16-le" else whole[::2]
+    counts = sorted((high.count(byte) for byte in set(high) - {0}), reverse=True)
+    return high.count(0) + sum(counts[:1]) >= len(high) * 0.8
 
 
 def decode(raw: bytes, policy: Policy) -> Decoded:

@@ -1,7 +1,6 @@
 """A faster tokenizer serves only where it is proven, and then with the ids of the model's own."""
 
 import json
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -77,7 +76,7 @@ PIECES = st.one_of(
     st.sampled_from(
         ["<s>", "</s>", "<mask>", "<unk>", "\u200d", "\u200b", "\ufdfa", "½", "▁", "\ue000", "\U0002fa3f", " ", "ﬁ"]
     ),
-    st.characters(exclude_categories=("Cs",)),
+    st.characters(exclude_categories=["Cs"]),
     st.sampled_from("aeоλकกমあ字한ا"),
 )
 
@@ -133,7 +132,7 @@ def test_a_first_proof_is_written(tmp_path: Path) -> None:
     (directory / "tokenizer.json").write_text("{}")
 
     assert known_proof(str(directory), str(tmp_path), worth_proving=True) is None
-    assert os.listdir(tmp_path / "tokenizers") == [f"{fingerprint(str(directory))}.json"]
+    assert [path.name for path in (tmp_path / "tokenizers").iterdir()] == [f"{fingerprint(str(directory))}.json"]
 
 
 def test_a_damaged_proof_is_named(offline_model: Path, tmp_path: Path) -> None:

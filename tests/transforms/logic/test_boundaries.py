@@ -31,15 +31,15 @@ left open"""
 
 def after(text: str, places: list[int]) -> list[str]:
     """The first line after each place."""
-    return [text[place:].split("\n")[0] for place in places]
+    return [text[place:].partition("\n")[0] for place in places]
 
 
 def test_markdown_headings_fences_and_tables_are_found() -> None:
     found = boundaries_of(MARKDOWN, markdown=True)
 
     assert after(MARKDOWN, list(found.headings)) == ["# Title", "Under"]
-    assert [MARKDOWN[start:end].split("\n")[0] for start, end in found.blocks] == ["```python", "| a | b |", "~~~"]
-    assert [MARKDOWN[start:end].split("\n")[-1] for start, end in found.blocks] == ["```", "| 1 | 2 |", "left open"]
+    assert [MARKDOWN[start:end].partition("\n")[0] for start, end in found.blocks] == ["```python", "| a | b |", "~~~"]
+    assert [MARKDOWN[start:end].rpartition("\n")[2] for start, end in found.blocks] == ["```", "| 1 | 2 |", "left open"]
     assert after(MARKDOWN, list(found.within)) == [
         "def f():",
         'return "# no heading"',

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from transforms.logic.identity import digest
-from transforms.logic.records import Columns, Place, Reading, parse_record, reject
+from transforms.logic.records import Columns, Place, Reading, parse_record, reject, value_of
 from transforms.logic.schemas import RECORDS, REJECTS, Reason, batch_of
 
 PLACE = Place("corpus.jsonl", 1024, "byte")
@@ -209,3 +209,66 @@ def test_only_text_declares_a_language(value: Any, language: str | None) -> None
 )
 def test_dates_are_text(value: Any, stored: str) -> None:
     assert document_of({**GOOD, "date": value})["date"] == stored
+
+
+def test_dotted_names_reach_into_objects_and_literal_names_win() -> None:
+    nested_columns = Columns(id="meta.key", text="body.content", language="meta.lang", date="meta.when")
+    values = {
+        "meta": {"key": "k", "lang": "de", "when": "2026", "url": "u"},
+        "body": {"content": "the text"},
+        "other": 1,
+    }
+    document = document_of(values, nested_columns)
+    assert (document["document_id"], document["text"]) == ("k", "the text")
+    assert (document["declared_language"], document["date"]) == ("de", "2026")
+    assert json.loads(document["metadata"]) == {"meta": {"url": "u"}, "other": 1}
+    literal = document_of({**values, "meta.key": "literal"}, nested_columns)
+    assert literal["document_id"] == "literal"
+
+
+@pytest.mark.parametrize(
+    ("values", "name", "value"),
+    [
+        ({"a": {"b": {"c": 1}}}, "a.b.c", 1),
+        ({"a.b": {"c": 1}}, "a.b.c", 1),
+        ({"a": {"b.c": 1}}, "a.b.c", 1),
+        ({"a": {"b": 2}, "a.b": {"c": 1}}, "a.b.c", 1),
+        ({"a": {"b": 2}}, "a.b.c", None),
+        ({"a": [1]}, "a.0", None),
+        ({"a": None}, "a.b", None),
+        ({"a": {"b": None}}, "a.b", None),
+        ({".": 1}, ".", 1),
+        ({}, "..", None),
+    ],
+)
+def test_paths_are_tried_from_the_longest_name_that_exists(values: dict[str, Any], name: str, value: Any) -> None:
+    assert value_of(values, name) == value
+
+
+def test_chosen_metadata_may_be_nested() -> None:
+    values = {**GOOD, "m": {"url": "u", "more": 1}}
+    assert document_of(values, Columns(metadata=("m.url", "m.gone")))["metadata"] == '{"m.url": "u"}'
+
+
+def test_records_without_an_id_are_named_by_their_place() -> None:
+    reading = Reading(Columns(), 100, id_from="place")
+    for values in ({"text": "x"}, {"id": None, "text": "x"}, {"id": "", "text": "x"}):
+        document, _ = parse_record(values, reading, PLACE)
+        assert document is not None
+        assert document["document_id"] == "corpus.jsonl#1024"
+    document, _ = parse_record(GOOD, reading, PLACE)
+    assert document is not None
+    assert document["document_id"] == "de-1"
+    _, rejected = parse_record({"id": 1.5, "text": "x"}, reading, PLACE)
+    assert rejected is not None
+    assert rejected["reason"] == "wrong_type"
+
+
+def test_facts_are_metadata_unless_the_record_says_otherwise() -> None:
+    reading, facts = Reading(Columns(metadata=("format",)), 100), {"encoding": "koi8-r", "format": "markdown"}
+    document, _ = parse_record(GOOD, reading, PLACE, facts=facts)
+    assert document is not None
+    assert json.loads(document["metadata"]) == facts
+    document, _ = parse_record({**GOOD, "format": "letter"}, reading, PLACE, facts=facts)
+    assert document is not None
+    assert json.loads(document["metadata"]) == {"encoding": "koi8-r", "format": "letter"}

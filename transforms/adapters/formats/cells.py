@@ -36,20 +36,22 @@ def rows_of(batch: pa.RecordBatch, texts: frozenset[str], max_row_bytes: int) ->
         sizes += _cell_bytes(column)
     start = 0
     while start < batch.num_rows:
-        stop = _run_end(sizes, start)
         if sizes[start] > max_row_bytes:
-            detail = f"the row has {sizes[start]} bytes, {max_row_bytes} are allowed"
+            detail = f"the row has {sizes[start]} bytes, {max_row_bytes} are allowed (--max-record-bytes)"
             yield Row(int(sizes[start]), reason=Reason.TOO_LARGE, detail=detail)
-            stop = start + 1
-        else:
-            yield from _converted(batch.slice(start, stop - start), texts, sizes[start:stop])
+            start += 1
+            continue
+        stop = _run_end(sizes, start, max_row_bytes)
+        yield from _converted(batch.slice(start, stop - start), texts, sizes[start:stop])
         start = stop
 
 
-def _run_end(sizes: Sizes, start: int) -> int:
-    """Where a run of rows ends that fits the limits of a batch: after one row at least."""
-    sums = np.cumsum(sizes[start : start + MAX_BATCH_ROWS])
-    return start + max(1, int(np.searchsorted(sums, MAX_BATCH_BYTES, side="right")))
+def _run_end(sizes: Sizes, start: int, max_row_bytes: int) -> int:
+    """Where a run of rows ends that fits the limits of a batch: after one row at least, and before one that is too large."""
+    run = sizes[start : start + MAX_BATCH_ROWS]
+    fitting = int(np.searchsorted(np.cumsum(run), MAX_BATCH_BYTES, side="right"))
+    large = np.flatnonzero(run > max_row_bytes)
+    return start + max(1, min([fitting, *large[:1].tolist()]))
 
 
 def _cell_bytes(array: pa.Array) -> Sizes:

@@ -22,8 +22,8 @@ MAX_WINDOW_BYTES = 1 << 27
 FREE_OUTPUT_BYTES = 64 << 20
 """Output for which no ratio is asked: small files may be as repetitive as they like."""
 _INPUT_BYTES = 64 << 10
-# A block of 4 bytes may stand for 128 KiB, and zstandard gives all that its input holds at once: 32 MiB here.
-_ZSTD_INPUT_BYTES = 1 << 10
+# A block of 4 bytes may stand for 128 KiB, and zstandard gives all that its input holds at once: 8 MiB here.
+_ZSTD_INPUT_BYTES = 1 << 8
 
 
 class _Member(Protocol):

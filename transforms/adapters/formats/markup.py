@@ -24,6 +24,7 @@ _WIDER = {
     "euc_kr": ("cp949", "euc-kr"),
     "big5": ("big5hkscs", "big5"),
     "iso8859-11": ("cp874", "windows-874"),
+    "iso2022_jp": ("iso2022_jp", "iso-2022-jp"),
 }
 _ESCAPED = frozenset({"iso2022_jp"})
 _ESCAPE = b"\x1b"

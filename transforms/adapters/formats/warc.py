@@ -1,10 +1,13 @@
 """WARC: web pages as crawlers keep them, HTTP responses in WARC records (ISO 28500)."""
 
+import io
+import zlib
 from collections.abc import Iterator
 from io import BufferedReader
-from typing import IO, Literal, cast
+from typing import IO, cast
 
-from fastwarc.warc import WarcRecord, response
+from fastwarc.stream_io import BrotliReader, ChunkedReader, ZstdReader
+from fastwarc.warc import HeaderMap, WarcRecord, response
 
 from transforms.adapters.formats.html import MAX_PAGE_BYTES
 from transforms.adapters.formats.lines import encoding_facts
@@ -19,6 +22,8 @@ from transforms.logic.schemas import Reason
 _MARKUP = frozenset({"text/html", "application/xhtml+xml"})
 _PLAIN = "text/plain"
 _OK = range(200, 300)
+_CODINGS = {"chunked": ChunkedReader, "br": BrotliReader, "zstd": ZstdReader}
+_GZIP_OR_ZLIB = 47  # zlib's window bits for either, told by the first bytes
 
 
 class _RefusedRecordError(Exception):
@@ -67,7 +72,7 @@ def _document(
     block: bytes, position: int, size_bytes: int, headers: dict[str, str], reading: Reading
 ) -> Iterator[RawRecord]:
     """One response as a record; nothing for one that holds no document."""
-    record = _parsed(block, "all")
+    record = _parsed(block)
     status = record.http_headers.status_code
     if status is None:
         raise _RefusedRecordError(Reason.MALFORMED_RECORD, "a response without an HTTP status line")
@@ -75,7 +80,7 @@ def _document(
     markup = content_type.lower() in _MARKUP
     if status not in _OK or not (markup or content_type.lower() == _PLAIN):
         return
-    body = _body(record, block, min(reading.max_record_bytes, MAX_PAGE_BYTES))
+    body = _body(record, min(reading.max_record_bytes, MAX_PAGE_BYTES))
     try:
         decoded = decode_declared(body, reading.decoding, record.http_charset, markup=markup)
     except UndecodableError as error:
@@ -94,37 +99,56 @@ def _document(
     yield RawRecord(position, "byte", size_bytes, wanted, raw=block, facts=encoding_facts(decoded.encoding))
 
 
-def _parsed(block: bytes, decoding: Literal["none", "all"]) -> WarcRecord:
+def _parsed(block: bytes) -> WarcRecord:
+    """The record with its HTTP headers parsed. Its body stays encoded: the library's own decoding has no bound."""
     record = WarcRecord()
     record.init_headers(response)
     record.is_http = True
     record.set_bytes_content(block)
     try:
-        record.parse_http(auto_decode=decoding)
-    except (OSError, ValueError):
-        # An encoding it does not know: its headers are still of use.
         record.parse_http(auto_decode="none")
+    except (OSError, ValueError) as error:
+        raise _RefusedRecordError(Reason.MALFORMED_RECORD, "a response whose HTTP headers cannot be read") from error
     return record
 
 
-def _body(record: WarcRecord, block: bytes, most_bytes: int) -> bytes:
+def _body(record: WarcRecord, most_bytes: int) -> bytes:
     """The page without transfer and content encoding.
 
     Some crawlers unpack a page and keep the header that says it is packed: a page that cannot be unpacked but begins with a tag is
     taken as it is.
     """
+    packed = body = record.reader.read()
     try:
-        body = record.reader.read(most_bytes + 1)
-    except OSError as error:
-        body, failure = b"", str(error)
-    else:
-        failure = "its compressed body ends too early"
-    if not body:
-        packed = _parsed(block, "none").reader.read(most_bytes + 1)
-        if packed.lstrip()[:1] == b"<":
-            body = packed
-        elif packed:
-            raise _RefusedRecordError(Reason.MALFORMED_RECORD, f"the page cannot be unpacked: {failure}")
+        for coding in _codings(record.http_headers):
+            body = _decoded(body, coding, most_bytes + 1)
+    except (OSError, EOFError, ValueError, zlib.error) as error:
+        # The messages of these errors quote the page.
+        if packed.lstrip()[:1] != b"<":
+            raise _RefusedRecordError(Reason.MALFORMED_RECORD, "the page cannot be unpacked") from error
+        body = packed
     if len(body) > most_bytes:
         raise _RefusedRecordError(Reason.TOO_LARGE, f"the page unpacks to more than {most_bytes} bytes")
     return body
+
+
+def _codings(headers: HeaderMap) -> list[str]:
+    """Names of what was done to the page, the last first."""
+    named = [headers.get("Content-Encoding", ""), headers.get("Transfer-Encoding", "")]
+    done = [coding.strip().lower() for value in named for coding in (value or "").split(",")]
+    return [coding for coding in reversed(done) if coding not in {"", "identity"}]
+
+
+def _decoded(body: bytes, coding: str, most_bytes: int) -> bytes:
+    """At most so many bytes of what a body decodes to; `OSError`, `EOFError`, `ValueError` or `zlib.error` for a damaged or unknown one."""
+    if coding in {"gzip", "x-gzip", "deflate"}:
+        inflater = zlib.decompressobj(_GZIP_OR_ZLIB)
+        decoded = inflater.decompress(body, most_bytes)
+        if len(decoded) < most_bytes and not inflater.eof:
+            raise EOFError("the packed body ends too early")
+        return decoded
+    reader = _CODINGS.get(coding)
+    if reader is None:
+        raise ValueError(coding)
+    # The body may hold a packed page of any size, so only what is unpacked is bounded.
+    return bytes(reader(io.BytesIO(body)).read(max(most_bytes, len(body)) if coding == "chunked" else most_bytes))

@@ -85,7 +85,7 @@ def test_blocks_stand_on_lines_of_their_own() -> None:
         (RUSSIAN, "koi8-r", "koi8-r", "koi8-r"),
         (JAPANESE, "cp932", "x-sjis", "shift_jis"),
         (JAPANESE, "euc_jp", "euc-jp", "euc-jp"),
-        (JAPANESE, "iso2022_jp", "iso-2022-jp", "iso2022-jp"),
+        (JAPANESE, "iso2022_jp", "iso-2022-jp", "iso-2022-jp"),
         ("中文网页的编码" * 9, "gb18030", "gb2312", "gbk"),
         ("한국어 웹 페이지" * 9, "cp949", "ks_c_5601-1987", "euc-kr"),
         ("ภูเขาไฟคือช่องเปิด", "cp874", "tis-620", "windows-874"),
@@ -155,7 +155,9 @@ def test_elements_nested_without_end_cost_neither_time_nor_the_process(element: 
 PIECES = st.lists(
     st.one_of(
         st.text(max_size=12),
-        st.sampled_from(["<p>", "</p>", "<", "&", "&#xD800;", "&#0;", "<!--", "<![CDATA[", "<svg>", "<table>", "</", "\0"]),
+        st.sampled_from(
+            ["<p>", "</p>", "<", "&", "&#xD800;", "&#0;", "<!--", "<![CDATA[", "<svg>", "<table>", "</", "\0"]
+        ),
     ),
     max_size=30,
 )
