@@ -10,6 +10,8 @@ from transforms.adapters.milvus import Collection, Target, release, served
 from transforms.adapters.models import describe_model
 from transforms.adapters.tokenizers import open_tokenizer
 from transforms.logic.errors import ConfigurationError
+from transforms.logic.labels import check_code
+from transforms.logic.languages import OTHER_PARTITION
 from transforms.logic.normalise import is_blank, normalise_text
 from transforms.logic.vectors import truncate
 
@@ -28,7 +30,7 @@ def search(
         query: the question; it gets the query prompt that the collection records.
         target: the collection.
         top: how many.
-        languages: only partitions of these; all if empty.
+        languages: only documents in these; all if empty.
         model: directory of the model, if it is not where the collection says.
 
     Raises:
@@ -48,7 +50,8 @@ def search(
             raise ConfigurationError(message)
         space = collection.space()
         collection.load()
-        partitions = _partitions(collection, languages)
+        chosen = [check_code("--languages", language) for language in languages]
+        partitions = _partitions(collection, chosen)
         description = describe_model(model or space.model, space.revision)
         if description.embedding_space(space.document_prompt, space.dtype) != space.embedding_space:
             message = (
@@ -59,7 +62,7 @@ def search(
         encoder = open_encoder(description, space.query_prompt, space.dtype)
         ids = open_tokenizer(description.directory).ids(text)[: description.max_sequence_tokens // 2]
         vector = truncate(encoder.encode([text], [ids]), space.dimensions)[0]
-        return collection.search(vector.tolist(), top, partitions, FIELDS)
+        return collection.search(vector.tolist(), top, partitions, FIELDS, chosen)
     finally:
         collection.close()
         release(target.uri)
@@ -68,12 +71,14 @@ def search(
 def _partitions(collection: Collection, languages: Sequence[str]) -> list[str] | None:
     if not languages:
         return None
-    known = {name.removeprefix("lang_"): name for name in collection.partitions() if name.startswith("lang_")}
-    unknown = [language for language in languages if language not in known]
-    if unknown:
-        message = f"--languages {', '.join(unknown)}: no such partition; there are {', '.join(sorted(known)) or 'none by language'}"
+    own = {name.removeprefix("lang_"): name for name in collection.partitions() if name.startswith("lang_")}
+    if not own:
+        return None
+    unknown = [language for language in languages if language not in own]
+    if unknown and OTHER_PARTITION not in own.values():
+        message = f"--languages {', '.join(unknown)}: the collection holds none of it; there are {', '.join(sorted(own))}"
         raise ConfigurationError(message)
-    return [known[language] for language in languages]
+    return sorted({own.get(language, OTHER_PARTITION) for language in languages})
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

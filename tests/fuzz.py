@@ -18,7 +18,6 @@ from types import FrameType
 
 from tests.transforms.adapters.formats.malformed import MOST_RECORD_BYTES, MOST_TEXT_BYTES, Malformed, malformed_files
 from tests.transforms.adapters.formats.reading_files import read, reading_of
-from transforms.adapters.formats.splits import EXTRAS
 
 SECONDS_A_FILE = 20
 MOST_SEED_BYTES = 200_000
@@ -123,11 +122,11 @@ def main() -> int:
             except BaseException:
                 kept = Path(f"fuzz-{number}-{name}")
                 kept.write_bytes(content)
-                print(f"round {number} failed; its file is kept as {kept}", file=sys.stderr)
+                sys.stderr.write(f"round {number} failed; its file is kept as {kept}\n")
                 raise
             number += 1
-    print(
-        f"rounds {arguments.start} to {number - 1}: every file read, {len(files)} seeds, formats of extras: {', '.join(EXTRAS)}"
+    sys.stdout.write(
+        f"rounds {arguments.start} to {number - 1}: every file read and accounted for; {len(files)} seeds\n"
     )
     return 0
 

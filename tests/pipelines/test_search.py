@@ -69,10 +69,19 @@ def test_languages_restrict_what_is_found(target: Target) -> None:
     assert len(hits) == 3
 
 
+def test_a_language_goes_by_any_of_its_codes(target: Target) -> None:
+    assert search(QUESTION, target, top=3, languages=["tha", "hi-Deva"]) == search(QUESTION, target, top=3, languages=["th", "hi"])
+
+
+def test_what_is_no_language_is_refused(target: Target) -> None:
+    with pytest.raises(ConfigurationError, match="'germna' is no language code"):
+        search(QUESTION, target, languages=["germna"])
+
+
 def test_an_unknown_language_is_refused_with_those_that_exist(target: Target) -> None:
     with pytest.raises(ConfigurationError) as caught:
-        search(QUESTION, target, languages=["de", "xx"])
-    assert "--languages xx: no such partition" in str(caught.value)
+        search(QUESTION, target, languages=["de", "yo"])
+    assert "--languages yo: the collection holds none of it" in str(caught.value)
     assert ", ".join(sorted(LANGUAGES)) in str(caught.value)
 
 

@@ -279,9 +279,22 @@ class Collection:
         return {partition: count for partition, count in found.items() if count}
 
     def search(
-        self, vector: Sequence[float], top: int, partitions: Sequence[str] | None, fields: Sequence[str]
+        self,
+        vector: Sequence[float],
+        top: int,
+        partitions: Sequence[str] | None,
+        fields: Sequence[str],
+        languages: Sequence[str] = (),
     ) -> list[dict[str, Any]]:
-        """The `top` nearest rows, best first, each with `id`, `score` (cosine) and the named fields."""
+        """The `top` nearest rows, best first, each with `id`, `score` (cosine) and the named fields.
+
+        Args:
+            vector: the query, of the collection's dimensions.
+            top: how many.
+            partitions: only these; all if None.
+            fields: what is given of each row.
+            languages: only rows of documents in these; all if empty.
+        """
         hits = _call(
             "search",
             lambda: self._client.search(
@@ -289,6 +302,7 @@ class Collection:
                 [list(vector)],
                 anns_field="dense",
                 limit=top,
+                filter=f"language in {json.dumps(list(languages))}" if languages else "",
                 output_fields=list(fields),
                 partition_names=None if partitions is None else list(partitions),
                 search_params={"metric_type": "COSINE"},

@@ -168,6 +168,13 @@ def test_scores_are_cosines_best_first(collection: Collection) -> None:
     assert [hit["language"] for hit in collection.search([2.0, 0.0, 0.0, 0.0], 1, None, ["language"])] == ["de"]
 
 
+def test_a_search_finds_only_documents_in_the_chosen_languages(collection: Collection) -> None:
+    for number, language in enumerate(DIRECTIONS):
+        collection.upsert(f"lang_{language}", [row(number, language)])
+    hits = collection.search(DIRECTIONS["de"], 10, None, ["language"], ["th", "yo"])
+    assert {hit["language"] for hit in hits} == {"th"}
+
+
 def test_an_upsert_again_changes_nothing_and_a_changed_row_replaces(collection: Collection) -> None:
     rows = [row(number) for number in range(4)]
     collection.upsert("lang_de", rows)

@@ -51,7 +51,7 @@ def _run_end(sizes: Sizes, start: int, max_row_bytes: int) -> int:
     run = sizes[start : start + MAX_BATCH_ROWS]
     fitting = int(np.searchsorted(np.cumsum(run), MAX_BATCH_BYTES, side="right"))
     large = np.flatnonzero(run > max_row_bytes)
-    return start + max(1, min([fitting, *large[:1].tolist()]))
+    return start + max(1, min(fitting, int(large[0]) if len(large) else fitting))
 
 
 def _cell_bytes(array: pa.Array) -> Sizes:

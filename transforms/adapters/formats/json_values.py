@@ -18,6 +18,7 @@ from transforms.logic.schemas import Reason
 MAX_DEPTH = 1_000_000
 """Deeper nesting ends the file: its end could only be found by counting every bracket."""
 _PIECE_BYTES = 256 << 10
+_MOST_AT_ONCE_BYTES = 16 << 20
 _NAME_BYTES = 1 << 10
 _MAX_COMPLAINTS = 1000
 _UTF8_MARK = b"\xef\xbb\xbf"
@@ -111,7 +112,7 @@ class _Scanner:
         if self._failure is not None:
             raise self._failure
         held_bytes = len(self._buffer)
-        wanted, pieces = max(_PIECE_BYTES, held_bytes), [self._buffer]
+        wanted, pieces = max(_PIECE_BYTES, min(_MOST_AT_ONCE_BYTES, held_bytes)), [self._buffer]
         try:
             while wanted > 0 and not self._ended:
                 pieces.append(self._stream.read1(wanted))
@@ -211,10 +212,11 @@ class _Scanner:
 
     def _open(self, one: _Container, at: int) -> bool:
         one.at = at + 1
-        if one.open[-1:] == b"{" and self._buffer[max(one.begin, at - _NAME_BYTES) : at].rstrip()[-1:] != b":":
+        before = self._buffer[max(one.begin, at - _NAME_BYTES) : at]
+        if one.open[-1:] == b"{" and before.rstrip()[-1:] != b":":
             one.bad = one.bad or "a value where a name is expected"
             one.at = at
-            if self._turn_back(one, at - 1):
+            if self._turn_back(one, at - 1 - len(before) + len(before.rstrip())):
                 return True
             one.at = at + 1
         one.open.append(self._buffer[at])

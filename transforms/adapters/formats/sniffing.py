@@ -29,7 +29,6 @@ _FORMATS = {
     ".htm": "html",
     ".pdf": "pdf",
     ".wet": "wet",
-    ".warc.wet": "wet",
     ".warc": "warc",
     ".parquet": "parquet",
 }
@@ -65,10 +64,8 @@ def told_by_name(uri: str) -> tuple[str, str]:
     for ending, packed in _COMPRESSIONS.items():
         if name.endswith(ending):
             name, compression = name.removesuffix(ending), packed
-    for ending in sorted(_FORMATS, key=len, reverse=True):
-        if name.endswith(ending):
-            return _FORMATS[ending], compression
-    return AUTO, compression
+    # `.warc.wet` ends in `.wet`, which says the same.
+    return _FORMATS.get(name[name.rfind(".") :] if "." in name else "", AUTO), compression
 
 
 def compression_of(head: bytes) -> str:

@@ -121,6 +121,12 @@ def lying_names() -> Iterator[Malformed]:
         ("WET without an ending", "wet", wet, urns),
     ):
         yield Malformed(kind, name, content, documents)
+    page = b"<!DOCTYPE html><html><body><p>A page with a sentence of some words.</p></body></html>"
+    for name in ("page.txt", "page", "page.jsonl", "page.htm.gz"):
+        yield Malformed("HTML under any name", f"html-{name}", page, (URI,))
+    yield Malformed("Markdown that begins as HTML", "html.md", page, (URI,))
+    yield Malformed("PDF that is no PDF", "no.pdf", b"words", (), UNREADABLE)
+    yield Malformed("PDF cut in its header", "cut.txt", b"%PDF-1.7\n", (), UNREADABLE)
     yield Malformed("text that begins with a brace", "brace.txt", b'{"id": 1}\n', (URI,))
     yield Malformed("Markdown that begins with a bracket", "bracket.md", b"[link](there)\n", (URI,))
 

@@ -75,9 +75,10 @@ def _whole_tables() -> Iterator[Malformed]:
     yield Malformed("column without name", "unnamed.csv", b",id,text\n0,good1,a\n", ("good1",))
     for name, codec in (("windows-1252", "cp1252"), ("windows-1251", "cp1251")):
         text = GERMAN if codec == "cp1252" else RUSSIAN
-        content = b"id,text\n" + b"".join(f"odd{n},{text.replace(',', '')}\n".encode(codec) for n in range(3))
+        rows_of_text = b"".join(f"odd{n},{text.replace(',', '')}\n".encode(codec) for n in range(3))
         documents = ("odd0", "odd1", "odd2")
-        yield Malformed(f"table in {name}", f"{name}.csv", content, documents, encodings={name: 3})
+        table = b"id,text\n" + rows_of_text
+        yield Malformed(f"table in {name}", f"{name}.csv", table, documents, encodings={name: 3})
     swallowed = b"".join(b"good%d,a,b\n" % number for number in range(1, 3)) + b'x,"y,z\n' + b"lost,a,b\n" * 9000
     kept = ("good1", "good2", *("lost",) * 9000)
     yield Malformed("quote open beyond the limit", "beyond.csv", HEADER + swallowed, kept, ("record.too_large",))

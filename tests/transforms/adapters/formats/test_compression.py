@@ -54,6 +54,7 @@ def test_every_member_is_unpacked(compression: str, members: list[bytes], piece_
 @each_compression
 def test_what_stands_before_a_cut_is_given(compression: str) -> None:
     packed = PACKERS[compression](CONTENT)
+    content = b""
     for cut in (1, 9, len(packed) // 2, len(packed) - 1):
         content, failure = unpack(packed[:cut], compression)
         assert isinstance(failure, EOFError)

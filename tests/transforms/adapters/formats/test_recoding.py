@@ -15,7 +15,7 @@ from transforms.adapters.formats.recoding import recoded, with_newlines
     st.integers(1, 7),
 )
 def test_text_survives_blocks_of_any_size(text: str, encoding: str, block_bytes: int) -> None:
-    stream = io.BufferedReader(io.BytesIO(text.encode(encoding)), block_bytes)
+    stream: io.BufferedReader = io.BufferedReader(io.BytesIO(text.encode(encoding)), block_bytes)
     assert recoded(stream, encoding).read().decode() == text
 
 

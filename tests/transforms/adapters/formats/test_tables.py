@@ -5,6 +5,7 @@ import io
 import json
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -355,7 +356,7 @@ CELLS = st.lists(
 def test_what_was_written_is_read_whatever_the_layout(
     tmp_path_factory: pytest.TempPathFactory, cells: list[tuple[str, list[str], int | None]], group: int, options: str
 ) -> None:
-    layouts = {
+    layouts: dict[str, dict[str, Any]] = {
         "none": {"compression": "none"},
         "zstd": {"compression": "zstd", "data_page_size": 16},
         "plain": {"use_dictionary": False, "store_schema": False},
