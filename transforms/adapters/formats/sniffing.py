@@ -2,8 +2,6 @@
 
 import codecs
 import re
-from collections.abc import Mapping
-from types import MappingProxyType
 
 import orjson
 
@@ -16,23 +14,23 @@ AUTO = "auto"
 """Format of a file whose name tells nothing: its content does when it is read."""
 
 _FORMATS = {
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".json": "json",
-    ".csv": "csv",
-    ".tsv": "tsv",
-    ".txt": "text",
-    ".text": "text",
-    ".md": "markdown",
-    ".markdown": "markdown",
-    ".html": "html",
-    ".htm": "html",
-    ".pdf": "pdf",
-    ".wet": "wet",
-    ".warc": "warc",
-    ".parquet": "parquet",
+    "jsonl": "jsonl",
+    "ndjson": "jsonl",
+    "json": "json",
+    "csv": "csv",
+    "tsv": "tsv",
+    "txt": "text",
+    "text": "text",
+    "md": "markdown",
+    "markdown": "markdown",
+    "html": "html",
+    "htm": "html",
+    "pdf": "pdf",
+    "wet": "wet",
+    "warc": "warc",
+    "parquet": "parquet",
 }
-_COMPRESSIONS = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2", ".xz": "xz"}
+_COMPRESSIONS = {"gz": "gzip", "zst": "zstd", "bz2": "bz2", "xz": "xz"}
 _PACKED_MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bz2", b"\xfd7zXZ\x00": "xz"}
 _SKIPPABLE_FRAME = re.compile(rb"[\x50-\x5f]\x2a\x4d\x18")
 _MAGIC = {b"PAR1": "parquet", b"%PDF": "pdf"}
@@ -53,19 +51,14 @@ _CAPTURE = re.compile(rb"^WARC-Type:[ \t]*(?:response|resource|revisit)[ \t]*\r?
 # Any name may lie about these, as their content cannot be taken for anything else.
 _CERTAIN = frozenset({"parquet", "pdf", "wet", "warc"})
 
-ENDINGS: Mapping[str, str] = MappingProxyType(_FORMATS)
-"""Known endings of names, each also with `.gz`, `.zst`, `.bz2` or `.xz` behind it."""
-
 
 def told_by_name(uri: str) -> tuple[str, str]:
     """Format and compression that a file's name tells: `auto` for an unknown ending, no compression as empty text."""
-    name = uri.rsplit("/", 1)[-1].lower()
-    compression = ""
-    for ending, packed in _COMPRESSIONS.items():
-        if name.endswith(ending):
-            name, compression = name.removesuffix(ending), packed
-    # `.warc.wet` ends in `.wet`, which says the same.
-    return _FORMATS.get(name[name.rfind(".") :] if "." in name else "", AUTO), compression
+    name, dot, ending = uri.rsplit("/", 1)[-1].lower().rpartition(".")
+    compression = _COMPRESSIONS.get(ending, "")
+    while dot and ending in _COMPRESSIONS:
+        name, dot, ending = name.rpartition(".")
+    return _FORMATS.get(ending, AUTO) if dot else AUTO, compression
 
 
 def compression_of(head: bytes) -> str:
