@@ -1,8 +1,8 @@
 """How much memory does reading take, and how much time do two workers save on one file?
 
-Each case runs in a process of its own, whose peak resident memory counts; what it reads is made before, by another process. `text stage` is
-read, identify, split and tokenise, without Beam; `read` ends with batches of documents. Interpreter and libraries alone take some 250 MiB, the
-tokenizer as much again.
+Each case runs in a process of its own, whose peak resident memory counts; what it reads is made before, by another process. `text stage`
+is read, identify, split and tokenise, without Beam; `read` ends with batches of documents. Interpreter and libraries alone take some
+250 MiB, the tokenizer as much again.
 """
 
 import argparse

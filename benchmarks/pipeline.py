@@ -241,7 +241,8 @@ def render(results: Mapping[str, Result], documents: int, tokens: int) -> str:
     ours, limit = results["corpus-embed"]["seconds"], results["bare encoder"]["seconds"]
     lines = [
         f"{documents:,} documents, {tokens:,} tokens",
-        f"{'':<14}{'seconds':>9}{'documents/s':>13}{'chunks/s':>10}{'tokens/s':>10}{'chunks':>9}{'peak MiB':>10}{'of the limit':>14}{'other load':>12}",
+        f"{'':<14}{'seconds':>9}{'documents/s':>13}{'chunks/s':>10}{'tokens/s':>10}{'chunks':>9}"
+        f"{'peak MiB':>10}{'of the limit':>14}{'other load':>12}",
     ]
     for name, result in results.items():
         seconds = result["seconds"]

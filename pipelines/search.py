@@ -76,7 +76,9 @@ def _partitions(collection: Collection, languages: Sequence[str]) -> list[str] |
         return None
     unknown = [language for language in languages if language not in own]
     if unknown and OTHER_PARTITION not in own.values():
-        message = f"--languages {', '.join(unknown)}: the collection holds none of it; there are {', '.join(sorted(own))}"
+        message = (
+            f"--languages {', '.join(unknown)}: the collection holds none of it; there are {', '.join(sorted(own))}"
+        )
         raise ConfigurationError(message)
     return sorted({own.get(language, OTHER_PARTITION) for language in languages})
 

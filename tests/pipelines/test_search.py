@@ -70,7 +70,9 @@ def test_languages_restrict_what_is_found(target: Target) -> None:
 
 
 def test_a_language_goes_by_any_of_its_codes(target: Target) -> None:
-    assert search(QUESTION, target, top=3, languages=["tha", "hi-Deva"]) == search(QUESTION, target, top=3, languages=["th", "hi"])
+    assert search(QUESTION, target, top=3, languages=["tha", "hi-Deva"]) == search(
+        QUESTION, target, top=3, languages=["th", "hi"]
+    )
 
 
 def test_what_is_no_language_is_refused(target: Target) -> None:

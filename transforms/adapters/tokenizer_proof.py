@@ -101,12 +101,8 @@ def _begins_word(description: Mapping[str, Any]) -> npt.NDArray[np.bool_] | None
     marks = [
         step.get("replacement") for step in steps if step["type"] == "Metaspace" and step["prepend_scheme"] == "always"
     ]
-    if (
-        description["model"]["type"] != "Unigram"
-        or len(steps) != 2
-        or steps[0]["type"] != "WhitespaceSplit"
-        or not marks
-    ):
+    known = [step["type"] for step in steps] == ["WhitespaceSplit", "Metaspace"]
+    if description["model"]["type"] != "Unigram" or not known or not marks:
         return None
     return np.array([piece.startswith(marks[0]) for piece, _ in description["model"]["vocab"]])
 

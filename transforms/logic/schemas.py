@@ -37,7 +37,8 @@ DOCUMENTS = pa.schema(
         pa.field("partition", pa.string(), nullable=False),
     ]
 )
-"""Documents with their language (BCP-47 primary subtag or `und`), ISO 15924 script and Milvus partition; `mixed` if another language holds much of it."""
+"""Documents with their language (BCP-47 primary subtag or `und`), ISO 15924 script and Milvus partition; `mixed` if another language
+holds a good share of them."""
 
 CHUNKS = pa.schema(
     [
