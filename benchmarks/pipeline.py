@@ -239,10 +239,11 @@ def contend(name: str, corpus: Path, model: str) -> Result:
 def render(results: Mapping[str, Result], documents: int, tokens: int) -> str:
     """The table: one line for each contender, ratios against the first and against the limit."""
     ours, limit = results["corpus-embed"]["seconds"], results["bare encoder"]["seconds"]
+    rates_header = f"{'seconds':>9}{'documents/s':>13}{'chunks/s':>10}{'tokens/s':>10}{'chunks':>9}"
+    header = f"{'':<14}{rates_header}{'peak MiB':>10}{'of the limit':>14}{'other load':>12}"
     lines = [
         f"{documents:,} documents, {tokens:,} tokens",
-        f"{'':<14}{'seconds':>9}{'documents/s':>13}{'chunks/s':>10}{'tokens/s':>10}{'chunks':>9}"
-        f"{'peak MiB':>10}{'of the limit':>14}{'other load':>12}",
+        header,
     ]
     for name, result in results.items():
         seconds = result["seconds"]
