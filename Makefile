@@ -76,6 +76,11 @@ benchmark: setup model $(VENV)/.stamp-benchmark ## Run the benchmarks
 test: setup model ## Run the tests
 	@$(BIN)/python -m pytest -q
 
+SECONDS_TO_FUZZ ?= 60
+.PHONY: fuzz
+fuzz: setup ## Read damaged files for a minute (SECONDS_TO_FUZZ=600: longer); the first that breaks a promise is kept
+	@$(BIN)/python -m tests.fuzz $(SECONDS_TO_FUZZ)
+
 .PHONY: lint
 lint: setup ## Check style (ruff) and which module may import which (import-linter)
 	@$(BIN)/ruff check

@@ -17,6 +17,10 @@ from transforms.logic.decoding import (
     wide_encoding,
 )
 
+SPANISH = (
+    "El volcán es una abertura en la corteza terrestre por la que salen lava, ceniza y gases. La erupción también "
+    "expulsó rocas; según los científicos, la montaña creció más allá de lo que se esperaba. "
+)
 WIDE = ("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be")
 TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\x00\ufeff"), min_size=1)
 
@@ -107,6 +111,7 @@ def test_legacy_encodings_are_told_with_evidence(text: str, name: str) -> None:
         RUSSIAN.encode() + b"\xff",
         RUSSIAN.encode() + GERMAN.encode("cp1252")[:40],
         RUSSIAN.encode()[:-3],
+        SPANISH.encode() + b"\xe9 m\xe1s",
         JAPANESE.encode("cp932")[:60],
         b"\x00\x01" + RUSSIAN.encode("cp1251"),
     ],

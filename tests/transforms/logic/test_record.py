@@ -244,3 +244,9 @@ def test_a_language_all_of_whose_documents_were_rejected_has_figures_without_rat
         "documents": 3,
         "chunks_per_document": 0.0,
     }
+
+
+def test_documents_that_were_not_utf8_are_listed_by_encoding() -> None:
+    assert record_of()["encodings"] == {}
+    counts = {"encoding.windows-1251.documents": 3, "encoding.utf-16-le.documents": 1}
+    assert record_of(counts)["encodings"] == {"utf-16-le": 1, "windows-1251": 3}

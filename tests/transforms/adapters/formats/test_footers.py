@@ -32,6 +32,8 @@ from transforms.adapters.formats import footers
 from transforms.adapters.formats.footers import read_footer, row_group_ranges
 from transforms.adapters.formats.thrift import CompactReader, CutThriftError, MalformedThriftError
 
+ROOT = Path(__file__).parents[4]
+
 TABLE = pa.table({"id": [f"d{number}" for number in range(10)], "text": [f"text {number}" for number in range(10)]})
 
 
@@ -185,7 +187,7 @@ print(damaged)
 def test_a_flipped_byte_anywhere_neither_ends_the_process_nor_stops_it(options: str, first: int) -> None:
     # In a process of its own: what is looked for would end this one.
     command = [sys.executable, "-c", FUZZ, options, str(first)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=90, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert int(done.stdout) > 100
 

@@ -306,3 +306,13 @@ def test_small_objects_cost_one_request_each(store: Store) -> None:
     documents, _, _ = read(groups)
     assert len(documents) == 20
     assert len(store.requests()) == 20
+
+
+def test_documents_that_were_not_utf8_are_counted_by_encoding(tmp_path: Path) -> None:
+    for number, encoding in enumerate(("utf-16", "utf-16", "utf-8", "utf-32-le")):
+        (tmp_path / f"{number}.txt").write_bytes(f"text number {number}".encode(encoding))
+    files = list_matching([f"{tmp_path}/*.txt"])
+    groups = group_splits(plan_splits(files), files, together=True)
+    pages = [page for group in groups for page in read_group(group, Reading(), Selection())]
+    counts = {name: count for page in pages for name, count in page.counts.items() if name.startswith("encoding.")}
+    assert counts == {"encoding.utf-16-le.documents": 2, "encoding.utf-32-le.documents": 1}

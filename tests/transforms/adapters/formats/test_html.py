@@ -15,6 +15,8 @@ from transforms.adapters.formats.markup import decode_declared, page_of
 from transforms.logic.decoding import UndecodableError
 from transforms.logic.records import Columns
 
+ROOT = Path(__file__).parents[4]
+
 GERMAN = "Über Vulkane: heiße Lava strömt, Asche fällt, Gebäude müssen geräumt werden."
 JAPANESE = "火山は地下のマグマが地表に噴き出してできる地形である。" * 3
 RUSSIAN = "Вулкан образуется там, где расплавленная порода поднимается к поверхности."
@@ -146,7 +148,7 @@ def test_elements_nested_without_end_cost_neither_time_nor_the_process(element: 
     )
     started = time.monotonic()
     done = subprocess.run(
-        [sys.executable, "-c", program, element], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", program, element], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert time.monotonic() - started < 20

@@ -35,6 +35,8 @@ from transforms.adapters.formats.chunks import Chunk, MalformedChunkError
 from transforms.adapters.formats.pages import OversizedError, choose_batch_rows
 from transforms.adapters.formats.tables import read_parquet
 
+ROOT = Path(__file__).parents[4]
+
 MEGABYTE = 1 << 20
 ALLOWED_BYTES = 1200 * MEGABYTE
 ROWS = 50_000
@@ -120,7 +122,7 @@ print(json.dumps([documents, sorted(set(reasons)), grown]))
 def read_apart(path: Path, limit_bytes: int) -> tuple[int, list[str], int]:
     """Documents, reasons and growth of memory in bytes, of a process that may map no more than so many bytes (0: any)."""
     command = [sys.executable, "-c", PROGRAM, str(path), str(limit_bytes)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     documents, reasons, grown = json.loads(done.stdout)
     return documents, reasons, grown

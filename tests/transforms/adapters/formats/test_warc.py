@@ -1,6 +1,7 @@
 """WARC: HTTP responses to documents, each record alone."""
 
 import gzip
+import io
 import subprocess
 import sys
 import zlib
@@ -8,12 +9,16 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+import zstandard
+from fastwarc.stream_io import BrotliWriter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.transforms.adapters.formats.reading_files import ids, metadata, read, reading_of, reasons, texts, written
 from transforms.adapters.formats.html import MAX_PAGE_BYTES
 from transforms.logic.records import Columns
+
+ROOT = Path(__file__).parents[4]
 
 RUSSIAN = "Вулкан образуется там, где расплавленная порода поднимается к поверхности."
 
@@ -38,6 +43,14 @@ def http(
 def chunked(body: bytes) -> bytes:
     pieces = [body[at : at + 7] for at in range(0, len(body), 7)]
     return b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n"
+
+
+def brotli(body: bytes) -> bytes:
+    packed = io.BytesIO()
+    writer = BrotliWriter(packed)
+    writer.write(body)
+    writer.close()
+    return packed.getvalue()
 
 
 PAGE = b'<html lang="fr"><head><title>Les volcans</title></head><body><nav>x</nav><p>La lave coule.</p></body></html>'
@@ -76,6 +89,8 @@ def test_url_and_id_are_columns_to_choose(tmp_path: Path, url: str) -> None:
         (chunked, {"Transfer-Encoding": "chunked"}),
         (gzip.compress, {"Content-Encoding": "gzip"}),
         (zlib.compress, {"Content-Encoding": "deflate"}),
+        (zstandard.compress, {"Content-Encoding": "zstd"}),
+        (brotli, {"Content-Encoding": "br"}),
         (lambda body: chunked(gzip.compress(body)), {"Transfer-Encoding": "chunked", "Content-Encoding": "gzip"}),
         # Unpacked by the crawler, whose header still says otherwise.
         (lambda body: body, {"Transfer-Encoding": "chunked"}),
@@ -167,7 +182,7 @@ def test_a_page_that_unpacks_to_gigabytes_costs_a_reject_in_bounded_memory(tmp_p
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program, str(path)], capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", program, str(path)], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
     )
     said, grown_kilobytes = done.stdout.splitlines()
     assert said == "['too_large'] 1"
