@@ -126,8 +126,9 @@ def test_a_foreign_row_does_not_balance_and_its_partition_is_named(
     job.write("a.jsonl", [document("d0", lang="en"), document("d1", lang="de")])
     job.run()
     foreign = {
-        **dict.fromkeys(("document_id", "text", "language", "script", "source", "date"), ""),
+        **dict.fromkeys(("document_id", "text", "language", "chunk_language", "script", "source", "date"), ""),
         **dict.fromkeys(("ordinal", "start", "end", "tokens"), 0),
+        **dict.fromkeys(("language_score", "chunk_language_score", "unknown_fraction"), 0.0),
         "id": "f" * 32,
         "metadata": {},
         "dense": [1.0] + [0.0] * (DIMENSIONS - 1),
