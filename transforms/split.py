@@ -13,7 +13,7 @@ from apache_beam.pvalue import PCollection
 from transforms.adapters.detectors import Detector
 from transforms.identify import identify_chunks
 from transforms.logic.chunking import Limits, split_texts
-from transforms.logic.languages import Identified
+from transforms.logic.languages import Identified, is_seen_whole
 from transforms.logic.records import Place, reject
 from transforms.logic.rows import chunk_rows, with_row_keys
 from transforms.logic.schemas import CHUNKS, Reason, batch_of, slices
@@ -90,18 +90,18 @@ def split_into_chunks(
     )
     rows: list[Row] = []
     rejects: list[Row] = []
-    several: list[Row] = []
+    open_languages: list[Row] = []
     for document, spans in zip(documents, found, strict=True):
         of_document = chunk_rows(document, spans, splitting.space, tokenizer.unknown_id)
         fitting = [row for row in of_document if not _is_refused(row, splitting)]
         rows.extend(fitting)
-        if len(of_document) > 1:
-            several.extend(fitting)
+        if len(of_document) > 1 and (document["mixed"] or not is_seen_whole(document["text"])):
+            open_languages.extend(fitting)
         if not fitting:
             rejects.append(_reject_document(document, of_document))
         elif len(fitting) < len(of_document):
             rejects.extend(_reject_chunk(row, splitting) for row in of_document if _is_refused(row, splitting))
-    _label(several, detector)
+    _label(open_languages, detector)
     return list(with_row_keys(rows)), rejects
 
 
@@ -137,7 +137,7 @@ def _reject_chunk(row: Row, splitting: Splitting) -> Row:
 
 
 def _label(rows: Sequence[Row], detector: Detector) -> None:
-    """Gives chunks a language of their own: those of documents that have several."""
+    """Gives chunks a language of their own: those of documents that are mixed, or too long to have been seen whole."""
     parents = [Identified(row["language"], row["language_score"], row["script"]) for row in rows]
     labels = identify_chunks([row["text"] for row in rows], parents, detector)
     for row, label in zip(rows, labels, strict=True):

@@ -122,14 +122,14 @@ class BySpelling(FakeDetector):
 
 
 def test_chunks_of_a_document_of_several_have_a_language_of_their_own() -> None:
-    english, german = "Rivers run to the sea today. " * 12, "Flüsse fließen heute zum Meer. " * 12
+    english, german = "Rivers run to the sea today. " * 120, "Flüsse fließen heute zum Meer. " * 120
     batch = records(record("mixed", english + "\n\n" + german), record("short", "Flüsse", position=1))
     documents = identify_language(batch, FakeDetector(), Partitioning())
     rows, _ = split_into_chunks(documents, FakeTokenizer(), BySpelling(), Splitting(LIMITS, SPACE))
 
     assert {row["language"] for row in rows} == {"en"}
     labels = {row["text"]: (row["chunk_language"], round(row["chunk_language_score"], 2)) for row in rows}
-    assert labels.pop("Flüsse") == ("en", 1.0)  # of a document of one chunk
+    assert labels.pop("Flüsse") == ("en", 1.0)  # of a document that was seen whole
     whole = {text: label for text, label in labels.items() if len(text) > 90}
     assert {label for text, label in whole.items() if "ü" not in text} == {("en", 0.99)}
     assert {label for text, label in whole.items() if "Rivers" not in text} == {("de", 0.99)}

@@ -8,6 +8,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import regex
 from icu4py.breakers import SentenceBreaker
@@ -16,7 +17,6 @@ _TERMINATOR = regex.compile(
     r"""(?:(?<![.!?…])[.!?…]++["'”’»)\]]*+(?=\s)|[。！？｡︒．]+[」』”’）)】》"]*|[।॥۔؟؞։።፨៕៖។။᠃᥄꓿܀᱾꯫᭞]+["'”’»)\]]*)\s*"""
 )
 _LINE_END = regex.compile(r"\n\s*")
-_PARAGRAPH_END = regex.compile(r"\n[^\S\n]*\n\s*")
 _BURMESE_COMMA = "\u104a"  # ICU takes it for a full stop
 _HEADING_CHARACTERS = 80
 _NOT_AFTER_HEADING = frozenset(".!?…,;:。！？：；，、।॥۔؟؞։።፨៕៖។")
@@ -66,8 +66,10 @@ class Boundaries:
 
 def boundaries_of(text: str, *, markdown: bool) -> Boundaries:
     """All boundaries of a text. No boundary parts a heading from what it stands over, so far as there is a choice."""
-    paragraphs = [match.end() for match in _PARAGRAPH_END.finditer(text)]
-    lines = [match.end() for match in _LINE_END.finditer(text)]
+    ends = [match.span() for match in _LINE_END.finditer(text)]
+    lines = [end for _, end in ends]
+    # White space after a line's end with another line's end in it: a blank line.
+    paragraphs = [end for start, end in ends if end - start > 1 and "\n" in text[start + 1 : end]]
     blocks: list[tuple[int, int]] = []
     within: list[int] = []
     if markdown:
@@ -93,13 +95,11 @@ def sentence_ends(text: str) -> list[int]:
 
 def _plain_headings(text: str, paragraphs: Sequence[int]) -> Iterator[tuple[int, int]]:
     """(start, end) of paragraphs of one short line that ends like no sentence, the white space after it included."""
-    start = 0
-    for end in paragraphs:
+    for start, end in pairwise([0, *paragraphs]):
         if end - start <= _HEADING_CHARACTERS * 2:
             line = text[start:end].rstrip()
             if 0 < len(line) <= _HEADING_CHARACTERS and "\n" not in line and line[-1] not in _NOT_AFTER_HEADING:
                 yield start, end
-        start = end
 
 
 def _blocks(text: str) -> Iterator[tuple[int, int]]:

@@ -26,6 +26,8 @@ ID_BYTES = 4
 
 _LONG_WORD = 24
 _LONG_PIECE = 16
+# A word is divided when it is long and holds more than one part in so many of the limit, as few addresses do.
+_LONG_WORDS_OF_LIMIT = 16
 # A sentence inside a word is divided further when it holds more than one part in so many of the limit.
 _PIECES_OF_LIMIT = 8
 # Pieces are counted apart, so that a chunk of them may have a little more tokens than they have together.
@@ -193,7 +195,8 @@ class _Pieces:
     def _refine(self, counts: Places) -> tuple[Places, Places, npt.NDArray[np.float64], Places]:
         """Starts, ends, tokens and word of each piece: words, but long ones divided."""
         starts, ends = self._words.starts, self._words.ends
-        long = np.flatnonzero(ends - starts > _LONG_WORD).tolist()
+        least = self._limits.max_tokens / _LONG_WORDS_OF_LIMIT
+        long = np.flatnonzero((ends - starts > _LONG_WORD) & (counts > least)).tolist()
         shares = counts.astype(np.float64)
         words = np.arange(len(starts))
         if not long:

@@ -109,6 +109,11 @@ def document_sample(text: str) -> str:
     return _without_addresses(_parts(text, _DOCUMENT_PART, 3))
 
 
+def is_seen_whole(text: str) -> bool:
+    """Whether `document_sample` shows all of a document, so that its decision holds for its chunks too unless it is mixed."""
+    return len(text) <= 3 * _DOCUMENT_PART
+
+
 def chunk_sample(text: str) -> str:
     """First and last two hundred characters, without addresses."""
     return _without_addresses(_parts(text, _CHUNK_PART, 2))
