@@ -16,6 +16,9 @@ from icu4py.breakers import SentenceBreaker
 _TERMINATOR = regex.compile(
     r"""(?:(?<![.!?…])[.!?…]++["'”’»)\]]*+(?=\s)|[。！？｡︒．]+[」』”’）)】》"]*|[।॥۔؟؞։።፨៕៖។။᠃᥄꓿܀᱾꯫᭞]+["'”’»)\]]*)\s*"""
 )
+# Terminators of scripts that need no space after a sentence, with a letter right behind.
+_INNER_SIGNS = "。！？｡।॥۔။។៕።"
+_INNER_END = regex.compile(rf"""[{_INNER_SIGNS}]["'”’»)\]」』）]*(?=\w)""")
 _LINE_END = regex.compile(r"\n\s*")
 _BURMESE_COMMA = "\u104a"  # ICU takes it for a full stop
 _HEADING_CHARACTERS = 80
@@ -112,6 +115,14 @@ def _within(place: int, blocks: Sequence[tuple[int, int]]) -> bool:
     """Whether a place lies strictly within one of the ordered blocks."""
     index = bisect_right(blocks, (place, -1)) - 1
     return index >= 0 and blocks[index][0] < place < blocks[index][1]
+
+
+def ends_within_words(text: str) -> list[int]:
+    """Where sentences end without white space behind."""
+    # Most texts have none of the signs, which is told far faster than by the expression.
+    if text.isascii() or not any(sign in text for sign in _INNER_SIGNS):
+        return []
+    return [match.end() for match in _INNER_END.finditer(text)]
 
 
 def _icu_sentence_ends(text: str) -> Iterator[int]:

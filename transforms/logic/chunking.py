@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from icu4py.breakers import WordBreaker
 
-from transforms.logic.boundaries import Boundaries, boundaries_of, sentence_ends
+from transforms.logic.boundaries import Boundaries, boundaries_of, ends_within_words, sentence_ends
 from transforms.logic.graphemes import Places, cluster_end, grapheme_boundary_before, is_grapheme_boundary, words_of
 
 MIN_TOKENS_LIMIT = 32
@@ -193,10 +193,14 @@ class _Pieces:
         self._blocks: list[list[int]] = [np.searchsorted(self._starts, block).tolist() for block in boundaries.blocks]
 
     def _refine(self, counts: Places) -> tuple[Places, Places, npt.NDArray[np.float64], Places]:
-        """Starts, ends, tokens and word of each piece: words, but long ones divided."""
+        """Starts, ends, tokens and word of each piece: words, but those divided that are long or in which a sentence ends."""
         starts, ends = self._words.starts, self._words.ends
         least = self._limits.max_tokens / _LONG_WORDS_OF_LIMIT
-        long = np.flatnonzero((ends - starts > _LONG_WORD) & (counts > least)).tolist()
+        chosen = (ends - starts > _LONG_WORD) & (counts > least)
+        inner = ends_within_words(self._text)
+        if inner:
+            chosen[np.searchsorted(starts, inner, "right") - 1] = True
+        long = np.flatnonzero(chosen).tolist()
         shares = counts.astype(np.float64)
         words = np.arange(len(starts))
         if not long:
