@@ -24,9 +24,16 @@ def _search() -> ModuleType:
     return search
 
 
+def _calibrate() -> ModuleType:
+    from pipelines import calibrate  # noqa: PLC0415
+
+    return calibrate
+
+
 COMMANDS: MappingProxyType[str, tuple[str, Callable[[], ModuleType]]] = MappingProxyType(
     {
         "run": ("embed a corpus into a Milvus collection; run again, it writes only what changed", _run),
+        "calibrate": ("measure what each vector type loses on this corpus, and freeze what binary needs", _calibrate),
         "search": ("ask a collection a question in any language", _search),
     }
 )
@@ -36,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and gives its exit code: 0, or what the README's table says."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     if not arguments or arguments[0] not in COMMANDS:
-        shown = "\n".join(f"  {name:<8} {what}" for name, (what, _) in COMMANDS.items())
+        shown = "\n".join(f"  {name:<10} {what}" for name, (what, _) in COMMANDS.items())
         asked_for_help = bool(arguments) and arguments[0] in {"-h", "--help"}
         stream = sys.stdout if asked_for_help else sys.stderr
         stream.write(

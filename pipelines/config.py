@@ -3,9 +3,10 @@
 from datetime import date
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from transforms.logic.chunking import MIN_TOKENS_LIMIT
+from transforms.logic.outputs import OUTPUTS, Output
 from transforms.logic.selection import PathTemplate, window_of
 
 
@@ -21,6 +22,10 @@ def _as_tuple(value: Any) -> Any:
     return (value,) if isinstance(value, str) else value
 
 
+def _in_order(value: tuple[Output, ...]) -> tuple[Output, ...]:
+    return tuple(output for output in OUTPUTS if output in value)
+
+
 def _as_text(value: Any) -> Any:
     # TOML has dates of its own.
     return value.isoformat() if isinstance(value, date) else value
@@ -28,6 +33,9 @@ def _as_text(value: Any) -> Any:
 
 Names = Annotated[tuple[str, ...], BeforeValidator(_split_commas)]
 Patterns = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
+OutputNames = Annotated[
+    tuple[Output, ...], Field(min_length=1), BeforeValidator(_split_commas), AfterValidator(_in_order)
+]
 Date = Annotated[str, BeforeValidator(_as_text)]
 
 
@@ -167,7 +175,18 @@ class Encoding(Section):
 
     model: str = Field(description="directory of a sentence-transformers checkpoint, or a hub name with --revision")
     revision: str | None = Field(None, description="commit of the hub model, 40 hexadecimal digits")
-    dtype: Literal["bfloat16", "float32"] = Field("bfloat16", description="number type of the model's computation")
+    outputs: OutputNames = Field(
+        OUTPUTS[:1],
+        description="what is made of every chunk: dense, sparse (weights of tokens), multi (a vector a token)",
+    )
+    device: str = Field(
+        "auto",
+        pattern=r"^(auto|cpu|cuda(:[0-9]+)?)$",
+        description="auto (a GPU where the worker has one), cpu, cuda, or cuda:N for one of several",
+    )
+    dtype: Literal["bfloat16", "float16", "float32"] = Field(
+        "bfloat16", description="number type of the model's computation"
+    )
     document_prompt: str | None = Field(
         None, description="put before every chunk; default the model's own document prompt"
     )
@@ -177,8 +196,29 @@ class Encoding(Section):
 class Representation(Section):
     """What Milvus holds."""
 
+    vector_type: Literal["float32", "float16", "bfloat16", "int8", "binary", "auto"] = Field(
+        "float32", description="number type of the stored vectors; auto: the smallest that keeps --recall-floor"
+    )
     dimensions: int | None = Field(None, ge=1, description="leading dimensions kept and renormalised; default all")
-    vector_type: Literal["float32"] = Field("float32", description="number type of the stored vectors")
+    recall_floor: float = Field(
+        0.98, gt=0, le=1, description="recall@10 against full precision that auto keeps, overall and in every language"
+    )
+    projection: str | None = Field(
+        None, description="safetensors file with a linear map (`matrix`, perhaps `mean`) applied before --dimensions"
+    )
+    calibration: str | None = Field(
+        None, description="calibration file for binary vectors; default the workspace's latest for this embedding space"
+    )
+    calibration_sample: int = Field(
+        10_000, ge=100, description="at most so many vectors of the dataset are calibrated and measured on"
+    )
+
+    @model_validator(mode="after")
+    def _calibration_is_used(self) -> "Representation":
+        if self.calibration is not None and self.vector_type not in {"binary", "auto"}:
+            message = f"--calibration is for --vector-type binary or auto, {self.vector_type} needs none; leave it out"
+            raise ValueError(message)
+        return self
 
 
 class Storage(Section):
@@ -191,7 +231,19 @@ class Storage(Section):
     collection: str = Field(
         pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,254}$", description="Milvus collection, created if it does not exist"
     )
+    milvus_outputs: OutputNames | None = Field(
+        None, description="those of --outputs that Milvus holds; default all; the dataset keeps all"
+    )
     milvus_token_env: str | None = Field(None, description="environment variable that holds the Milvus token")
+
+
+class Labelling(Section):
+    """What chunks are called."""
+
+    labels: str | None = Field(
+        None,
+        description="TOML file with a table [labels] of name = text: each chunk gets the nearest one and its cosine",
+    )
 
 
 class Run(Section):
@@ -215,4 +267,5 @@ class Config(Section):
     encoding: Encoding
     representation: Representation
     storage: Storage
+    labelling: Labelling
     run: Run

@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,6 +20,7 @@ from transforms.commit import CommitRun
 from transforms.compress import CompressVectors
 from transforms.embed import EmbedChunks
 from transforms.identify import IdentifyLanguage
+from transforms.label import LabelChunks
 from transforms.load import LoadRows
 from transforms.logic.errors import CorpusEmbedError, find_in_text, without_step
 from transforms.metrics import ByProducts
@@ -35,27 +36,27 @@ from transforms.write import DeleteFromMilvus, WriteToMilvus
 
 def build(root: beam.Pipeline, plan: Plan) -> PCollection[int]:
     """The whole flow; gives the exit code of the run."""
-    kept = ByProducts()
+    kept, outputs = ByProducts(), plan.space.outputs
     reused = (
         root
         | "Plan splits" >> beam.Create(plan.groups, reshuffle=False)
         | "Read documents" >> ReadDocuments(plan.reading, plan.selection, kept)
         | "Identify language" >> IdentifyLanguage(plan.detector, plan.partitioning, kept)
         | "Split into chunks" >> SplitIntoChunks(plan.tokenizer, plan.detector, plan.splitting, kept)
-        | "Reuse vectors" >> ReuseVectors(plan.workspace, plan.shards, plan.bucket_count, kept)
+        | "Reuse vectors" >> ReuseVectors(plan.workspace, plan.shards, plan.bucket_count, kept, outputs)
     )
-    embedded = reused.chunks | "Embed chunks" >> EmbedChunks(plan.encoder, kept)
-    shared = reused.repeats | "Share vectors" >> ShareVectors(plan.workspace, plan.shards, embedded, kept)
+    embedded = reused.chunks | "Embed chunks" >> EmbedChunks(plan.encoder, kept, outputs)
+    shared = reused.repeats | "Share vectors" >> ShareVectors(plan.workspace, plan.shards, embedded, kept, outputs)
     stored = {"chunks": embedded, "repeats": shared} | "Store vectors" >> StoreVectors(
-        plan.workspace, plan.full_dimensions, plan.bucket_count, kept
+        plan.workspace, plan.full_dimensions, plan.bucket_count, kept, outputs
     )
     changes = stored | "Reconcile ledger" >> ReconcileLedger(plan.workspace, plan.held, plan.bucket_count, kept)
-    (
-        changes.writes
-        | "Load rows" >> LoadRows(plan.workspace, plan.bucket_count, kept)
-        | "Compress vectors" >> CompressVectors(plan.space.dimensions, kept)
-        | "Write to Milvus" >> WriteToMilvus(plan.target, kept)
-    )
+    rows = changes.writes | "Load rows" >> LoadRows(plan.workspace, plan.bucket_count, kept, plan.loaded_outputs)
+    if plan.labelling is not None:
+        rows = rows | "Label chunks" >> LabelChunks(plan.labelling, kept)
+    if plan.representation is not None:
+        rows = rows | "Compress vectors" >> CompressVectors(plan.representation, kept)
+    _ = rows | "Write to Milvus" >> WriteToMilvus(plan.target, kept, plan.space.milvus_outputs)
     _ = changes.deletes | "Delete from Milvus" >> DeleteFromMilvus(plan.target, kept)
     rejects = kept.rejects | "Write rejects" >> WriteRejects(plan.workspace, plan.context.run_id)
     end = CommitRun(plan.workspace, plan.target, plan.held, plan.context, kept.tallies, changes.parts, rejects)
@@ -63,8 +64,8 @@ def build(root: beam.Pipeline, plan: Plan) -> PCollection[int]:
     return exit_code
 
 
-def run(config: Config, beam_options: PipelineOptions) -> dict[str, Any]:
-    """Plans, runs to the end and gives the run record.
+def run(config: Config, beam_options: PipelineOptions, say: Callable[[str], object] = lambda _: None) -> dict[str, Any]:
+    """Plans, runs to the end and gives the run record; `say` hears what the plan was chosen by before anything is encoded.
 
     Raises:
         ConfigurationError: before anything is encoded.
@@ -72,7 +73,8 @@ def run(config: Config, beam_options: PipelineOptions) -> dict[str, Any]:
         CorruptDataError: the workspace does not hold what was written.
     """
     try:
-        plan = plan_run(config)
+        plan = plan_run(config, workers_are_here=options.workers_are_here(beam_options))
+        say(plan.remarks)
         pipeline = beam.Pipeline(options=beam_options)
         build(pipeline, plan)
         with _errors_of_workers():
@@ -103,7 +105,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def execute(parser: argparse.ArgumentParser, argv: Sequence[str]) -> int:
     """Runs the job with a parser that `add_arguments` filled; prints a summary and gives the exit code of the record."""
     config, beam_options = options.parse(parser, argv)
-    record = run(config, beam_options)
+    record = run(config, beam_options, sys.stdout.write)
     sys.stdout.write(summarise(record, config))
     return int(record["exit_code"])
 

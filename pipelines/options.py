@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
@@ -16,6 +16,9 @@ from transforms.logic.errors import ConfigurationError
 
 # `DirectRunner` tries to download another engine first and silently falls back; the name below always means the same one.
 DEFAULT_RUNNER = "FnApiRunner"
+_RUNNERS_HERE = frozenset(
+    {DEFAULT_RUNNER, "DirectRunner", "BundleBasedDirectRunner", "SwitchingDirectRunner", "PrismRunner"}
+)
 
 
 def option_fields() -> Iterator[tuple[str, str, FieldInfo]]:
@@ -27,12 +30,19 @@ def option_fields() -> Iterator[tuple[str, str, FieldInfo]]:
                 yield section_name, name, field
 
 
+def default_of(field: FieldInfo) -> str:
+    """The default of an option as a user would write it; empty for one that has none."""
+    if field.is_required() or field.default is None:
+        return ""
+    return ",".join(field.default) if isinstance(field.default, tuple) else str(field.default)
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds a flag for every option, and `--config`."""
     parser.add_argument("--config", metavar="FILE.toml", help="TOML file with the same names; flags win")
     for _, name, field in option_fields():
         many = "tuple" in str(field.annotation)
-        default = "" if field.is_required() or field.default in (None, ()) else f" (default {field.default})"
+        default = f" (default {default_of(field)})" if default_of(field) else ""
         parser.add_argument(
             f"--{name.replace('_', '-')}",
             dest=name,
@@ -82,6 +92,12 @@ def to_pipeline_options(arguments: Sequence[str]) -> PipelineOptions:
         raise ConfigurationError(message)
     named = any(argument == "--runner" or argument.startswith("--runner=") for argument in arguments)
     return PipelineOptions([*arguments, *([] if named else [f"--runner={DEFAULT_RUNNER}"])])
+
+
+def workers_are_here(options: PipelineOptions) -> bool:
+    """Whether the machine that launches the job is the one that runs it, so that its devices are those of the workers."""
+    runner = options.view_as(StandardOptions).runner
+    return runner is None or runner.rsplit(".", 1)[-1] in _RUNNERS_HERE
 
 
 def _read_toml(path: str) -> dict[str, Any]:

@@ -3,36 +3,44 @@
 import platform
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from math import ceil
-from typing import Literal
 
+from pipelines.collection import Opened, Wanted, open_collection
 from pipelines.config import Config
-from pipelines.partitions import OwnPartitions, of_new_collection, read_kept_languages, read_own_partitions
+from pipelines.labelling import labels_of, plan_labelling
+from pipelines.partitions import of_new_collection, read_kept_languages, read_own_partitions
 from pipelines.sources import Sources, plan_sources
+from pipelines.spaces import choose_prompts, computation, embedding_space, milvus_outputs
 from transforms.adapters.detectors import Detector, read_choice
-from transforms.adapters.encoders import Encoder, open_encoder
+from transforms.adapters.encoders import Computation, Encoder, open_encoder
 from transforms.adapters.formats import Split
 from transforms.adapters.formats.groups import SplitGroup
-from transforms.adapters.milvus import Collection, CollectionSpace, Target, served
-from transforms.adapters.models import ModelDescription, describe_model
+from transforms.adapters.milvus import MAX_TOKEN_VECTORS, CollectionSpace, Target, served
+from transforms.adapters.models import ModelDescription, check_outputs, describe_model
 from transforms.adapters.storage import check_writable
 from transforms.adapters.tokenizer_proof import Proven, known_proof
 from transforms.adapters.tokenizers import ModelTokenizer, open_tokenizer
-from transforms.adapters.workspace import Held, Ledger, Shard, Workspace, collection_key
+from transforms.adapters.workspace import Held, Shard, Workspace, collection_key
 from transforms.identify import Partitioning
+from transforms.label import Labelling
 from transforms.logic.chunking import Limits
 from transforms.logic.errors import ConfigurationError
 from transforms.logic.identity import fingerprint
+from transforms.logic.outputs import OUTPUTS, Output
 from transforms.logic.record import RunContext
 from transforms.logic.records import Columns, Reading
+from transforms.logic.representations import Representation
 from transforms.logic.selection import Selection
 from transforms.split import Splitting
 
 # Two million tokens: some minutes of a CPU, seconds of a GPU. What dies with a worker is at most the bucket it encodes.
 _BUCKET_BYTES = 8 << 20
+# A bucket's vectors of tokens are in memory together; a token has some four bytes of text.
+_BUCKET_TOKEN_VECTOR_BYTES = 256 << 20
+_TOKEN_BYTES = 4
 # A proof takes ten seconds of one core, the model's own tokenizer some forty for so much text, the faster one ten.
 _WORTH_PROVING_BYTES = 64 << 20
 _MIN_BUCKETS = 8
@@ -69,16 +77,25 @@ class Plan:
     held: Held
     bucket_count: int
     full_dimensions: int
+    representation: Representation | None
+    remarks: str
+    labelling: Labelling | None
     context: RunContext
     detector: Callable[[], Detector]
     tokenizer: Callable[[], ModelTokenizer]
     encoder: Callable[[], Encoder]
 
+    @property
+    def loaded_outputs(self) -> tuple[Output, ...]:
+        """What is read back from the dataset: the outputs that Milvus holds, and the dense one to label by."""
+        of_milvus = self.space.milvus_outputs
+        return tuple(one for one in OUTPUTS if one in of_milvus or (one == "dense" and self.labelling is not None))
 
-def plan_run(config: Config) -> Plan:
+
+def plan_run(config: Config, *, workers_are_here: bool = False) -> Plan:
     """Checks the whole configuration against the world and freezes what the run starts from.
 
-    Creates the collection if it does not exist.
+    Creates the collection if it does not exist. Devices are looked for only where the workers are; elsewhere each worker does it.
 
     Raises:
         ConfigurationError: naming the value, what is allowed and what to do.
@@ -87,20 +104,36 @@ def plan_run(config: Config) -> Plan:
     own = read_own_partitions(config.language, choice)
     keep_languages = read_kept_languages(config.selection)
     reading = _reading(config, choice.column)
+    labels = labels_of(config)
+    wanted = computation(config)
+    if workers_are_here and wanted.device not in {"auto", "cpu"}:
+        _check_device(wanted)
     sources = plan_sources(config)
     splits = sources.splits
     check_writable(config.storage.workspace)
     model = describe_model(config.encoding.model, config.encoding.revision)
-    prompts = choose_prompts(model, config)
-    tokenizer = open_tokenizer(model.directory)
-    _check_limits(config, model, tokenizer, prompts["document"])
-    space = collection_space(config, model, prompts)
+    check_outputs(model, wanted.outputs)
+    prompt = choose_prompts(model, config)["document"]
+    tokenizer = open_tokenizer(model.tokenizer_directory)
+    _check_limits(config, model, tokenizer, prompt)
+    labelling = None
+    if labels is not None:
+        label_prompt = prompt if labels.prompt is None else labels.prompt
+        dense = partial(open_encoder, model, label_prompt, replace(wanted, outputs=("dense",)))
+        labelling = plan_labelling(labels, tokenizer, _room_tokens(model, tokenizer, label_prompt), dense)
     target = served(Target(config.storage.milvus, config.storage.collection, config.storage.milvus_token_env))
-    key = collection_key(config.storage.milvus, config.storage.collection)
-    workspace = Workspace(config.storage.workspace.rstrip("/"), space.embedding_space, key)
-    held, space = _open_collection(
-        target, space, workspace, own, lambda: of_new_collection(own, splits, reading, choice, config)
+    workspace = Workspace(
+        config.storage.workspace.rstrip("/"),
+        embedding_space(config, model),
+        collection_key(config.storage.milvus, config.storage.collection),
     )
+    opened = open_collection(
+        Wanted(config, model, labels, own),
+        target,
+        workspace,
+        lambda: of_new_collection(own, splits, reading, choice, config),
+    )
+    space = opened.space
     return Plan(
         groups=sources.groups,
         reading=reading,
@@ -113,13 +146,16 @@ def plan_run(config: Config) -> Plan:
         workspace=workspace,
         target=target,
         shards=workspace.shards(),
-        held=held,
-        bucket_count=_bucket_count(splits),
+        held=opened.held,
+        bucket_count=_bucket_count(splits, model, wanted),
         full_dimensions=model.dimensions,
-        context=_context(config, model, space, sources),
+        representation=None if opened.choice is None else opened.choice.representation,
+        remarks="" if opened.choice is None else opened.choice.text,
+        labelling=labelling,
+        context=_context(config, model, opened, sources),
         detector=choice.detector,
-        tokenizer=partial(open_tokenizer, model.directory, _proof(config, model, splits)),
-        encoder=partial(open_encoder, model, prompts["document"], config.encoding.dtype),
+        tokenizer=partial(open_tokenizer, model.tokenizer_directory, _proof(config, model, splits)),
+        encoder=partial(open_encoder, model, prompt, wanted),
     )
 
 
@@ -143,34 +179,6 @@ def _reading(config: Config, language_column: str | None) -> Reading:
     )
 
 
-def choose_prompts(model: ModelDescription, config: Config) -> dict[Literal["document", "query"], str]:
-    """The document and query prompts: the user's, else the model's own, else none."""
-    own = model.prompts
-    document = config.encoding.document_prompt
-    query = config.encoding.query_prompt
-    return {
-        "document": document if document is not None else own.get("document", own.get("passage", "")),
-        "query": query if query is not None else own.get("query", ""),
-    }
-
-
-def collection_space(
-    config: Config, model: ModelDescription, prompts: dict[Literal["document", "query"], str]
-) -> CollectionSpace:
-    """What the collection records about itself."""
-    return CollectionSpace(
-        embedding_space=model.embedding_space(prompts["document"], config.encoding.dtype),
-        model=model.directory if model.revision is None else model.name,
-        revision=model.revision,
-        dtype=config.encoding.dtype,
-        query_prompt=prompts["query"],
-        dimensions=config.representation.dimensions or model.dimensions,
-        vector_type=config.representation.vector_type,
-        partition_by=config.language.partition_by,
-        document_prompt=prompts["document"],
-    )
-
-
 def _splitting(config: Config, space: str) -> Splitting:
     chunking = config.chunking
     return Splitting(
@@ -184,75 +192,53 @@ def _splitting(config: Config, space: str) -> Splitting:
 
 def _proof(config: Config, model: ModelDescription, splits: list[Split]) -> Proven | None:
     worth_proving = _text_bytes(splits) >= _WORTH_PROVING_BYTES
-    return known_proof(model.directory, config.storage.workspace, worth_proving=worth_proving)
+    return known_proof(model.tokenizer_directory, config.storage.workspace, worth_proving=worth_proving)
+
+
+def _check_device(wanted: Computation) -> None:
+    # Imports torch, which takes seconds.
+    from transforms.adapters.engines.devices import choose_device  # noqa: PLC0415
+
+    choose_device(wanted)
+
+
+def _room_tokens(model: ModelDescription, tokenizer: ModelTokenizer, prompt: str) -> int:
+    """What the model reads at once beside special tokens and a prompt."""
+    before, after = tokenizer.frame()
+    return model.max_sequence_tokens - len(before) - len(after) - len(tokenizer.ids(prompt))
 
 
 def _check_limits(config: Config, model: ModelDescription, tokenizer: ModelTokenizer, prompt: str) -> None:
-    before, after = tokenizer.frame()
-    room = model.max_sequence_tokens - len(before) - len(after) - len(tokenizer.ids(prompt))
-    if config.chunking.max_tokens > room:
+    wanted = config.chunking.max_tokens
+    room = _room_tokens(model, tokenizer, prompt)
+    if wanted > room:
         message = (
-            f"--max-tokens {config.chunking.max_tokens} does not fit: {config.encoding.model!r} reads {model.max_sequence_tokens} tokens, "
+            f"--max-tokens {wanted} does not fit: {config.encoding.model!r} reads {model.max_sequence_tokens} tokens, "
             f"of which {room} remain beside special tokens and the prompt {prompt!r}; choose at most {room}"
         )
         raise ConfigurationError(message)
-    dimensions = config.representation.dimensions
-    if dimensions is not None and dimensions > model.dimensions:
+    most = MAX_TOKEN_VECTORS - (model.max_sequence_tokens - room)
+    if "multi" in milvus_outputs(config) and wanted > most:
         message = (
-            f"--dimensions {dimensions} is more than {config.encoding.model!r} has; choose at most {model.dimensions}"
+            f"--max-tokens {wanted}: Milvus holds at most {MAX_TOKEN_VECTORS:,} vectors of tokens in a row; choose at most {most}, "
+            "or keep multi in the dataset alone by --milvus-outputs"
         )
         raise ConfigurationError(message)
 
 
-def _open_collection(
-    target: Target,
-    space: CollectionSpace,
-    workspace: Workspace,
-    own: OwnPartitions,
-    choose_languages: Callable[[], tuple[str, ...] | None],
-) -> tuple[Held, CollectionSpace]:
-    """What the collection holds by the workspace's ledger, and its space; creates it if it does not exist.
-
-    Languages with a partition of their own are chosen when a collection is created, and stand from then on.
-    """
-    collection = Collection(target)
-    try:
-        ledger = workspace.latest_ledger()
-        intents = tuple(workspace.unsettled_intents(ledger))
-        if not collection.exists():
-            space = replace(space, languages=choose_languages())
-            collection.create(space)
-            # A new collection holds nothing, whatever an older one of this name held.
-            return Held(Ledger(ledger.number, (), {}), (), trusted=True), space
-        found = collection.space()
-        space = replace(space, languages=own.languages if own.is_named else found.languages)
-        _check_space(target.collection, found, space)
-        collection.load()
-        return Held(ledger, intents, trusted=collection.counts() == ledger.partitions), space
-    finally:
-        collection.close()
-
-
-def _check_space(name: str, found: CollectionSpace, wanted: CollectionSpace) -> None:
-    decisive = ("embedding_space", "dimensions", "vector_type", "partition_by", "languages")
-    there, here = asdict(found), asdict(wanted)
-    differing = [one for one in decisive if there[one] != here[one]]
-    if differing:
-        shown = [*differing, *(one for one in ("model", "revision", "dtype") if there[one] != here[one])]
-        lines = "\n".join(f"  {one}: {there[one]!r} in the collection, {here[one]!r} in this run" for one in shown)
-        message = f"collection {name!r} holds vectors of another space; use the same settings or another --collection:\n{lines}"
-        raise ConfigurationError(message)
-
-
-def _bucket_count(splits: list[Split]) -> int:
-    return min(_MAX_BUCKETS, max(_MIN_BUCKETS, ceil(_text_bytes(splits) / _BUCKET_BYTES)))
+def _bucket_count(splits: list[Split], model: ModelDescription, wanted: Computation) -> int:
+    bucket_bytes = _BUCKET_BYTES
+    if "multi" in wanted.outputs:
+        token_vector_bytes = 2 * model.multi_dimensions
+        bucket_bytes = min(bucket_bytes, _BUCKET_TOKEN_VECTOR_BYTES * _TOKEN_BYTES // token_vector_bytes)
+    return min(_MAX_BUCKETS, max(_MIN_BUCKETS, ceil(_text_bytes(splits) / bucket_bytes)))
 
 
 def _text_bytes(splits: list[Split]) -> int:
     return sum(split.size_bytes * (_GZIP_RATIO if split.compression else 1) for split in splits)
 
 
-def _context(config: Config, model: ModelDescription, space: CollectionSpace, sources: Sources) -> RunContext:
+def _context(config: Config, model: ModelDescription, opened: Opened, sources: Sources) -> RunContext:
     configuration = config.model_dump(mode="json")
     started = time.time()
     return RunContext(
@@ -266,10 +252,17 @@ def _context(config: Config, model: ModelDescription, space: CollectionSpace, so
             "name": model.name,
             "revision": model.revision,
             "files_digest": model.files_digest,
-            "dtype": space.dtype,
         },
-        embedding_space=space.embedding_space,
-        representation={"dimensions": space.dimensions, "vector_type": space.vector_type, "metric": "COSINE"},
+        embedding_space=opened.space.embedding_space,
+        representation={
+            "outputs": list(opened.space.milvus_outputs),
+            **({} if opened.choice is None else opened.choice.describe()),
+        },
+        computation={
+            "dtype": config.encoding.dtype,
+            "device": config.encoding.device,
+            "outputs": list(config.encoding.outputs),
+        },
         versions={"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}},
         started_at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
         started_seconds=started,

@@ -8,11 +8,20 @@ from typing import Any, Literal
 import regex
 import torch
 from safetensors.torch import save_file
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
-from transformers import AutoModel, BertConfig, DistilBertConfig, PretrainedConfig, XLMRobertaConfig
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForMaskedLM,
+    BertConfig,
+    DistilBertConfig,
+    PretrainedConfig,
+    T5EncoderModel,
+    XLMRobertaConfig,
+)
 
-Architecture = Literal["bert", "xlm-roberta", "distilbert"]
-Pieces = Literal["wordpiece", "unigram"]
+Architecture = Literal["bert", "xlm-roberta", "distilbert", "mpnet", "modernbert", "mistral", "qwen2", "qwen3", "t5"]
+Pieces = Literal["wordpiece", "unigram", "bytes"]
 
 HIDDEN = 32
 POSITIONS = 160
@@ -41,15 +50,21 @@ def build_checkpoint(
 ) -> Path:
     """Writes a checkpoint of 2 layers and `HIDDEN` numbers that reads `POSITIONS` tokens, and gives its directory.
 
-    `pooling` is the configuration of the pooling module, by default the mean; `dense` adds a linear layer to so many numbers.
+    `pooling` is the configuration of the pooling module, by default the mean; `dense` adds a linear layer to so many numbers. Byte pieces
+    come with an end token and padding on the left, as embedders made of decoders have them.
     """
     directory.mkdir(parents=True)
-    tokenizer = _wordpiece() if pieces == "wordpiece" else _unigram()
+    tokenizer = _TOKENIZERS[pieces]()
     tokenizer.save(str(directory / "tokenizer.json"))
     roles = _ROLES[pieces]
     kinds = [("", "Transformer"), ("1_Pooling", "Pooling")]
     files: dict[str, Any] = {
-        "tokenizer_config.json": {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": POSITIONS, **roles},
+        "tokenizer_config.json": {
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            "model_max_length": POSITIONS,
+            "padding_side": "left" if pieces == "bytes" else "right",
+            **roles,
+        },
         "sentence_bert_config.json": {"max_seq_length": POSITIONS, "do_lower_case": False},
         "config_sentence_transformers.json": {"prompts": dict(prompts or {}), "default_prompt_name": None},
         "1_Pooling/config.json": {
@@ -59,7 +74,8 @@ def build_checkpoint(
     }
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        model = AutoModel.from_config(_config(architecture, tokenizer, roles))
+        config = _config(architecture, tokenizer, roles)
+        model = T5EncoderModel(config) if architecture == "t5" else AutoModel.from_config(config)
         model.save_pretrained(directory)
         if dense is not None:
             kinds.append(("2_Dense", "Dense"))
@@ -86,6 +102,31 @@ def build_checkpoint(
     return directory
 
 
+def build_plain_checkpoint(directory: Path) -> Path:
+    """A masked language model of transformers alone, as mBERT and XLM-R are published: no module says how to pool."""
+    tokenizer = _wordpiece()
+    directory.mkdir(parents=True)
+    tokenizer.save(str(directory / "tokenizer.json"))
+    settings = {"model_max_length": POSITIONS, "tokenizer_class": "BertTokenizer", "do_lower_case": False}
+    (directory / "tokenizer_config.json").write_text(json.dumps(settings))
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        config = _config("bert", tokenizer, _ROLES["wordpiece"])
+        AutoModelForMaskedLM.from_config(config).save_pretrained(directory)
+    return directory
+
+
+def build_m3(directory: Path, *, colbert_dimensions: int = HIDDEN, dtype: torch.dtype = torch.float16) -> Path:
+    """BGE-M3's files: XLM-R, CLS pooling, normalised, and the two heads as `.pt` files beside it."""
+    build_checkpoint(directory, "xlm-roberta", "unigram", pooling={"pooling_mode_cls_token": True})
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        heads = {"sparse_linear.pt": torch.nn.Linear(HIDDEN, 1), "colbert_linear.pt": torch.nn.Linear(HIDDEN, colbert_dimensions)}
+    for name, head in heads.items():
+        torch.save(head.to(dtype).state_dict(), directory / name)
+    return directory
+
+
 _ROLES: Mapping[str, Mapping[str, str]] = {
     "wordpiece": {
         "pad_token": "[PAD]",
@@ -103,6 +144,7 @@ _ROLES: Mapping[str, Mapping[str, str]] = {
         "sep_token": "</s>",
         "mask_token": "<mask>",
     },
+    "bytes": {"pad_token": "<|pad|>", "eos_token": "<|end|>"},
 }
 
 
@@ -116,7 +158,37 @@ def _config(architecture: Architecture, tokenizer: Tokenizer, roles: Mapping[str
     size |= {"num_hidden_layers": 2, "num_attention_heads": 4, "hidden_size": HIDDEN, "intermediate_size": 2 * HIDDEN}
     if architecture == "bert":
         return BertConfig(**size, max_position_embeddings=POSITIONS)
+    if architecture == "mpnet":
+        return AutoConfig.for_model("mpnet", **size, max_position_embeddings=POSITIONS + 2)
+    if architecture == "t5":
+        of_t5 = {"d_model": HIDDEN, "d_kv": 8, "d_ff": 2 * HIDDEN, "num_layers": 2, "num_heads": 4}
+        return AutoConfig.for_model("t5", vocab_size=size["vocab_size"], pad_token_id=size["pad_token_id"], **of_t5)
+    if architecture == "modernbert":
+        # One layer sees the whole chunk, the next one 16 tokens.
+        sight = {"local_attention": 16, "global_attn_every_n_layers": 2}
+        special = {f"{name}_token_id": None for name in ("bos", "eos", "cls", "sep")}
+        return AutoConfig.for_model("modernbert", **size, **sight, **special, max_position_embeddings=POSITIONS)
+    if architecture in {"mistral", "qwen2", "qwen3"}:
+        grouped: dict[str, Any] = {"num_key_value_heads": 2, "head_dim": 8, "bos_token_id": None}
+        # Rounding to bfloat16 grows with the weights, and in a decoder faster.
+        grouped["initializer_range"] = 0.1
+        grouped["eos_token_id"] = tokenizer.token_to_id(roles["eos_token"])
+        return AutoConfig.for_model(architecture, **(size | grouped), max_position_embeddings=1 << 15)
     return XLMRobertaConfig(**size, max_position_embeddings=POSITIONS + 2, type_vocab_size=1)
+
+
+def _bytes() -> Tokenizer:
+    """Qwen's tokenizer: byte-level pieces, few of them merged, and the end token after every text."""
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    merges = [("t", "h"), ("th", "e"), ("i", "n"), ("\u0120", "r"), ("e", "r")]
+    pieces = ["<|pad|>", "<|end|>", *alphabet, *("".join(merge) for merge in merges)]
+    ids = {piece: index for index, piece in enumerate(pieces)}
+    tokenizer = Tokenizer(models.BPE(ids, merges))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.post_processor = processors.TemplateProcessing(single="$A <|end|>", special_tokens=[("<|end|>", 1)])
+    tokenizer.add_special_tokens(["<|pad|>", "<|end|>"])
+    return tokenizer
 
 
 def _wordpiece() -> Tokenizer:
@@ -152,3 +224,6 @@ def _unigram() -> Tokenizer:
     )
     tokenizer.add_special_tokens(["<s>", "<pad>", "</s>", "<unk>", "<mask>"])
     return tokenizer
+
+
+_TOKENIZERS = {"wordpiece": _wordpiece, "unigram": _unigram, "bytes": _bytes}

@@ -1,13 +1,18 @@
 """Honest stand-ins: they keep the contracts of what they replace, so that a test with them proves something."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
+from functools import cache
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import regex
 
+from transforms.adapters.encoders import Computation, Encoded, TokenIds
 from transforms.adapters.models import ModelDescription
 from transforms.logic.languages import Guess
+from transforms.logic.outputs import OUTPUTS, Multi, Output, Outputs, Sparse
 from transforms.logic.vectors import Float32, unit_rows
 
 POISON = "poison"
@@ -21,31 +26,56 @@ OPENED: list[str] = []
 
 
 class FakeEncoder:
-    """Unit vectors derived from the text alone; counts what it is asked for, and can be told to fail on a text."""
+    """Outputs derived from the text alone; counts what it is asked for, and can be told to fail on a text."""
 
-    def __init__(self, dimensions: int = 16, poison: str | None = None, prefix: str = "") -> None:
+    def __init__(
+        self,
+        dimensions: int = 16,
+        poison: str | None = None,
+        prefix: str = "",
+        outputs: Sequence[Output] = OUTPUTS[:1],
+    ) -> None:
         self.dimensions = dimensions
         self.encoded: list[str] = []
         self._poison = poison
         self._prefix = prefix
+        self._outputs = outputs
 
-    def encode(self, texts: Sequence[str], token_ids: Sequence[Sequence[int]]) -> Float32:
+    def encode(self, texts: Sequence[str], token_ids: Sequence[TokenIds]) -> Encoded:
         assert len(texts) == len(token_ids)
         self.encoded.extend(texts)
-        vectors = np.stack([self._vector(text) for text in texts])
-        return unit_rows(vectors)
+        faults = {
+            index: f"fake fault at {self._poison}"
+            for index, text in enumerate(texts)
+            if self._poison is not None and self._poison in text
+        }
+        outputs = outputs_of([self._prefix + text for text in texts], self.dimensions, self._outputs)
+        if outputs.dense is not None:
+            outputs.dense[list(faults)] = np.nan
+        return Encoded(outputs, faults)
 
-    def _vector(self, text: str) -> Float32:
-        if self._poison is not None and self._poison in text:
-            return np.full(self.dimensions, np.nan, np.float32)
-        seed = int.from_bytes(hashlib.sha256((self._prefix + text).encode()).digest()[:8], "big")
-        return np.random.default_rng(seed).standard_normal(self.dimensions).astype(np.float32)
+
+def outputs_of(texts: Sequence[str], dimensions: int, outputs: Sequence[Output] = OUTPUTS) -> Outputs:
+    """Outputs that depend on each text alone: a weight for each distinct word, and a vector for each word."""
+    words = [text.split() for text in texts]
+    ids = [np.unique(np.array([_token_id(word) for word in of_text], np.int32)) for of_text in words]
+    weights = [
+        np.random.default_rng(_seed(text)).random(len(of_text)) for text, of_text in zip(texts, ids, strict=True)
+    ]
+    vectors = [_unit_vector(f"{text}|{place}", dimensions) for text in texts for place in range(len(text.split()))]
+    return Outputs(
+        np.array([_unit_vector(text, dimensions) for text in texts]) if "dense" in outputs else None,
+        Sparse(_offsets(ids), _joined(ids, np.int32), _joined(weights, np.float32) + np.float32(0.25))
+        if "sparse" in outputs
+        else None,
+        Multi(_offsets(words), np.array(vectors, np.float32).reshape(-1, dimensions)) if "multi" in outputs else None,
+    )
 
 
-def open_fake_encoder(model: ModelDescription, prompt: str, dtype: str) -> FakeEncoder:
-    """In place of `encoders.open_encoder`: the prompt and the number type change the vector, as they do in a model."""
+def open_fake_encoder(model: ModelDescription, prompt: str, computation: Computation) -> FakeEncoder:
+    """In place of `encoders.open_encoder`: the prompt and the number type change the outputs, as they do in a model."""
     OPENED.append(prompt)
-    encoder = FakeEncoder(model.dimensions, POISON, prefix=f"{prompt}|{dtype}|")
+    encoder = FakeEncoder(model.dimensions, POISON, f"{prompt}|{computation.dtype}|", computation.outputs)
     encoder.encoded = ENCODED
     return encoder
 
@@ -71,6 +101,24 @@ class FakeDetector:
 
     def identify(self, texts: Sequence[str]) -> list[Guess]:
         return [Guess(self._language, 1.0) for _ in texts]
+
+
+@cache
+def _unit_vector(text: str, dimensions: int) -> Float32:
+    vector = np.random.default_rng(_seed(text)).standard_normal(dimensions).astype(np.float32)
+    return unit_rows(vector[None])[0]
+
+
+def _seed(text: str) -> int:
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
+
+
+def _offsets(parts: Sequence[Sized]) -> npt.NDArray[np.int64]:
+    return np.cumsum([0, *(len(part) for part in parts)])
+
+
+def _joined(parts: Sequence[npt.NDArray[Any]], dtype: type[np.generic]) -> npt.NDArray[Any]:
+    return np.concatenate([np.empty(0), *parts]).astype(dtype)
 
 
 def _token_id(token: str) -> int:

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from pipelines.options import option_fields
+from pipelines.options import default_of, option_fields
 from transforms.logic.schemas import Reason
 
 README = Path(__file__).parent.parent / "README.md"
@@ -13,7 +13,7 @@ def test_every_option_stands_in_the_table_with_its_description() -> None:
     rows = dict(re.findall(r"^\| `(--[a-z-]+)` \| (.+) \|$", README.read_text(encoding="utf-8"), re.MULTILINE))
     wanted = {}
     for _, name, field in option_fields():
-        default = "" if field.is_required() or field.default in (None, ()) else f" (default `{field.default}`)"
+        default = f" (default `{default_of(field)}`)" if default_of(field) else ""
         required = " **required**" if field.is_required() else ""
         wanted[f"--{name.replace('_', '-')}"] = f"{field.description}{default}{required}"
     assert rows == wanted

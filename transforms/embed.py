@@ -1,4 +1,4 @@
-"""EmbedChunks: chunks without a vector get one, or become rejects."""
+"""EmbedChunks: chunks without vectors get them, or become rejects."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -11,19 +11,31 @@ from apache_beam.pvalue import PCollection
 from apache_beam.utils.shared import Shared
 
 from transforms.adapters.encoders import Encoder
+from transforms.logic.filling import Latest, Made, fill_vectors, latest_of, rows_to_encode
+from transforms.logic.outputs import OUTPUTS, Output
+from transforms.logic.packing import token_budget_ranges
 from transforms.logic.records import Place, reject
-from transforms.logic.schemas import REUSED, Origin, Reason, with_columns
-from transforms.logic.vectors import sound_rows
+from transforms.logic.schemas import REUSED, Origin, Reason, slices
+from transforms.logic.vector_columns import list_views, to_columns
 from transforms.metrics import ByProducts, Stopwatch, rejected, tally, with_by_products
+
+# A vector a token: 128 MB of float32 at 1,024 dimensions.
+_MULTI_TOKENS = 1 << 15
 
 
 class EmbedChunks(beam.PTransform[PCollection[pa.RecordBatch], PCollection[pa.RecordBatch]]):
-    """Batches of the `REUSED` schema in and out; afterwards every row has a vector, a place in the dataset, or is rejected."""
+    """Batches of the `REUSED` schema in and out; afterwards every row has its vectors, a place in the dataset, or is rejected."""
 
-    def __init__(self, encoder: Callable[[], Encoder], by_products: ByProducts) -> None:
-        """Takes a picklable factory; the model is loaded once in a process and shared by its threads."""
+    def __init__(
+        self, encoder: Callable[[], Encoder], by_products: ByProducts, outputs: tuple[Output, ...] = OUTPUTS[:1]
+    ) -> None:
+        """Takes a picklable factory, and which outputs its encoder makes.
+
+        The model is loaded, and warmed up, when a chunk first needs it, so that a run that reuses every vector never pays for it;
+        once in a process, whose threads share it.
+        """
         super().__init__()
-        self._function = _EmbedFn(encoder)
+        self._function = _EmbedFn(encoder, outputs)
         self._by_products = by_products
 
     def expand(self, chunks: PCollection[pa.RecordBatch]) -> PCollection[pa.RecordBatch]:
@@ -32,72 +44,53 @@ class EmbedChunks(beam.PTransform[PCollection[pa.RecordBatch], PCollection[pa.Re
 
 
 class _EmbedFn(beam.DoFn):
-    def __init__(self, encoder: Callable[[], Encoder]) -> None:
+    def __init__(self, encoder: Callable[[], Encoder], outputs: tuple[Output, ...]) -> None:
         self._factory = encoder
+        self._makes_multi = "multi" in outputs
         self._shared = Shared()
-        self._last: tuple[bytes, np.ndarray | None] | None = None
+        self._latest: Latest | None = None
 
     def start_bundle(self) -> None:
-        self._last = None
+        self._latest = None
 
     def process(self, batch: pa.RecordBatch) -> Iterator[Any]:
+        if not self._makes_multi:
+            yield from self._embed(batch)
+            return
+        for part in token_budget_ranges(batch.column("tokens").to_pylist(), _MULTI_TOKENS):
+            yield from self._embed(batch.slice(part.start, len(part)))
+
+    def _embed(self, batch: pa.RecordBatch) -> Iterator[Any]:
         watch = Stopwatch()
-        to_encode = np.flatnonzero(
-            pc.equal(batch.column("origin"), Origin.ENCODED.value).to_numpy(zero_copy_only=False)
-        )
-        tokens = truncated = 0
-        vectors: list[np.ndarray | None] = []
+        counts: dict[str, int] = {}
+        made = Made()
+        to_encode = rows_to_encode(batch)
         if len(to_encode):
-            # Loaded on first need, so that a run that reuses every vector never pays for the model.
             encoder = self._shared.acquire(self._factory)
             chosen = batch.take(pa.array(to_encode))
-            token_ids = chosen.column("token_ids").to_pylist()
-            lengths = [len(ids) for ids in token_ids]
-            tokens = sum(lengths)
-            truncated = sum(
-                length < split for length, split in zip(lengths, chosen.column("tokens").to_pylist(), strict=True)
-            )
+            token_ids = list_views(chosen.column("token_ids"))
+            lengths = np.array([len(ids) for ids in token_ids])
             with watch.running():
                 encoded = encoder.encode(chosen.column("text").to_pylist(), token_ids)
-            sound = sound_rows(encoded)
-            vectors = [vector if good else None for vector, good in zip(encoded.astype(np.float16), sound, strict=True)]
-        embedded, failed = self._fill(batch, dict(zip(to_encode.tolist(), vectors, strict=True)))
-        yield embedded
-        yield from rejected(failed)
-        counts = {
-            "vectors.encoded": sum(vector is not None for vector in vectors),
-            "vectors.reused": pc.sum(pc.equal(embedded.column("origin"), Origin.REUSED.value)).as_py() or 0,
-            "tokens.encoded": tokens,
-            "chunks.truncated": truncated,
-        }
+            made = Made(to_columns(encoded.outputs), encoded.faults)
+            counts = {
+                "vectors.encoded": len(to_encode) - len(encoded.faults),
+                "tokens.encoded": int(lengths.sum()),
+                "chunks.truncated": int(np.count_nonzero(lengths < chosen.column("tokens").to_numpy())),
+                "budget.reductions": encoded.budget_reductions,
+            }
+        embedded, missing = fill_vectors(batch, made, self._latest)
+        self._latest = latest_of(batch, made, self._latest)
+        yield from slices(pa.Table.from_batches([embedded], REUSED))
+        yield from rejected([bad_vector(batch, index, reason) for index, reason in sorted(missing.items())])
+        counts["vectors.reused"] = pc.sum(pc.equal(embedded.column("origin"), Origin.REUSED.value)).as_py() or 0
         yield tally("embed", **{"seconds": watch.seconds, **counts})
 
-    def _fill(
-        self, batch: pa.RecordBatch, encoded: dict[int, np.ndarray | None]
-    ) -> tuple[pa.RecordBatch, list[dict[str, Any]]]:
-        """Puts vectors in place: an encoded one also serves the rows of the same content that follow it, across batches too."""
-        origins = batch.column("origin").to_pylist()
-        vectors = batch.column("vector").to_pylist()
-        failed = []
-        for index, content in enumerate(batch.column("content_key").to_pylist()):
-            if index in encoded:
-                self._last = (content, encoded[index])
-                vectors[index] = encoded[index]
-            elif origins[index] == Origin.REUSED and vectors[index] is None:
-                vectors[index] = self._last[1] if self._last and self._last[0] == content else None
-            if origins[index] != Origin.STORED and vectors[index] is None:
-                origins[index] = Origin.REJECTED.value
-                failed.append(bad_vector(batch, index))
-        filled = with_columns(
-            batch, REUSED, vector=pa.array(vectors, REUSED.field("vector").type), origin=pa.array(origins)
-        )
-        return filled, failed
 
-
-def bad_vector(batch: pa.RecordBatch, index: int) -> dict[str, Any]:
-    """The reject of a row of the `CHUNKS` schema whose content got no sound vector."""
+def bad_vector(batch: pa.RecordBatch, index: int, reason: str) -> dict[str, Any]:
+    """The reject of a row of the `CHUNKS` schema whose content got no sound vectors."""
     row = {name: batch.column(name)[index].as_py() for name in ("source", "position", "document_id", "ordinal", "text")}
     place = Place(row["source"], row["position"], "position")
-    detail = f"the vector of chunk {row['ordinal']} is not finite or not of unit length"
+    detail = f"chunk {row['ordinal']}: {reason}"
     described = reject("embed", Reason.BAD_VECTOR, place, detail, row["text"].encode(), row["document_id"])
     return {**described, "level": "chunk"}

@@ -9,7 +9,8 @@ from apache_beam.pvalue import PCollection
 
 from transforms.adapters.workspace import Workspace
 from transforms.group import KeyByBucket
-from transforms.logic.schemas import LEDGER, concatenate, slices
+from transforms.logic.outputs import OUTPUTS, Output
+from transforms.logic.schemas import LEDGER, concatenate, row_schema, slices
 from transforms.metrics import ByProducts, Stopwatch, tally, with_by_products
 
 
@@ -19,11 +20,17 @@ class LoadRows(beam.PTransform[PCollection[pa.RecordBatch], PCollection[pa.Recor
     Reading back what was stored, rather than passing it on, keeps text and vectors out of the shuffle and proves that they are there.
     """
 
-    def __init__(self, workspace: Workspace, bucket_count: int, by_products: ByProducts) -> None:
-        """Takes over how many buckets the shards are spread."""
+    def __init__(
+        self,
+        workspace: Workspace,
+        bucket_count: int,
+        by_products: ByProducts,
+        outputs: tuple[Output, ...] = OUTPUTS[:1],
+    ) -> None:
+        """Takes over how many buckets the shards are spread, and which of their outputs are wanted."""
         super().__init__()
         self._bucket_count = bucket_count
-        self._function = _LoadFn(workspace)
+        self._function = _LoadFn(workspace, row_schema(1, outputs).names)
         self._by_products = by_products
 
     def expand(self, places: PCollection[pa.RecordBatch]) -> PCollection[pa.RecordBatch]:
@@ -33,8 +40,9 @@ class LoadRows(beam.PTransform[PCollection[pa.RecordBatch], PCollection[pa.Recor
 
 
 class _LoadFn(beam.DoFn):
-    def __init__(self, workspace: Workspace) -> None:
+    def __init__(self, workspace: Workspace, columns: list[str]) -> None:
         self._workspace = workspace
+        self._columns = columns
 
     def process(self, element: tuple[int, Iterable[pa.RecordBatch]]) -> Iterator[Any]:
         places = concatenate(element[1], LEDGER).sort_by([("shard", "ascending"), ("row", "ascending")])
@@ -42,7 +50,7 @@ class _LoadFn(beam.DoFn):
         for shard in places.column("shard").unique().sort().to_pylist():
             with watch.running():
                 numbers = places.filter(pa.compute.equal(places.column("shard"), shard)).column("row").to_numpy()
-                rows = self._workspace.read_shard(shard, rows=numbers).sort_by(
+                rows = self._workspace.read_shard(shard, self._columns, numbers).sort_by(
                     [("partition", "ascending"), ("id", "ascending")]
                 )
             yield from slices(rows)

@@ -11,9 +11,13 @@ from apache_beam.pvalue import PCollection
 from transforms.adapters.dataset import KnownVectors
 from transforms.adapters.workspace import Shard, Workspace
 from transforms.group import KeyByContent, Keyed
-from transforms.logic.reuse import reuse_vectors
+from transforms.logic.outputs import OUTPUTS, Output
+from transforms.logic.reuse import blocks_of_contents, in_order, reuse_vectors
 from transforms.logic.schemas import CHUNKS, REUSED, Origin, concatenate, slices
 from transforms.metrics import ByProducts, Stopwatch, tally, with_by_products
+
+# With a vector a token, known vectors of a whole bucket would not fit into memory.
+_MULTI_BLOCK_ROWS = 512
 
 
 class Reused(NamedTuple):
@@ -31,12 +35,17 @@ class ReuseVectors(beam.PTransform[PCollection[pa.RecordBatch], Any]):
     """
 
     def __init__(
-        self, workspace: Workspace, shards: Sequence[Shard], bucket_count: int, by_products: ByProducts
+        self,
+        workspace: Workspace,
+        shards: Sequence[Shard],
+        bucket_count: int,
+        by_products: ByProducts,
+        outputs: tuple[Output, ...] = OUTPUTS[:1],
     ) -> None:
-        """Takes the shards as they were when the run was planned."""
+        """Takes the shards as they were when the run was planned, and the outputs of their embedding space."""
         super().__init__()
         self._bucket_count = bucket_count
-        self._function = _ReuseFn(KnownVectors(workspace, tuple(shards)))
+        self._function = _ReuseFn(KnownVectors(workspace, tuple(shards), outputs))
         self._by_products = by_products
 
     def expand(self, chunks: PCollection[pa.RecordBatch]) -> Any:
@@ -51,18 +60,19 @@ class _ReuseFn(beam.DoFn):
         self._known = known
 
     def process(self, element: tuple[int, Iterable[pa.RecordBatch]]) -> Iterator[Any]:
-        watch = Stopwatch()
-        with watch.running():
-            chunks = concatenate(element[1], CHUNKS)
-            known = self._known.of_chunks(chunks)
-            rows = reuse_vectors(chunks, known)
-        yield from slices(pa.Table.from_batches([rows], REUSED))
-        counts = {
-            "chunks.looked_up": rows.num_rows,
-            "chunks.duplicates": rows.num_rows - len(pc.unique(rows.column("content_key"))),
-            "tokens.spared": pc.sum(rows.filter(_is_spared(rows)).column("tokens")).as_py() or 0,
-        }
-        yield tally("reuse", **{"seconds": watch.seconds, **counts})
+        chunks = in_order(concatenate(element[1], CHUNKS))
+        block_rows = _MULTI_BLOCK_ROWS if "multi" in self._known.outputs else chunks.num_rows
+        for block in blocks_of_contents(chunks, block_rows):
+            watch = Stopwatch()
+            with watch.running():
+                rows = reuse_vectors(block, self._known.of_chunks(block))
+            yield from slices(pa.Table.from_batches([rows], REUSED))
+            counts = {
+                "chunks.looked_up": rows.num_rows,
+                "chunks.duplicates": rows.num_rows - len(pc.unique(rows.column("content_key"))),
+                "tokens.spared": pc.sum(rows.filter(_is_spared(rows)).column("tokens")).as_py() or 0,
+            }
+            yield tally("reuse", **{"seconds": watch.seconds, **counts})
 
 
 def _is_spared(rows: pa.RecordBatch) -> pa.Array:

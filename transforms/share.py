@@ -13,11 +13,14 @@ from transforms.adapters.dataset import KnownVectors
 from transforms.adapters.workspace import Shard, Workspace
 from transforms.embed import bad_vector
 from transforms.group import Keyed
-from transforms.logic.repeats import Vector, share_vectors
+from transforms.logic.outputs import OUTPUTS, Output
+from transforms.logic.repeats import share_vectors
 from transforms.logic.schemas import CHUNKS, REUSED, Origin, concatenate, slices
+from transforms.logic.vector_columns import VECTORS
 from transforms.metrics import ByProducts, Stopwatch, rejected, tally, with_by_products
 
 _BLOCK_BYTES = 32 << 20
+_REASON = "it repeats a content that got no sound vector"
 
 
 class ShareVectors(beam.PTransform[PCollection[Keyed], PCollection[pa.RecordBatch]]):
@@ -32,10 +35,11 @@ class ShareVectors(beam.PTransform[PCollection[Keyed], PCollection[pa.RecordBatc
         shards: list[Shard],
         embedded: PCollection[pa.RecordBatch],
         by_products: ByProducts,
+        outputs: tuple[Output, ...] = OUTPUTS[:1],
     ) -> None:
-        """Takes the shards as they were when the run was planned, and what `EmbedChunks` gave."""
+        """Takes the shards as they were when the run was planned, what `EmbedChunks` gave, and the outputs of both."""
         super().__init__()
-        self._function = _ShareFn(KnownVectors(workspace, tuple(shards)))
+        self._function = _ShareFn(KnownVectors(workspace, tuple(shards), outputs))
         self._embedded = embedded
         self._by_products = by_products
 
@@ -61,16 +65,18 @@ def _union(sets: Iterable[frozenset[bytes]]) -> frozenset[bytes]:
 
 
 def _made_vectors(batch: pa.RecordBatch, wanted: frozenset[bytes]) -> Iterator[tuple[bytes, bytes]]:
-    """Vectors of the wanted contents as raw float16, no bytes for one that was not sound."""
+    """Vectors of the wanted contents, each a row of the `VECTORS` schema in Arrow's format, no bytes for one that was not sound."""
     if not wanted:
         return
     # Others were known before the run, so that who repeats them finds them in the dataset.
     made = batch.filter(pc.is_in(batch.column("origin"), pa.array([Origin.ENCODED.value, Origin.REJECTED.value])))
+    vectors = made.select(VECTORS.names)
     found = {}
+    origins = made.column("origin").to_pylist()
     for index, content in enumerate(made.column("content_key").to_pylist()):
         if content in wanted and content not in found:
-            vector = made.column("vector")[index].values
-            found[content] = b"" if vector is None else vector.to_numpy().tobytes()
+            is_sound = origins[index] == Origin.ENCODED
+            found[content] = vectors.slice(index, 1).serialize().to_pybytes() if is_sound else b""
     yield from found.items()
 
 
@@ -79,11 +85,11 @@ class _ShareFn(beam.DoFn):
         self._known = known
 
     def process(self, element: tuple[int, Iterable[pa.RecordBatch]], vectors: Any) -> Iterator[Any]:
-        def encoded(content: bytes) -> Vector | None:
+        def encoded(content: bytes) -> pa.RecordBatch | None:
             raw = next(iter(vectors[content]), None)
             if raw is None:
                 raise LookupError(f"no row of content key {content.hex()} reached the encoder, but repeats of it did")
-            return np.frombuffer(raw, np.float16) if raw else None
+            return pa.ipc.read_record_batch(pa.py_buffer(raw), VECTORS) if raw else None
 
         for block in _blocks(element[1]):
             watch = Stopwatch()
@@ -94,7 +100,7 @@ class _ShareFn(beam.DoFn):
                     pc.equal(rows.column("origin"), Origin.REJECTED.value).to_numpy(zero_copy_only=False)
                 )
             yield from slices(pa.Table.from_batches([rows], REUSED))
-            yield from rejected([bad_vector(rows, index) for index in without.tolist()])
+            yield from rejected([bad_vector(rows, index, _REASON) for index in without.tolist()])
             counts = dict.fromkeys(("chunks.looked_up", "chunks.duplicates", "chunks.hot"), rows.num_rows)
             counts["vectors.reused"] = pc.sum(pc.equal(rows.column("origin"), Origin.REUSED.value)).as_py()
             counts["tokens.spared"] = pc.sum(rows.column("tokens")).as_py()

@@ -13,9 +13,9 @@ from apache_beam.utils.windowed_value import WindowedValue
 
 from transforms.adapters.workspace import Workspace
 from transforms.logic.identity import buckets_of, key_prefixes
+from transforms.logic.outputs import OUTPUTS, Output
 from transforms.logic.rows import stored_rows
 from transforms.logic.schemas import POINTERS, REUSED, Origin, with_columns
-from transforms.logic.vectors import from_list_array
 from transforms.metrics import ByProducts, Stopwatch, tally, with_by_products
 
 _SHARD_BYTES = 128 << 20
@@ -24,10 +24,17 @@ _SHARD_BYTES = 128 << 20
 class StoreVectors(beam.PTransform[Any, PCollection[pa.RecordBatch]]):
     """Batches of the `REUSED` schema to batches of the `POINTERS` schema; a shard never mixes buckets."""
 
-    def __init__(self, workspace: Workspace, dimensions: int, bucket_count: int, by_products: ByProducts) -> None:
-        """Takes the length of the vectors, and the bucket count of `ReuseVectors`."""
+    def __init__(
+        self,
+        workspace: Workspace,
+        dimensions: int,
+        bucket_count: int,
+        by_products: ByProducts,
+        outputs: tuple[Output, ...] = OUTPUTS[:1],
+    ) -> None:
+        """Takes the length of the dense vectors, the bucket count of `ReuseVectors`, and the outputs that every chunk has."""
         super().__init__()
-        self._function = _StoreFn(workspace, dimensions, bucket_count)
+        self._function = _StoreFn(workspace, dimensions, bucket_count, outputs)
         self._by_products = by_products
 
     def expand(self, sources: Any) -> PCollection[pa.RecordBatch]:
@@ -47,9 +54,10 @@ class StoreVectors(beam.PTransform[Any, PCollection[pa.RecordBatch]]):
 
 
 class _StoreFn(beam.DoFn):
-    def __init__(self, workspace: Workspace, dimensions: int, bucket_count: int) -> None:
+    def __init__(self, workspace: Workspace, dimensions: int, bucket_count: int, outputs: tuple[Output, ...]) -> None:
         self._workspace = workspace
         self._dimensions = dimensions
+        self._outputs = outputs
         self._bucket_count = bucket_count
         self._waiting: list[pa.RecordBatch] = []
         self._bucket = -1
@@ -85,9 +93,7 @@ class _StoreFn(beam.DoFn):
         with watch.running():
             chunks = _ordered(pa.Table.from_batches(self._waiting, REUSED))
             self._waiting = []
-            vectors = from_list_array(chunks.column("vector"), self._dimensions)
-            rows = stored_rows(chunks, vectors)
-            name = self._workspace.write_shard(rows)
+            name = self._workspace.write_shard(stored_rows(chunks, self._dimensions, self._outputs))
         batch = chunks.to_batches()[0]
         yield with_columns(
             batch,

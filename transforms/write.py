@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 from apache_beam.pvalue import PCollection
 
 from transforms.adapters.milvus import Collection, Target, connect
+from transforms.logic.outputs import OUTPUTS, Output
 from transforms.logic.rows import milvus_rows
 from transforms.metrics import ByProducts, Stopwatch, tally, with_by_products
 
@@ -16,10 +17,10 @@ from transforms.metrics import ByProducts, Stopwatch, tally, with_by_products
 class WriteToMilvus(beam.PTransform[PCollection[pa.RecordBatch], PCollection[str]]):
     """Upserts compressed rows, whose ids are distinct in the whole run; gives nothing but its tallies."""
 
-    def __init__(self, target: Target, by_products: ByProducts) -> None:
-        """Takes the collection; each worker keeps one connection."""
+    def __init__(self, target: Target, by_products: ByProducts, outputs: tuple[Output, ...] = OUTPUTS[:1]) -> None:
+        """Takes the collection, and the outputs that it holds; each worker keeps one connection."""
         super().__init__()
-        self._function = _UpsertFn(target)
+        self._function = _UpsertFn(target, outputs)
         self._by_products = by_products
 
     def expand(self, rows: PCollection[pa.RecordBatch]) -> PCollection[str]:
@@ -61,11 +62,15 @@ class _CollectionFn(beam.DoFn):
 
 
 class _UpsertFn(_CollectionFn):
+    def __init__(self, target: Target, outputs: tuple[Output, ...] = OUTPUTS[:1]) -> None:
+        super().__init__(target)
+        self._outputs = outputs
+
     def process(self, batch: pa.RecordBatch) -> Iterator[Any]:
         watch = Stopwatch()
         with watch.running():
             for partition, rows in _by_partition(batch):
-                self._collection().upsert(partition, milvus_rows(rows))
+                self._collection().upsert(partition, milvus_rows(rows, self._outputs))
         yield tally("write", **{"seconds": watch.seconds, "rows.written": batch.num_rows})
 
 

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from pipelines.config import Chunking, Config, Language, Section, Source, Storage
+from pipelines.config import Chunking, Config, Encoding, Language, Section, Source, Storage
+from transforms.logic.outputs import OUTPUTS
 
 NEEDED: dict[str, dict[str, Any]] = {
     "source": {"input": "a.jsonl"},
@@ -17,6 +18,7 @@ NEEDED: dict[str, dict[str, Any]] = {
     "encoding": {"model": "m"},
     "representation": {},
     "storage": {"workspace": "w", "milvus": "m.db", "collection": "c"},
+    "labelling": {},
     "run": {},
 }
 
@@ -102,3 +104,41 @@ def test_collection_names_are_those_that_milvus_admits(name: str, good: bool) ->
     else:
         with pytest.raises(ValidationError):
             Storage.model_validate(values)
+
+
+@settings(deadline=None, derandomize=True, max_examples=60)
+@given(st.lists(st.sampled_from(OUTPUTS), min_size=1, max_size=6))
+def test_outputs_are_a_set_in_one_order(names: list[str]) -> None:
+    expected = tuple(output for output in OUTPUTS if output in names)
+    assert Encoding.model_validate({"model": "m", "outputs": names}).outputs == expected
+    assert Encoding.model_validate({"model": "m", "outputs": " , ".join(names)}).outputs == expected
+
+
+@pytest.mark.parametrize("names", ["", " , ", "dense,colbert", "Dense", []])
+def test_outputs_are_some_of_the_three(names: Any) -> None:
+    with pytest.raises(ValidationError):
+        Encoding.model_validate({"model": "m", "outputs": names})
+
+
+@pytest.mark.parametrize(
+    ("device", "good"),
+    [
+        ("auto", True),
+        ("cpu", True),
+        ("cuda", True),
+        ("cuda:0", True),
+        ("cuda:15", True),
+        ("gpu", False),
+        ("cuda:", False),
+        ("cuda:-1", False),
+        ("cpu:0", False),
+        ("", False),
+        ("cuda\n", False),
+    ],
+)
+def test_devices_are_those_that_torch_names(device: str, good: bool) -> None:
+    if good:
+        assert Encoding.model_validate({"model": "m", "device": device}).device == device
+    else:
+        with pytest.raises(ValidationError):
+            Encoding.model_validate({"model": "m", "device": device})

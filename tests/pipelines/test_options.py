@@ -67,15 +67,23 @@ def test_defaults_are_those_of_the_interface() -> None:
         "on_unknown": "flag",
         "model": "m",
         "revision": None,
+        "outputs": ("dense",),
+        "device": "auto",
         "dtype": "bfloat16",
         "document_prompt": None,
         "query_prompt": None,
         "dimensions": None,
         "vector_type": "float32",
+        "recall_floor": 0.98,
+        "projection": None,
+        "calibration": None,
+        "calibration_sample": 10_000,
         "workspace": "w",
         "milvus": "m.db",
         "collection": "c",
+        "milvus_outputs": None,
         "milvus_token_env": None,
+        "labels": None,
         "max_reject_fraction": 0.01,
         "logical_date": None,
     }
@@ -235,3 +243,26 @@ def test_values_come_out_as_they_went_in(
     assert {name: flat[name] for name in values} == values
     assert flat["collection"] == collection
     assert config == options.to_config({**NEEDED, **values, "collection": collection})
+
+
+def test_help_shows_defaults_as_they_are_written() -> None:
+    parser = argparse.ArgumentParser(allow_abbrev=False)
+    options.add_arguments(parser)
+    shown = {action.dest: str(action.help) for action in parser._actions}
+    assert shown["outputs"].endswith("(default dense)")
+    assert shown["max_tokens"].endswith("(default 256)")
+    assert "(default" not in shown["milvus_outputs"] + shown["exclude"] + shown["input"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "here"),
+    [
+        ([], True),
+        (["--runner=DirectRunner"], True),
+        (["--runner", "apache_beam.runners.direct.direct_runner.BundleBasedDirectRunner"], True),
+        (["--runner=DataflowRunner", "--project=p", "--region=r", "--temp_location=gs://b/t"], False),
+        (["--runner=FlinkRunner"], False),
+    ],
+)
+def test_workers_are_here_with_the_runners_of_one_machine(flags: list[str], here: bool) -> None:
+    assert options.workers_are_here(_parse(*FLAGS, *flags)[1]) == here

@@ -9,7 +9,9 @@ import pyarrow.compute as pc
 
 from transforms.adapters.workspace import Shard, Workspace
 from transforms.logic.identity import key_prefixes
-from transforms.logic.reuse import Known
+from transforms.logic.outputs import OUTPUTS, Output
+from transforms.logic.reuse import KNOWN, Known
+from transforms.logic.schemas import VECTOR_COLUMNS
 
 
 @dataclass(frozen=True)
@@ -18,35 +20,52 @@ class KnownVectors:
 
     workspace: Workspace
     shards: Sequence[Shard]
+    outputs: tuple[Output, ...] = OUTPUTS[:1]
 
     def of_chunks(self, chunks: pa.Table) -> Known:
         """What is stored of some chunks, best of one narrow range of content keys.
 
-        Only shards whose range holds one of the keys are opened, and of them only keys, then the vectors that are needed. A content
-        that is stored twice is taken from the first shard by name.
+        Only shards whose range holds one of the keys are opened, and of them only keys, then the vectors of contents that some chunk
+        without a stored row needs. A content that is stored twice is taken from the first shard by name.
         """
         wanted = pc.unique(chunks.column("content_key"))
         prefixes = np.sort(key_prefixes(wanted))
         row_keys = pc.unique(chunks.column("row_key"))
         rows: dict[bytes, tuple[str, int]] = {}
-        vectors: dict[bytes, np.ndarray] = {}
+        places: dict[bytes, tuple[str, int]] = {}
         for shard in self.shards:
             if not _holds_any(shard, prefixes):
                 continue
             keys = self.workspace.read_shard(shard.name, ["content_key", "row_key"])
             for number, row in _found(keys.column("row_key"), row_keys):
                 rows.setdefault(row, (shard.name, number))
-            unknown = []
             for number, content in _found(keys.column("content_key"), wanted):
-                if content not in vectors:
-                    vectors[content] = np.empty(0, np.float16)
-                    unknown.append((number, content))
-            if unknown:
-                numbers = np.array([number for number, _ in unknown])
-                column = self.workspace.read_shard(shard.name, ["vector"], numbers).column("vector").combine_chunks()
-                stored = column.flatten().to_numpy(zero_copy_only=False).reshape(len(numbers), -1)
-                vectors.update((content, vector) for (_, content), vector in zip(unknown, stored, strict=True))
-        return Known(rows, vectors)
+                places.setdefault(content, (shard.name, number))
+        stored = pa.array(list(rows), row_keys.type)
+        needed = pc.unique(chunks.filter(pc.invert(pc.is_in(chunks.column("row_key"), stored))).column("content_key"))
+        return Known(rows, self._vectors([places[content] for content in needed.to_pylist() if content in places]))
+
+    def _vectors(self, places: Sequence[tuple[str, int]]) -> pa.Table:
+        """Rows of the `KNOWN` schema from some places, shard by shard."""
+        numbers: dict[str, list[int]] = {}
+        for shard, number in places:
+            numbers.setdefault(shard, []).append(number)
+        columns = ["content_key", *(VECTOR_COLUMNS[name] for name in self.outputs)]
+        tables = [KNOWN.empty_table()]
+        for shard, of_shard in numbers.items():
+            stored = self.workspace.read_shard(shard, columns, np.sort(of_shard))
+            tables.append(
+                pa.table(
+                    [
+                        stored.column(field.name).cast(field.type)
+                        if field.name in columns
+                        else pa.nulls(stored.num_rows, field.type)
+                        for field in KNOWN
+                    ],
+                    schema=KNOWN,
+                )
+            )
+        return pa.concat_tables(tables)
 
 
 def _found(keys: pa.ChunkedArray, wanted: pa.Array) -> list[tuple[int, bytes]]:

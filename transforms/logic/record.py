@@ -45,6 +45,7 @@ class RunContext:
     started_at: str
     started_seconds: float
     files_left_out: Mapping[str, int] = field(default_factory=dict)
+    computation: Mapping[str, Any] = field(default_factory=dict)
 
 
 def build_record(context: RunContext, counts: Counts, counted: Mapping[str, int], seconds: float) -> dict[str, Any]:
@@ -85,6 +86,7 @@ def build_record(context: RunContext, counts: Counts, counted: Mapping[str, int]
         "started_at": context.started_at,
         "model": dict(context.model),
         "embedding_space": context.embedding_space,
+        "computation": dict(context.computation),
         "representation": dict(context.representation),
         "configuration": dict(context.configuration),
         "versions": dict(context.versions),
@@ -216,6 +218,7 @@ def _stages(counts: Counts) -> dict[str, dict[str, float | None]]:
         "store",
         "reconcile",
         "load",
+        "label",
         "compress",
         "write",
         "delete",

@@ -12,10 +12,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from transforms.logic.reuse import PLACE, Known
+from transforms.logic.reuse import PLACE, Known, in_order
 from transforms.logic.schemas import REUSED, Origin, with_columns
-
-Vector = npt.NDArray[np.float16]
+from transforms.logic.vector_columns import VECTORS, whole_column
 
 _ALLOWANCE = 64
 _MAX_TRACKED = 1 << 17
@@ -66,37 +65,41 @@ class RepeatFinder:
         return np.array(hot, np.int64)
 
 
-def share_vectors(chunks: pa.Table, known: Known, encoded: Callable[[bytes], Vector | None]) -> pa.RecordBatch:
-    """Repeats, ordered by content key and then by place, each with its vector or its place in the dataset.
+def share_vectors(chunks: pa.Table, known: Known, encoded: Callable[[bytes], pa.RecordBatch | None]) -> pa.RecordBatch:
+    """Repeats, ordered by content key and then by place, each with its vectors or its place in the dataset.
 
     Args:
         chunks: rows of the `CHUNKS` schema.
         known: what the dataset knows of them.
-        encoded: gives the vector that this run made of a content key that the dataset does not know, (dimensions,) float16, or None
+        encoded: gives the one row of the `VECTORS` schema that this run made of a content key that the dataset does not know, or None
             where it was not sound; asked once for each content key.
 
-    A row that is stored as it is gets its shard and row (origin `stored`), any other the vector of its content (`reused`); without
-    a sound one it is `rejected`.
+    A row that is stored as it is gets its shard and row (origin `stored`), any other the vectors of its content (`reused`); without
+    sound ones it is `rejected`.
     """
-    ordered = chunks.sort_by([(name, "ascending") for name in ("content_key", *PLACE)])
-    batch = ordered.combine_chunks().to_batches()[0]
+    batch = in_order(chunks).to_batches()[0]
     contents = batch.column("content_key").dictionary_encode()
-    places = [known.rows.get(row) for row in batch.column("row_key").to_pylist()]
-    vectors: list[Vector | None] = [
-        known.vectors[content] if content in known.vectors else encoded(content)
-        for content in contents.dictionary.to_pylist()
-    ]
     codes = contents.indices.to_pylist()
-    vector_type = REUSED.field("vector").type
-    taken = pa.array([None if place else code for place, code in zip(places, codes, strict=True)], pa.int32())
+    places = [known.rows.get(row) for row in batch.column("row_key").to_pylist()]
+    pool = [known.vectors.select(VECTORS.names)]
+    sources: list[int | None] = pc.index_in(contents.dictionary, known.vectors.column("content_key")).to_pylist()
+    wanted = {code for place, code in zip(places, codes, strict=True) if place is None}
+    for code in sorted(wanted):
+        if sources[code] is None:
+            made = encoded(contents.dictionary[code].as_py())
+            if made is not None:
+                sources[code] = known.vectors.num_rows + len(pool) - 1
+                pool.append(pa.Table.from_batches([made], VECTORS))
+    taken = pa.array([None if place else sources[code] for place, code in zip(places, codes, strict=True)], pa.int32())
     origins = [
-        Origin.STORED if place else Origin.REJECTED if vectors[code] is None else Origin.REUSED
+        Origin.STORED if place else Origin.REJECTED if sources[code] is None else Origin.REUSED
         for place, code in zip(places, codes, strict=True)
     ]
+    vectors = pa.concat_tables(pool).combine_chunks().take(taken)
     return with_columns(
         batch,
         REUSED,
-        vector=pa.array(vectors, vector_type).take(taken),
+        **{name: whole_column(vectors.column(name)) for name in VECTORS.names},
         shard=pa.array([place[0] if place else None for place in places], pa.string()),
         row=pa.array([place[1] if place else None for place in places], pa.int32()),
         origin=pa.array([origin.value for origin in origins], pa.string()),

@@ -4,15 +4,21 @@ Elements are record batches of these schemas, at most `MAX_BATCH_ROWS` rows and 
 128-bit digests (`identity.py`); only the primary key of Milvus is hexadecimal text.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 
 import pyarrow as pa
 
+from transforms.logic.outputs import OUTPUTS, Output
+
 MAX_BATCH_ROWS = 512
 MAX_BATCH_BYTES = 8 << 20
 KEY = pa.binary(16)
+SPARSE = pa.struct([pa.field("indices", pa.list_(pa.int32())), pa.field("values", pa.list_(pa.float16()))])
+"""Vocabulary ids, ascending, and their weights."""
+VECTOR_COLUMNS: Mapping[Output, str] = {"dense": "vector", "sparse": "sparse", "multi": "multi"}
+"""The column of each output, here and in the dataset."""
 
 RECORDS = pa.schema(
     [
@@ -72,12 +78,17 @@ REUSED = pa.schema(
     [
         *CHUNKS,
         pa.field("vector", pa.list_(pa.float16())),
+        pa.field("sparse", SPARSE),
+        pa.field("multi", pa.list_(pa.list_(pa.float16()))),
         pa.field("shard", pa.string()),
         pa.field("row", pa.int32()),
         pa.field("origin", pa.string(), nullable=False),
     ]
 )
-"""Chunks after the dataset was asked: a row already stored has `shard` and `row`, a known vector has `vector`, else both are null."""
+"""Chunks after the dataset was asked: a row already stored has `shard` and `row`, a known content has its vectors, else all are null.
+
+`vector` is the dense vector, `multi` one vector a token; what the run does not make is null in every row.
+"""
 
 POINTERS = pa.schema(
     [
@@ -160,15 +171,16 @@ class Reason(StrEnum):
     BAD_VECTOR = "bad_vector"
 
 
-def vector_field(dimensions: int) -> pa.Field:
-    """The dataset's vector column: float16, shape (`dimensions`,), unit length up to rounding."""
-    return pa.field("vector", pa.list_(pa.float16(), dimensions), nullable=False)
-
-
-def row_schema(dimensions: int) -> pa.Schema:
-    """Schema of a dataset shard: a chunk row with its full-precision vector of `dimensions` numbers."""
+def row_schema(dimensions: int, outputs: Collection[Output] = OUTPUTS[:1]) -> pa.Schema:
+    """Schema of a dataset shard: a chunk row with its full-precision vectors, each of `dimensions` numbers where it is dense."""
     kept = [field for field in CHUNKS if field.name not in {"token_ids", "position"}]
-    return pa.schema([*kept, vector_field(dimensions)])
+    types = {
+        "dense": pa.list_(pa.float16(), dimensions),
+        "sparse": SPARSE,
+        "multi": pa.list_(pa.list_(pa.float16())),
+    }
+    made = [pa.field(VECTOR_COLUMNS[name], types[name], nullable=False) for name in OUTPUTS if name in outputs]
+    return pa.schema([*kept, *made])
 
 
 def batch_of(rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.RecordBatch:
@@ -178,10 +190,17 @@ def batch_of(rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.RecordB
 
 
 def with_columns(batch: pa.RecordBatch, schema: pa.Schema, **columns: pa.Array) -> pa.RecordBatch:
-    """A batch of `schema` that takes each column from `columns`, else from `batch`."""
-    return pa.RecordBatch.from_arrays(
-        [columns[field.name] if field.name in columns else batch.column(field.name) for field in schema], schema=schema
-    )
+    """A batch of `schema` that takes each column from `columns`, else from `batch`; one that neither has is null."""
+    given = set(batch.schema.names)
+    found = [
+        columns[field.name]
+        if field.name in columns
+        else batch.column(field.name)
+        if field.name in given
+        else pa.nulls(batch.num_rows, field.type)
+        for field in schema
+    ]
+    return pa.RecordBatch.from_arrays(found, schema=schema)
 
 
 def slices(table: pa.Table) -> Iterator[pa.RecordBatch]:

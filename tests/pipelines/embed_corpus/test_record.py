@@ -12,7 +12,7 @@ from tests.pipelines.jobs import COLLECTION, DIMENSIONS, Job, document, story
 
 STAGES = [
     *("read", "identify", "split", "reuse", "embed", "share", "store"),
-    *("reconcile", "load", "compress", "write", "delete"),
+    *("reconcile", "load", "label", "compress", "write", "delete"),
 ]
 
 LANGUAGE = {
@@ -42,14 +42,24 @@ SHAPE: dict[str, Any] = {
     "languages": dict.fromkeys(("de", "en"), LANGUAGE),
     "stages": {
         **{name: {"seconds": float, "tokens": int, "tokens_per_second": float} for name in STAGES},
-        # Nothing was there to share.
+        # Nothing was there to share, nor to label.
         "share": {"seconds": float, "tokens": int, "tokens_per_second": type(None)},
+        "label": {"seconds": float, "tokens": int, "tokens_per_second": type(None)},
     },
     "seconds": float,
     "started_at": str,
-    "model": {"name": str, "revision": type(None), "files_digest": str, "dtype": str},
+    "model": {"name": str, "revision": type(None), "files_digest": str},
     "embedding_space": str,
-    "representation": {"dimensions": int, "vector_type": str, "metric": str},
+    "computation": {"dtype": str, "device": str, "outputs": list},
+    "representation": {
+        "outputs": list,
+        "vector_type": str,
+        "dimensions": int,
+        "metric": str,
+        "calibration": type(None),
+        "projection": type(None),
+        "measured": list,
+    },
     "versions": dict.fromkeys(
         (
             "python",
@@ -123,7 +133,16 @@ def test_figures_of_the_record_are_those_of_the_run(record: dict[str, Any], job:
     assert record["reject_fraction"] == pytest.approx(1 / 4, abs=1e-5)
     assert (record["exit_code"], record["ledger"], record["format"]) == (3, 2, 1)
     assert record["status"] == "complete with rejects under the limit"
-    assert record["representation"] == {"dimensions": DIMENSIONS, "vector_type": "float32", "metric": "COSINE"}
+    assert record["representation"] == {
+        "outputs": ["dense"],
+        "vector_type": "float32",
+        "dimensions": DIMENSIONS,
+        "metric": "COSINE",
+        "calibration": None,
+        "projection": None,
+        "measured": [],
+    }
+    assert record["computation"] == {"dtype": "bfloat16", "device": "auto", "outputs": ["dense"]}
     assert record["configuration"]["storage"]["collection"] == COLLECTION
     assert record["versions"]["apache-beam"] == version("apache-beam")
     assert record["stages"]["embed"]["tokens"] == 11

@@ -1,88 +1,19 @@
 """A collection on Milvus Lite, and the ways in which a server can fail."""
 
-import pickle
 import socket
-import subprocess
-import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
 from pymilvus import MilvusClient, MilvusException
 
+from tests.transforms.adapters.milvus.four import DIRECTIONS, SPACE, asked, found, row
 from transforms.adapters import milvus
-from transforms.adapters.milvus import Collection, CollectionSpace, Target, connect, is_lite_path, release, served
+from transforms.adapters.milvus import Collection, Target, connect
 from transforms.logic.errors import ConfigurationError, CorpusEmbedError, TransientError
-from transforms.logic.identity import digest
-
-SPACE = CollectionSpace(
-    embedding_space="e" * 32,
-    model="some/model",
-    revision="a" * 40,
-    dtype="bfloat16",
-    query_prompt='query: "ä" ',
-    dimensions=4,
-    vector_type="float32",
-    partition_by="language",
-    document_prompt="passage: ",
-)
-DIRECTIONS = {"de": [1.0, 0.0, 0.0, 0.0], "fr": [0.0, 1.0, 0.0, 0.0], "th": [0.6, 0.8, 0.0, 0.0]}
-
-
-@pytest.fixture(scope="module")
-def uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A Milvus Lite that the tests of this module share, each with a collection of its own."""
-    path = str(tmp_path_factory.mktemp("milvus") / "milvus.db")
-    yield path
-    release(path)
-
-
-@pytest.fixture
-def target(uri: str, request: pytest.FixtureRequest) -> Target:
-    return served(Target(uri, f"c_{digest(request.node.name).hex()}"))
-
-
-@pytest.fixture
-def collection(target: Target) -> Iterator[Collection]:
-    """An empty collection, created and loaded."""
-    opened = Collection(target)
-    opened.create(SPACE)
-    yield opened
-    opened.close()
-
-
-def row(number: int, language: str = "de", **changes: Any) -> dict[str, Any]:
-    return {
-        "id": f"{number:032x}",
-        "document_id": f"document {number}",
-        "ordinal": 0,
-        "start": 0,
-        "end": 4,
-        "text": f"text {number}",
-        "language": language,
-        "language_score": 0.75,
-        "chunk_language": language,
-        "chunk_language_score": 0.75,
-        "unknown_fraction": 0.0,
-        "script": "Latn",
-        "tokens": 1,
-        "source": "a.jsonl",
-        "date": "2026-11-21",
-        "metadata": {"title": "größer 🎉", "tags": ["a"], "n": None},
-        "dense": DIRECTIONS[language],
-        **changes,
-    }
-
-
-def found(collection: Collection, vector: Sequence[float], partitions: Sequence[str] | None = None) -> list[str]:
-    return [hit["id"] for hit in collection.search(vector, 10, partitions, ["text"])]
-
-
-# --- the collection ---
 
 
 def test_a_collection_remembers_its_space(target: Target) -> None:
@@ -106,34 +37,6 @@ def test_a_collection_of_somebody_else_is_refused(target: Target) -> None:
     client.close()
 
 
-@pytest.mark.parametrize(
-    "text",
-    ["", "words", "[]", "3", "null", "{}", '{"format": 2}', '{"format": 2, "model": "a"}', '{"format": 3}', '"text"'],
-)
-def test_a_description_of_somebody_else_is_refused(text: str) -> None:
-    with pytest.raises(ConfigurationError):
-        CollectionSpace.from_json(text)
-
-
-@pytest.mark.parametrize("languages", [None, (), ("de", "th")])
-def test_a_space_reads_back_as_written(languages: tuple[str, ...] | None) -> None:
-    space = replace(SPACE, languages=languages)
-    assert CollectionSpace.from_json(space.to_json()) == space
-
-
-@pytest.mark.parametrize(
-    ("version", "said"),
-    [
-        (1, "written in format 1, this version reads 2; choose another --collection"),
-        (3, "written in format 3, this version reads 2; use a newer corpus-embed"),
-    ],
-)
-def test_a_space_of_another_version_is_refused_with_what_to_do(version: int, said: str) -> None:
-    text = SPACE.to_json().replace('"format": 2', f'"format": {version}')
-    with pytest.raises(ConfigurationError, match=said):
-        CollectionSpace.from_json(text)
-
-
 # --- rows ---
 
 
@@ -154,7 +57,7 @@ def test_a_row_comes_back_as_it_went_in(collection: Collection) -> None:
     written = row(7, "th", text="น้ำ 🎉\n'\"\\", ordinal=3, start=10, end=16)
     collection.upsert("lang_th", [written])
     fields = [name for name in written if name not in {"id", "dense"}]
-    (hit,) = collection.search(DIRECTIONS["th"], 1, None, fields)
+    (hit,) = asked(collection, DIRECTIONS["th"], 1, fields)
     assert hit.pop("score") == pytest.approx(1, abs=1e-5)
     assert hit == {name: written[name] for name in ("id", *fields)}
 
@@ -162,16 +65,16 @@ def test_a_row_comes_back_as_it_went_in(collection: Collection) -> None:
 def test_scores_are_cosines_best_first(collection: Collection) -> None:
     for number, language in enumerate(DIRECTIONS):
         collection.upsert(f"lang_{language}", [row(number, language)])
-    hits = collection.search([2.0, 0.0, 0.0, 0.0], 3, None, ["language"])
+    hits = asked(collection, [2.0, 0.0, 0.0, 0.0], 3, ["language"])
     assert [hit["language"] for hit in hits] == ["de", "th", "fr"]
     assert [hit["score"] for hit in hits] == pytest.approx([1, 0.6, 0], abs=1e-5)
-    assert [hit["language"] for hit in collection.search([2.0, 0.0, 0.0, 0.0], 1, None, ["language"])] == ["de"]
+    assert [hit["language"] for hit in asked(collection, [2.0, 0.0, 0.0, 0.0], 1, ["language"])] == ["de"]
 
 
 def test_a_search_finds_only_documents_in_the_chosen_languages(collection: Collection) -> None:
     for number, language in enumerate(DIRECTIONS):
         collection.upsert(f"lang_{language}", [row(number, language)])
-    hits = collection.search(DIRECTIONS["de"], 10, None, ["language"], ["th", "yo"])
+    hits = asked(collection, DIRECTIONS["de"], 10, ["language"], languages=["th", "yo"])
     assert {hit["language"] for hit in hits} == {"th"}
 
 
@@ -181,7 +84,7 @@ def test_an_upsert_again_changes_nothing_and_a_changed_row_replaces(collection: 
     collection.upsert("lang_de", rows)
     collection.upsert("lang_de", [row(2, text="changed")])
     assert collection.counts() == {"lang_de": 4}
-    texts = {hit["id"]: hit["text"] for hit in collection.search(DIRECTIONS["de"], 10, None, ["text"])}
+    texts = {hit["id"]: hit["text"] for hit in asked(collection, DIRECTIONS["de"], 10, ["text"])}
     assert texts == {**{f"{number:032x}": f"text {number}" for number in range(4)}, f"{2:032x}": "changed"}
 
 
@@ -219,7 +122,7 @@ def test_deleting_from_a_partition_that_is_not_there_is_no_error(collection: Col
 def test_the_longest_values_fit(collection: Collection) -> None:
     longest = row(1, document_id="ä" * 512, text="ก" * 21_845, source="s" * 65_535, date="9" * 256)
     collection.upsert("lang_de", [longest])
-    (hit,) = collection.search(DIRECTIONS["de"], 1, None, ["text", "document_id"])
+    (hit,) = asked(collection, DIRECTIONS["de"], 1, ["text", "document_id"])
     assert (hit["text"], hit["document_id"]) == (longest["text"], longest["document_id"])
 
 
@@ -347,122 +250,3 @@ def test_an_address_without_a_server_is_named_within_seconds() -> None:
     with pytest.raises(TransientError, match=address):
         connect(Target(address, "corpus"))
     assert time.monotonic() - started < 2 * (milvus.CONNECT_TIMEOUT_SECONDS + 3)
-
-
-@pytest.mark.parametrize("uri", ["milvus", "milvus.sqlite", "gs://bucket/milvus.db", "localhost:19530", "", "db"])
-def test_an_address_of_no_known_kind_is_named(uri: str) -> None:
-    with pytest.raises(ConfigurationError, match=r"--milvus .* neither a path ending in \.db") as caught:
-        served(Target(uri, "corpus"))
-    assert repr(uri) in str(caught.value)
-
-
-def test_addresses_of_servers_are_left_alone() -> None:
-    for uri in ("http://127.0.0.1:19530", "https://example.org", "tcp://127.0.0.1:1", "unix:/run/milvus.sock"):
-        assert not is_lite_path(uri)
-        assert served(Target(uri, "corpus", "TOKEN")) == Target(uri, "corpus", "TOKEN")
-        release(uri)
-
-
-# --- Milvus Lite's one process ---
-
-
-def test_a_database_has_one_server_in_a_process(uri: str, target: Target) -> None:
-    assert served(Target(uri, "other", "TOKEN")) == Target(target.uri, "other", "TOKEN")
-    assert target.uri.startswith("http://127.0.0.1:")
-
-
-def test_a_released_database_opens_again_with_its_rows(tmp_path: Path) -> None:
-    path = str(tmp_path / "deep" / "milvus.db")
-    for round_number in range(3):
-        opened = Collection(served(Target(path, "corpus")))
-        if not opened.exists():
-            opened.create(SPACE)
-        else:
-            opened.load()
-            assert opened.space() == SPACE
-            assert opened.counts() == {"lang_de": round_number}
-            assert len(found(opened, DIRECTIONS["de"])) == round_number
-        opened.upsert("lang_de", [row(round_number)])
-        opened.close()
-        release(path)
-    release(path)
-
-
-_HOLDER = """
-import sys
-from transforms.adapters.milvus import Target, release, served
-
-served(Target(sys.argv[1], "corpus"))
-print("open", flush=True)
-sys.stdin.readline()
-release(sys.argv[1])
-"""
-
-
-def test_a_database_that_another_process_has_open_is_named(tmp_path: Path) -> None:
-    path = str(tmp_path / "milvus.db")
-    holder = subprocess.Popen(
-        [sys.executable, "-c", _HOLDER, path],
-        cwd=Path(__file__).parents[3],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert holder.stdout
-    assert holder.stdout.readline() == "open\n"
-    try:
-        with pytest.raises(ConfigurationError, match="another process has it open") as caught:
-            served(Target(path, "corpus"))
-        assert repr(path) in str(caught.value)
-    finally:
-        holder.communicate("go\n", timeout=60)
-    assert holder.returncode == 0
-    served(Target(path, "corpus"))
-    release(path)
-
-
-def test_a_database_below_a_file_is_named(tmp_path: Path) -> None:
-    (tmp_path / "file").write_bytes(b"")
-    path = str(tmp_path / "file" / "milvus.db")
-    with pytest.raises(ConfigurationError) as caught:
-        served(Target(path, "corpus"))
-    assert repr(path) in str(caught.value)
-
-
-# --- the token ---
-
-
-def test_a_token_that_is_not_set_is_named(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("CORPUS_EMBED_TEST_TOKEN", raising=False)
-    with pytest.raises(ConfigurationError, match="'CORPUS_EMBED_TEST_TOKEN' named by --milvus-token-env is not set"):
-        Collection(replace(target, token_env="CORPUS_EMBED_TEST_TOKEN"))
-
-
-def test_a_token_is_read_where_it_is_used_and_nowhere_kept(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
-    secret = "user:hunter2"
-    monkeypatch.setenv("CORPUS_EMBED_TEST_TOKEN", secret)
-    named = replace(target, token_env="CORPUS_EMBED_TEST_TOKEN")
-    seen: list[str] = []
-    initialise = MilvusClient.__init__
-
-    def remember(client: MilvusClient, *args: Any, **settings: Any) -> None:
-        seen.append(settings["token"])
-        initialise(client, *args, **settings)
-
-    monkeypatch.setattr(MilvusClient, "__init__", remember)
-    Collection(named).close()
-    assert seen == [secret]
-    assert secret not in repr(named)
-    assert secret.encode() not in pickle.dumps(named)
-    assert pickle.loads(pickle.dumps(named)) == named
-
-
-def test_a_token_is_in_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    secret = "user:hunter2"
-    monkeypatch.setenv("CORPUS_EMBED_TEST_TOKEN", secret)
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        address = f"http://127.0.0.1:{taken.getsockname()[1]}"
-    with pytest.raises(ConfigurationError) as caught:
-        Collection(Target(address, "corpus", "CORPUS_EMBED_TEST_TOKEN"))
-    assert secret not in str(caught.value)

@@ -1,0 +1,1 @@
+"""Forward passes, each engine a file; they import torch."""

@@ -1,0 +1,233 @@
+"""One collection of one server."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import grpc
+from pymilvus import AnnSearchRequest, MilvusClient, MilvusException, RRFRanker
+from pymilvus.client.embedding_list import EmbeddingList
+
+from transforms.adapters.milvus.calls import CALL_TIMEOUT_SECONDS, CONNECT_TIMEOUT_SECONDS, call, text_of
+from transforms.adapters.milvus.query import Query, one_of
+from transforms.adapters.milvus.schema import VECTORS_OF_TOKENS, indexes_of, schema_of
+from transforms.adapters.milvus.servers import Target, token_of
+from transforms.adapters.milvus.space import PROPERTY, CollectionSpace
+from transforms.logic.errors import ConfigurationError, CorpusEmbedError, TransientError
+from transforms.logic.languages import DEFAULT_PARTITION
+from transforms.logic.vectors import Float32
+
+_EVERY_ROW = 'id != ""'
+# Cormack, Clarke and Buettcher 2009 (SIGIR), who found 60 to serve everywhere.
+_RANK_CONSTANT = 60
+_FUSED = 100
+"""Rows of each kind that are fused, or ranked again, at least."""
+
+
+def connect(target: Target) -> "Collection":
+    """The collection of a server that answered before: if it no longer does, that may pass, so `TransientError`."""
+    try:
+        return Collection(target)
+    except ConfigurationError as error:
+        raise TransientError(str(error)) from error
+
+
+class Collection:
+    """One collection of one server. Not picklable: workers open their own."""
+
+    def __init__(self, target: Target) -> None:
+        """Connects within seconds, or raises `ConfigurationError` naming the address."""
+        self._name = target.collection
+        self._partitions: set[str] = set()
+        logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
+        try:
+            self._client = MilvusClient(
+                uri=target.uri,
+                token=token_of(target.token_env),
+                timeout=CONNECT_TIMEOUT_SECONDS,
+                # Otherwise close() leaves the channel open, and pings without calls make a server drop it.
+                dedicated=True,
+                grpc_options={"grpc.keepalive_permit_without_calls": False},
+            )
+            self.version = str(self._client.get_server_version())
+        except (MilvusException, grpc.RpcError) as error:
+            message = (
+                f"Milvus at {target.uri!r} does not answer within {CONNECT_TIMEOUT_SECONDS:g} seconds: {text_of(error)}; "
+                "is it running?"
+            )
+            raise ConfigurationError(message) from error
+
+    def close(self) -> None:
+        """Ends the connection."""
+        self._client.close()
+
+    def exists(self) -> bool:
+        """Whether the collection is there."""
+        return bool(
+            call("has_collection", lambda: self._client.has_collection(self._name, timeout=CALL_TIMEOUT_SECONDS))
+        )
+
+    def load(self) -> None:
+        """Makes the collection searchable; Milvus Lite forgets that it was when its process ends."""
+        call("load_collection", lambda: self._client.load_collection(self._name, timeout=CALL_TIMEOUT_SECONDS))
+
+    def space(self) -> CollectionSpace:
+        """What the collection records about itself; one not made by this project raises `ConfigurationError`."""
+        described = call(
+            "describe_collection", lambda: self._client.describe_collection(self._name, timeout=CALL_TIMEOUT_SECONDS)
+        )
+        text = described.get("properties", {}).get(PROPERTY) or described.get("description")
+        if not text:
+            message = f"collection {self._name!r} exists but was not made by corpus-embed; choose another --collection"
+            raise ConfigurationError(message)
+        return CollectionSpace.from_json(text)
+
+    def create(self, space: CollectionSpace) -> None:
+        """Creates and loads the collection with its fields and an index over each of its vector fields."""
+        indexes = self._client.prepare_index_params()
+        for field, settings in indexes_of(space).items():
+            indexes.add_index(field, **settings)
+        call(
+            "create_collection",
+            lambda: self._client.create_collection(
+                self._name,
+                schema=schema_of(space),
+                index_params=indexes,
+                properties={PROPERTY: space.to_json()},
+                timeout=CALL_TIMEOUT_SECONDS,
+            ),
+        )
+
+    def upsert(self, partition: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Writes rows with distinct ids into one partition, creating it if needed; repeating a call changes nothing."""
+        self._ensure_partition(partition)
+        call(
+            "upsert",
+            lambda: self._client.upsert(
+                self._name, [dict(row) for row in rows], partition_name=partition, timeout=CALL_TIMEOUT_SECONDS
+            ),
+        )
+
+    def delete(self, partition: str, ids: Sequence[str]) -> None:
+        """Deletes rows of one partition by primary key; ids that are not there are no error."""
+        if partition in self.partitions():
+            call(
+                "delete",
+                lambda: self._client.delete(
+                    self._name, ids=list(ids), partition_name=partition, timeout=CALL_TIMEOUT_SECONDS
+                ),
+            )
+
+    def partitions(self) -> list[str]:
+        """Names of the partitions, ordered."""
+        return sorted(
+            call("list_partitions", lambda: self._client.list_partitions(self._name, timeout=CALL_TIMEOUT_SECONDS))
+        )
+
+    def counts(self) -> dict[str, int]:
+        """Rows of each partition that has any, counted at strong consistency."""
+        found = {partition: self._count(partition) for partition in self.partitions()}
+        return {partition: count for partition, count in found.items() if count}
+
+    def search(self, query: Query, top: int, fields: Sequence[str]) -> list[dict[str, Any]]:
+        """The `top` best rows, best first, each with `id`, `score` and the named fields.
+
+        The score is the cosine of dense vectors (of binary ones that of their signs), the inner product of sparse ones, the
+        reciprocal rank fusion of both, or for vectors of tokens the mean over the query's tokens of the greatest cosine.
+        """
+        if query.multi is None:
+            return self._find(query, top, fields)
+        if not query.searches:
+            return self._by_tokens(query.multi, query.filter, query.partitions, top, fields)
+        found = [row["id"] for row in self._find(query, max(top, _FUSED), ["id"])]
+        return self._by_tokens(query.multi, one_of("id", found), query.partitions, top, fields) if found else []
+
+    def _find(self, query: Query, top: int, fields: Sequence[str]) -> list[dict[str, Any]]:
+        settings: dict[str, Any] = {
+            "limit": top,
+            "output_fields": list(fields),
+            "partition_names": None if query.partitions is None else list(query.partitions),
+            "consistency_level": "Strong",
+            "timeout": CALL_TIMEOUT_SECONDS,
+        }
+        searches = query.searches
+        if len(searches) > 1:
+            requests = [
+                AnnSearchRequest([vector], field, {"metric_type": metric}, limit=max(top, _FUSED), expr=query.filter)
+                for field, vector, metric in searches
+            ]
+            fused = call(
+                "hybrid_search",
+                lambda: self._client.hybrid_search(self._name, requests, RRFRanker(_RANK_CONSTANT), **settings),
+            )
+            return _rows(fused[0])
+        ((field, vector, metric),) = searches
+        hits = call(
+            "search",
+            lambda: self._client.search(
+                self._name,
+                [vector],
+                anns_field=field,
+                search_params={"metric_type": metric},
+                filter=query.filter,
+                **settings,
+            ),
+        )
+        rows = _rows(hits[0])
+        if query.is_binary:
+            return [{**row, "score": 1 - 2 * row["score"] / (8 * len(vector))} for row in rows]
+        return rows
+
+    def _by_tokens(
+        self, tokens: Float32, expression: str, partitions: Sequence[str] | None, top: int, fields: Sequence[str]
+    ) -> list[dict[str, Any]]:
+        hits = call(
+            "search",
+            lambda: self._client.search(
+                self._name,
+                [EmbeddingList(tokens)],
+                anns_field=VECTORS_OF_TOKENS,
+                search_params={"metric_type": "MAX_SIM_COSINE"},
+                filter=expression,
+                limit=top,
+                output_fields=list(fields),
+                partition_names=None if partitions is None else list(partitions),
+                consistency_level="Strong",
+                timeout=CALL_TIMEOUT_SECONDS,
+            ),
+        )
+        return [{**row, "score": row["score"] / len(tokens)} for row in _rows(hits[0])]
+
+    def _count(self, partition: str) -> int:
+        # Without a filter Milvus Lite ignores the partition and counts the collection.
+        answer = call(
+            "count",
+            lambda: self._client.query(
+                self._name,
+                filter=_EVERY_ROW,
+                output_fields=["count(*)"],
+                partition_names=[partition],
+                consistency_level="Strong",
+                timeout=CALL_TIMEOUT_SECONDS,
+            ),
+        )
+        return int(answer[0]["count(*)"])
+
+    def _ensure_partition(self, partition: str) -> None:
+        if partition in self._partitions or partition == DEFAULT_PARTITION:
+            return
+        if partition not in self.partitions():
+            try:
+                call(
+                    "create_partition",
+                    lambda: self._client.create_partition(self._name, partition, timeout=CALL_TIMEOUT_SECONDS),
+                )
+            except CorpusEmbedError:
+                # Another worker may have created it in between; anything else is the server's own refusal.
+                if partition not in self.partitions():
+                    raise
+        self._partitions.add(partition)
+
+
+def _rows(hits: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    return [{**hit["entity"], "id": hit["id"], "score": float(hit["distance"])} for hit in hits]

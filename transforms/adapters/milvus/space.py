@@ -1,0 +1,147 @@
+"""What a collection records about itself, so that spaces never mix (guarantee G5)."""
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from transforms.logic.errors import ConfigurationError
+from transforms.logic.outputs import OUTPUTS, Output
+from transforms.logic.representations import Recorded, VectorType
+
+PROPERTY = "corpus_embed.space"
+_FORMAT = 3
+# Of the time before outputs, representations and labels: what it does not say has its default.
+_FORMAT_OF_DENSE = 2
+# Its rows lack the languages of chunks, so this version could not write to it.
+_FORMAT_WITHOUT_LANGUAGES = 1
+_TUPLES = ("languages", "outputs", "milvus_outputs", "labels")
+_DECISIVE = (
+    "embedding_space",
+    "outputs",
+    "milvus_outputs",
+    "dimensions",
+    "multi_dimensions",
+    "vector_type",
+    "calibration",
+    "projection",
+    "partition_by",
+    "languages",
+    "labels",
+    "labels_digest",
+)
+_EXPLAINING = ("model", "revision", "dtype", "document_prompt")
+
+
+@dataclass(frozen=True)
+class CollectionSpace:
+    """A collection's space.
+
+    Attributes:
+        embedding_space: fingerprint of the model, prompt and computation.
+        model: name or directory of the model, for queries.
+        revision: the hub commit, if any.
+        dtype: number type of the model's computation.
+        query_prompt: what a query is prefixed with.
+        dimensions: length of the stored dense vectors; None where the collection holds none.
+        vector_type: number type of the stored dense vectors; None where the collection holds none.
+        partition_by: `language` or `none`.
+        document_prompt: what every chunk was prefixed with.
+        languages: folded languages with a partition of their own; None if every language has one.
+        outputs: what the model made of every chunk.
+        milvus_outputs: which of them the collection holds.
+        multi_dimensions: length of the stored vectors of tokens; None where the collection holds none.
+        calibration: SHA-256 of the frozen statistics that the representation needs; None where it needs none.
+        calibration_uri: where they lie.
+        projection: SHA-256 of the linear map that vectors go through first, if any.
+        projection_uri: where it lies.
+        labels: names of the labels that chunks have, ordered.
+        labels_digest: of the meaning of the labels; None without labels.
+    """
+
+    embedding_space: str
+    model: str
+    revision: str | None
+    dtype: str
+    query_prompt: str
+    dimensions: int | None
+    vector_type: VectorType | None
+    partition_by: str
+    document_prompt: str = ""
+    languages: tuple[str, ...] | None = None
+    outputs: tuple[Output, ...] = OUTPUTS[:1]
+    milvus_outputs: tuple[Output, ...] = OUTPUTS[:1]
+    multi_dimensions: int | None = None
+    calibration: str | None = None
+    calibration_uri: str | None = None
+    projection: str | None = None
+    projection_uri: str | None = None
+    labels: tuple[str, ...] = ()
+    labels_digest: str | None = None
+
+    def to_json(self) -> str:
+        """One line of JSON with its format version."""
+        return json.dumps({"format": _FORMAT, **asdict(self)}, sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> "CollectionSpace":
+        """Reads `to_json` of this version and the one before; anything else raises `ConfigurationError`."""
+        try:
+            values = json.loads(text)
+            version = values.pop("format")
+            if version in {_FORMAT, _FORMAT_OF_DENSE}:
+                return cls(**{name: _as_declared(name, value) for name, value in values.items()})
+        except (ValueError, AttributeError, KeyError, TypeError) as error:
+            message = f"the collection's property {PROPERTY} is not of this project: {text[:80]!r}"
+            raise ConfigurationError(message) from error
+        remedy = (
+            "choose another --collection; vectors in the workspace are reused"
+            if version == _FORMAT_WITHOUT_LANGUAGES
+            else "use a newer corpus-embed"
+        )
+        message = f"the collection was written in format {version}, this version reads {_FORMAT}; {remedy}"
+        raise ConfigurationError(message)
+
+    @property
+    def recorded(self) -> Recorded | None:
+        """The representation of the dense vectors; None where the collection holds none."""
+        if self.vector_type is None or self.dimensions is None:
+            return None
+        return Recorded(
+            self.vector_type,
+            self.dimensions,
+            self.calibration,
+            self.calibration_uri,
+            self.projection,
+            self.projection_uri,
+        )
+
+    @property
+    def field_kinds(self) -> dict[str, str]:
+        """The outputs that the collection holds, each with the kind of field that it needs, as `capabilities` names them."""
+        return {output: str(self.vector_type) if output == "dense" else output for output in self.milvus_outputs}
+
+    def check_same(self, wanted: "CollectionSpace", name: str) -> None:
+        """Refuses to write vectors of another space: `ConfigurationError` with every difference.
+
+        Args:
+            wanted: the space of the run.
+            name: of the collection.
+        """
+        there, here = asdict(self), asdict(wanted)
+        differing = [one for one in _DECISIVE if there[one] != here[one]]
+        if differing:
+            shown = [*differing, *(one for one in _EXPLAINING if there[one] != here[one])]
+            lines = "\n".join(
+                f"  {one}: {_shown(there[one])} in the collection, {_shown(here[one])} in this run" for one in shown
+            )
+            message = f"collection {name!r} holds vectors of another space; use the same settings or another --collection:\n{lines}"
+            raise ConfigurationError(message)
+
+
+def _as_declared(name: str, value: Any) -> Any:
+    return tuple(value) if name in _TUPLES and value is not None else value
+
+
+def _shown(value: Any) -> str:
+    # As the user writes it in a flag.
+    return ",".join(value) or "none" if isinstance(value, tuple) else repr(value)
