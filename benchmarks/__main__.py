@@ -2,7 +2,7 @@
 
 import sys
 
-from benchmarks import pipeline, text
+from benchmarks import compression, pipeline, text
 
 if __name__ == "__main__":
-    sys.exit(pipeline.main(sys.argv[1:]) or text.main([]))
+    sys.exit(pipeline.main(sys.argv[1:]) or text.main([]) or compression.main([]))

@@ -3,7 +3,7 @@
 import argparse
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from apache_beam.options.pipeline_options import PipelineOptions
@@ -17,6 +17,7 @@ from transforms.adapters.calibrations import read_sample
 from transforms.adapters.models import describe_model
 from transforms.adapters.storage import check_writable
 from transforms.adapters.workspace import Workspace
+from transforms.logic.errors import ConfigurationError
 from transforms.logic.recall import MIN_SAMPLE
 from transforms.logic.representations import VECTOR_TYPES
 
@@ -25,8 +26,10 @@ _BYTES_PER_TOKEN = 4
 _GZIP_RATIO = 4
 
 
-def calibrate_workspace(config: Config) -> str:
+def calibrate_workspace(config: Config, say: Callable[[str], object] = lambda _: None) -> str:
     """Stores a calibration of the dataset as it is now, as the latest of its embedding space, and gives the table of recalls.
+
+    `say` hears what takes long before it is done.
 
     A dataset with too few vectors gets those of a share of the input first, chosen by digest of the document id: they are stored like any
     others, so that the run to come does not encode them again. Collections that exist keep the calibration they were made with.
@@ -34,12 +37,16 @@ def calibrate_workspace(config: Config) -> str:
     Raises:
         ConfigurationError: a value is wrong, or the input is too small to calibrate on.
     """
+    if "dense" not in config.encoding.outputs:
+        raise ConfigurationError("dense vectors are calibrated, and --outputs leaves them out; add dense")
     check_writable(config.storage.workspace)
     model = describe_model(config.encoding.model, config.encoding.revision)
     projection, most = open_projection(config.representation, model.dimensions)
     workspace = Workspace(config.storage.workspace.rstrip("/"), embedding_space(config, model), "")
     if len(read_sample(workspace, MIN_SAMPLE)) < MIN_SAMPLE:
-        _embed_sample(config)
+        share = sample_of(config)
+        say(f"embedding {share.selection.sample:.2%} of the documents first; their vectors are kept\n")
+        _embed(share)
     sample = take_sample(config.representation, workspace)
     calibration, uri = calibrate_sample(sample, workspace)
     _, _, table = compare(config.representation, sample, projection, calibration, most, VECTOR_TYPES)
@@ -47,7 +54,7 @@ def calibrate_workspace(config: Config) -> str:
 
 
 def sample_of(config: Config) -> Config:
-    """The same run over a share of its documents that gives about `calibration_sample` chunks, without Milvus's say in it."""
+    """The same run over a share of its documents that gives about `calibration_sample` chunks, in full precision."""
     splits = plan_sources(config).splits
     text_bytes = sum(split.size_bytes * (_GZIP_RATIO if split.compression else 1) for split in splits)
     wanted_bytes = config.representation.calibration_sample * config.chunking.max_tokens * _BYTES_PER_TOKEN
@@ -60,11 +67,10 @@ def sample_of(config: Config) -> Config:
     )
 
 
-def _embed_sample(config: Config) -> None:
-    """Runs the main job on a share of the input, here and into a Milvus Lite that is thrown away: what stays is the dataset."""
-    share = sample_of(config)
+def _embed(config: Config) -> None:
+    """Runs the main job in this process and into a Milvus Lite that is thrown away: what stays is the dataset and the run record."""
     with tempfile.TemporaryDirectory() as directory:
-        storage = share.storage.model_copy(
+        storage = config.storage.model_copy(
             update={
                 "milvus": str(Path(directory) / "sample.db"),
                 "milvus_outputs": ("dense",),
@@ -72,7 +78,7 @@ def _embed_sample(config: Config) -> None:
             }
         )
         embed_corpus.run(
-            share.model_copy(update={"storage": storage}), PipelineOptions([f"--runner={options.DEFAULT_RUNNER}"])
+            config.model_copy(update={"storage": storage}), PipelineOptions([f"--runner={options.DEFAULT_RUNNER}"])
         )
 
 
@@ -84,5 +90,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def execute(parser: argparse.ArgumentParser, argv: Sequence[str]) -> int:
     """Calibrates and prints the table."""
     config, _ = options.parse(parser, argv)
-    sys.stdout.write(calibrate_workspace(config))
+    sys.stdout.write(calibrate_workspace(config, sys.stdout.write))
     return 0

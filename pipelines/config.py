@@ -204,7 +204,7 @@ class Representation(Section):
         0.98, gt=0, le=1, description="recall@10 against full precision that auto keeps, overall and in every language"
     )
     projection: str | None = Field(
-        None, description="safetensors file with a linear map (`matrix`, perhaps `mean`) applied before --dimensions"
+        None, description="matrix that vectors go through first: .npy, or .safetensors with `matrix` and perhaps `mean`"
     )
     calibration: str | None = Field(
         None, description="calibration file for binary vectors; default the workspace's latest for this embedding space"

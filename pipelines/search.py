@@ -73,6 +73,7 @@ def search(
             raise ConfigurationError(message)
         space = collection.space()
         outputs = _outputs(mode, space)
+        labels = [normalise_text(label) for label in labels]
         _check_labels(labels, space)
         collection.load()
         chosen = [check_code("--languages", language) for language in languages]

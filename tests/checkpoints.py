@@ -1,27 +1,31 @@
 """Small sentence-transformers checkpoints with random weights and a real fast tokenizer: the same files for the same arguments."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
 import regex
 import torch
 from safetensors.torch import save_file
+from sentence_transformers import MultiVectorEncoder, SentenceTransformer, SparseEncoder
+from sentence_transformers.base.modules import Dense, Normalize, Router, Transformer
+from sentence_transformers.multi_vector_encoder.modules import MultiVectorMask
+from sentence_transformers.sentence_transformer.modules import StaticEmbedding
+from sentence_transformers.sparse_encoder.modules import SparseStaticEmbedding, SpladePooling
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from transformers import (
     AutoConfig,
     AutoModel,
     AutoModelForMaskedLM,
-    BertConfig,
-    DistilBertConfig,
     PretrainedConfig,
+    T5Config,
     T5EncoderModel,
-    XLMRobertaConfig,
 )
 
 Architecture = Literal["bert", "xlm-roberta", "distilbert", "mpnet", "modernbert", "mistral", "qwen2", "qwen3", "t5"]
-Pieces = Literal["wordpiece", "unigram", "bytes"]
+Pieces = Literal["wordpiece", "unigram", "bytes", "bytes of rare letters"]
 
 HIDDEN = 32
 POSITIONS = 160
@@ -62,7 +66,7 @@ def build_checkpoint(
         "tokenizer_config.json": {
             "tokenizer_class": "PreTrainedTokenizerFast",
             "model_max_length": POSITIONS,
-            "padding_side": "left" if pieces == "bytes" else "right",
+            "padding_side": "left" if pieces.startswith("bytes") else "right",
             **roles,
         },
         "sentence_bert_config.json": {"max_seq_length": POSITIONS, "do_lower_case": False},
@@ -72,10 +76,9 @@ def build_checkpoint(
             **(pooling or {"pooling_mode_mean_tokens": True}),
         },
     }
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
+    with _seeded(seed):
         config = _config(architecture, tokenizer, roles)
-        model = T5EncoderModel(config) if architecture == "t5" else AutoModel.from_config(config)
+        model = T5EncoderModel(config) if isinstance(config, T5Config) else AutoModel.from_config(config)
         model.save_pretrained(directory)
         if dense is not None:
             kinds.append(("2_Dense", "Dense"))
@@ -109,8 +112,7 @@ def build_plain_checkpoint(directory: Path) -> Path:
     tokenizer.save(str(directory / "tokenizer.json"))
     settings = {"model_max_length": POSITIONS, "tokenizer_class": "BertTokenizer", "do_lower_case": False}
     (directory / "tokenizer_config.json").write_text(json.dumps(settings))
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
+    with _seeded(0):
         config = _config("bert", tokenizer, _ROLES["wordpiece"])
         AutoModelForMaskedLM.from_config(config).save_pretrained(directory)
     return directory
@@ -119,12 +121,59 @@ def build_plain_checkpoint(directory: Path) -> Path:
 def build_m3(directory: Path, *, colbert_dimensions: int = HIDDEN, dtype: torch.dtype = torch.float16) -> Path:
     """BGE-M3's files: XLM-R, CLS pooling, normalised, and the two heads as `.pt` files beside it."""
     build_checkpoint(directory, "xlm-roberta", "unigram", pooling={"pooling_mode_cls_token": True})
-    with torch.random.fork_rng():
-        torch.manual_seed(1)
-        heads = {"sparse_linear.pt": torch.nn.Linear(HIDDEN, 1), "colbert_linear.pt": torch.nn.Linear(HIDDEN, colbert_dimensions)}
+    with _seeded(1):
+        heads = {
+            "sparse_linear.pt": torch.nn.Linear(HIDDEN, 1),
+            "colbert_linear.pt": torch.nn.Linear(HIDDEN, colbert_dimensions),
+        }
     for name, head in heads.items():
         torch.save(head.to(dtype).state_dict(), directory / name)
     return directory
+
+
+def build_static(directory: Path) -> Path:
+    """A table of embeddings, saved by the library itself."""
+    with _seeded(0):
+        table = StaticEmbedding(_wordpiece(), embedding_dim=HIDDEN)
+        SentenceTransformer(modules=[table], device="cpu").save_pretrained(str(directory))
+    return directory
+
+
+def build_splade(directory: Path, *, inference_free: bool = False) -> Path:
+    """A SparseEncoder, saved by the library itself; an inference-free one looks the weights of a query up in a table."""
+    plain = build_plain_checkpoint(directory / "of-transformers")
+    with _seeded(0):
+        transformer = Transformer(str(plain), transformer_task="fill-mask")
+        modules = [transformer, SpladePooling()]
+        if inference_free:
+            table = SparseStaticEmbedding(transformer.tokenizer, torch.rand(len(transformer.tokenizer)))
+            modules = [Router.for_query_document(query_modules=[table], document_modules=modules)]
+        SparseEncoder(modules=modules, device="cpu").save_pretrained(str(directory / "checkpoint"))
+    return directory / "checkpoint"
+
+
+def build_late_interaction(directory: Path, dimensions: int = 8) -> Path:
+    """A MultiVectorEncoder, saved by the library itself: full stops of documents have no vector, a query is filled up with masks."""
+    plain = build_plain_checkpoint(directory / "of-transformers")
+    with _seeded(0):
+        of_tokens: dict[str, Any] = {"module_input_name": "token_embeddings", "module_output_name": "token_embeddings"}
+        expansion = {"strategy": "fixed", "length": 24, "attend": False}
+        modules = [
+            Transformer(str(plain), query_expansion=expansion),
+            Dense(HIDDEN, dimensions, bias=False, activation_function=torch.nn.Identity(), **of_tokens),
+            MultiVectorMask(skiplist_words=["."]),
+            Normalize(module_input_name="token_embeddings"),
+        ]
+        MultiVectorEncoder(modules=modules, device="cpu").save_pretrained(str(directory / "checkpoint"))
+    return directory / "checkpoint"
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """The same weights whatever ran before, and no trace of it afterwards."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        yield
 
 
 _ROLES: Mapping[str, Mapping[str, str]] = {
@@ -145,36 +194,38 @@ _ROLES: Mapping[str, Mapping[str, str]] = {
         "mask_token": "<mask>",
     },
     "bytes": {"pad_token": "<|pad|>", "eos_token": "<|end|>"},
+    "bytes of rare letters": {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>", "pad_token": "</s>"},
 }
 
 
 def _config(architecture: Architecture, tokenizer: Tokenizer, roles: Mapping[str, str]) -> PretrainedConfig:
     """A configuration whose weights are large enough for attention to matter."""
-    size: dict[str, Any] = {"vocab_size": tokenizer.get_vocab_size(), "initializer_range": 0.2}
-    size["pad_token_id"] = tokenizer.token_to_id(roles["pad_token"])
+    settings: dict[str, Any] = {
+        "vocab_size": tokenizer.get_vocab_size(),
+        "pad_token_id": tokenizer.token_to_id(roles["pad_token"]),
+        "initializer_range": 0.2,
+        "max_position_embeddings": POSITIONS,
+    }
+    usual = {"num_hidden_layers": 2, "num_attention_heads": 4, "hidden_size": HIDDEN, "intermediate_size": 2 * HIDDEN}
     if architecture == "distilbert":
-        narrow: dict[str, Any] = {"dim": HIDDEN, "n_layers": 2, "n_heads": 4, "hidden_dim": 2 * HIDDEN}
-        return DistilBertConfig(**size, **narrow, max_position_embeddings=POSITIONS)
-    size |= {"num_hidden_layers": 2, "num_attention_heads": 4, "hidden_size": HIDDEN, "intermediate_size": 2 * HIDDEN}
-    if architecture == "bert":
-        return BertConfig(**size, max_position_embeddings=POSITIONS)
-    if architecture == "mpnet":
-        return AutoConfig.for_model("mpnet", **size, max_position_embeddings=POSITIONS + 2)
-    if architecture == "t5":
-        of_t5 = {"d_model": HIDDEN, "d_kv": 8, "d_ff": 2 * HIDDEN, "num_layers": 2, "num_heads": 4}
-        return AutoConfig.for_model("t5", vocab_size=size["vocab_size"], pad_token_id=size["pad_token_id"], **of_t5)
-    if architecture == "modernbert":
+        settings |= {"dim": HIDDEN, "n_layers": 2, "n_heads": 4, "hidden_dim": 2 * HIDDEN}
+    elif architecture == "t5":
+        del settings["max_position_embeddings"], settings["initializer_range"]
+        settings |= {"d_model": HIDDEN, "d_kv": 8, "d_ff": 2 * HIDDEN, "num_layers": 2, "num_heads": 4}
+    elif architecture in {"xlm-roberta", "mpnet"}:
+        settings |= {**usual, "max_position_embeddings": POSITIONS + 2, "type_vocab_size": 1}
+    elif architecture == "modernbert":
         # One layer sees the whole chunk, the next one 16 tokens.
-        sight = {"local_attention": 16, "global_attn_every_n_layers": 2}
-        special = {f"{name}_token_id": None for name in ("bos", "eos", "cls", "sep")}
-        return AutoConfig.for_model("modernbert", **size, **sight, **special, max_position_embeddings=POSITIONS)
-    if architecture in {"mistral", "qwen2", "qwen3"}:
-        grouped: dict[str, Any] = {"num_key_value_heads": 2, "head_dim": 8, "bos_token_id": None}
+        settings |= {**usual, "local_attention": 16, "global_attn_every_n_layers": 2}
+        settings |= {f"{name}_token_id": None for name in ("bos", "eos", "cls", "sep")}
+    elif architecture in {"mistral", "qwen2", "qwen3"}:
         # Rounding to bfloat16 grows with the weights, and in a decoder faster.
-        grouped["initializer_range"] = 0.1
-        grouped["eos_token_id"] = tokenizer.token_to_id(roles["eos_token"])
-        return AutoConfig.for_model(architecture, **(size | grouped), max_position_embeddings=1 << 15)
-    return XLMRobertaConfig(**size, max_position_embeddings=POSITIONS + 2, type_vocab_size=1)
+        settings |= {**usual, "num_key_value_heads": 2, "head_dim": 8, "initializer_range": 0.1}
+        settings |= {"max_position_embeddings": 1 << 15, "bos_token_id": None}
+        settings["eos_token_id"] = tokenizer.token_to_id(roles["eos_token"])
+    else:
+        settings |= usual
+    return AutoConfig.for_model(architecture, **settings)
 
 
 def _bytes() -> Tokenizer:
@@ -188,6 +239,21 @@ def _bytes() -> Tokenizer:
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.post_processor = processors.TemplateProcessing(single="$A <|end|>", special_tokens=[("<|end|>", 1)])
     tokenizer.add_special_tokens(["<|pad|>", "<|end|>"])
+    return tokenizer
+
+
+def _bytes_of_rare_letters() -> Tokenizer:
+    """Mistral's tokenizer: merged letters, bytes where a letter is not known, a mark for spaces, start and end tokens."""
+    letters = ["\u2581", *SCRIPTS[:26]]
+    merges = [("t", "h"), ("th", "e"), ("i", "n"), ("\u2581", "r"), ("e", "r")]
+    pieces = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), *letters, *map("".join, merges)]
+    ids = {piece: index for index, piece in enumerate(pieces)}
+    tokenizer = Tokenizer(models.BPE(ids, merges, unk_token="<unk>", byte_fallback=True, fuse_unk=True))
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace("\u2581", "first", split=False)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", special_tokens=[("<s>", 1), ("</s>", 2)]
+    )
+    tokenizer.add_special_tokens(["<unk>", "<s>", "</s>"])
     return tokenizer
 
 
@@ -226,4 +292,9 @@ def _unigram() -> Tokenizer:
     return tokenizer
 
 
-_TOKENIZERS = {"wordpiece": _wordpiece, "unigram": _unigram, "bytes": _bytes}
+_TOKENIZERS: Mapping[Pieces, Callable[[], Tokenizer]] = {
+    "wordpiece": _wordpiece,
+    "unigram": _unigram,
+    "bytes": _bytes,
+    "bytes of rare letters": _bytes_of_rare_letters,
+}

@@ -62,9 +62,10 @@ def outputs_of(texts: Sequence[str], dimensions: int, outputs: Sequence[Output] 
     weights = [
         np.random.default_rng(_seed(text)).random(len(of_text)) for text, of_text in zip(texts, ids, strict=True)
     ]
+    dense = [_unit_vector(text, dimensions) for text in texts]
     vectors = [_unit_vector(f"{text}|{place}", dimensions) for text in texts for place in range(len(text.split()))]
     return Outputs(
-        np.array([_unit_vector(text, dimensions) for text in texts]) if "dense" in outputs else None,
+        np.array(dense, np.float32).reshape(-1, dimensions) if "dense" in outputs else None,
         Sparse(_offsets(ids), _joined(ids, np.int32), _joined(weights, np.float32) + np.float32(0.25))
         if "sparse" in outputs
         else None,

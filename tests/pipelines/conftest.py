@@ -5,13 +5,19 @@ from pathlib import Path
 import pytest
 
 from tests import fakes
-from tests.pipelines.jobs import Job, make_model
+from tests.pipelines.jobs import Job, add_heads, make_model
 
 
 @pytest.fixture(scope="session")
 def small_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint directory without usable weights."""
     return make_model(tmp_path_factory.mktemp("models") / "small")
+
+
+@pytest.fixture(scope="session")
+def heads(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Such a checkpoint that has sparse and multi-vector output too."""
+    return add_heads(make_model(tmp_path_factory.mktemp("models") / "heads"))
 
 
 @pytest.fixture

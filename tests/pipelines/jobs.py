@@ -59,6 +59,14 @@ def make_model(directory: Path) -> Path:
     return directory
 
 
+def add_heads(directory: Path) -> Path:
+    """Puts the layers beside a checkpoint that make it one of dense, sparse and multi-vector output, as BGE-M3 is."""
+    for name, width in (("sparse_linear", 1), ("colbert_linear", DIMENSIONS)):
+        layer = {"weight": np.ones((width, DIMENSIONS), np.float32), "bias": np.zeros(width, np.float32)}
+        save_file(layer, directory / f"{name}.safetensors")
+    return directory
+
+
 def story(name: str, sentences: int) -> str:
     """A text of sentences of ten words each; a chunk of `MAX_TOKENS` holds two of them, with their full stops."""
     return " ".join(f"Sentence {number} of {name} tells about rivers and old towns." for number in range(sentences))
@@ -172,12 +180,18 @@ class Job:
                 )
                 for row in rows:
                     assert row["id"] not in found
-                    found[row["id"]] = {**row, "partition": partition, "dense": tuple(row["dense"])}
+                    dense = {"dense": tuple(row["dense"])} if "dense" in row else {}
+                    found[row["id"]] = {**row, **dense, "partition": partition}
         return found
 
     def texts(self) -> dict[tuple[str, int], str]:
         """Chunk texts by document id and ordinal."""
         return {(row["document_id"], row["ordinal"]): row["text"] for row in self.rows().values()}
+
+    def stored(self) -> dict[str, Row]:
+        """Every row of the dataset by id, with its vectors."""
+        shards = sorted((self.workspace / "dataset").rglob("*.parquet"))
+        return {row["id"]: row for path in shards for row in pq.read_table(path).to_pylist()}
 
     def rejects(self, record: Mapping[str, Any]) -> list[Row]:
         """Rejects that a run kept, ordered by source and locator."""

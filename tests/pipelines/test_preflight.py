@@ -10,10 +10,12 @@ import pytest
 from pipelines import options
 from pipelines.preflight import plan_run
 from tests.fakes import ENCODED, OPENED
+from tests.milvus_server import milvus_server
 from tests.pipelines.jobs import COLLECTION, DIMENSIONS, MAX_SEQUENCE_TOKENS, Job, document
 from tests.transforms.adapters.detectors.test_fasttext import header
 from transforms.adapters.formats.splits import EXTRAS
 from transforms.adapters.milvus import release
+from transforms.logic.errors import ConfigurationError
 
 SECONDS = 10.0
 
@@ -71,7 +73,7 @@ def test_unknown_model_directory_is_named(filled: Job, capsys: pytest.CaptureFix
 
 @pytest.mark.parametrize(
     ("missing", "said"),
-    [("tokenizer.json", "no tokenizer.json"), ("modules.json", "no modules.json"), ("model.safetensors", "no weights")],
+    [("tokenizer.json", "no tokenizer.json"), ("model.safetensors", "no weights")],
 )
 def test_incomplete_model_directory_names_the_missing_file(
     filled: Job, capsys: pytest.CaptureFixture[str], tmp_path: Path, missing: str, said: str
@@ -149,7 +151,23 @@ def test_collection_of_another_program_is_refused(filled: Job, capsys: pytest.Ca
         ({"dimensions": 0}, "--dimensions: Input should be greater than or equal to 1 (got '0')"),
         ({"max_tokens": 31}, "--max-tokens: Input should be greater than or equal to 32 (got '31')"),
         ({"overlap": 9}, "--overlap 9 is above a quarter of --max-tokens 32; choose at most 8"),
-        ({"vector_type": "int8"}, "--vector-type: Input should be 'float32' (got 'int8')"),
+        (
+            {"vector_type": "int4"},
+            "--vector-type: Input should be 'float32', 'float16', 'bfloat16', 'int8', 'binary' or 'auto'",
+        ),
+        ({"vector_type": "int8"}, "does not hold vectors of type int8, Milvus servers do from version 2.6.0 on"),
+        ({"vector_type": "int8"}, "use a --vector-type that it holds (float32), or such a server"),
+        ({"outputs": "dense,colbert"}, "--outputs: Input should be 'dense', 'sparse' or 'multi' (got 'colbert')"),
+        ({"outputs": " , "}, "--outputs: Tuple should have at least 1 item"),
+        ({"outputs": "sparse"}, "has no sparse output, it has dense"),
+        (
+            {"milvus_outputs": "dense,multi"},
+            "--milvus-outputs dense,multi: the run does not make multi; choose of dense",
+        ),
+        ({"device": "gpu"}, "--device: String should match pattern"),
+        ({"dtype": "int8"}, "--dtype: Input should be 'bfloat16', 'float16' or 'float32' (got 'int8')"),
+        ({"labels": "/no/such/labels.toml"}, "--labels '/no/such/labels.toml' cannot be read"),
+        ({"projection": "/no/such.npy"}, "--projection '/no/such.npy'"),
         ({"collection": "9 lives"}, "--collection: String should match pattern"),
         ({"partition_by": "date"}, "--partition-by: Input should be 'language' or 'none' (got 'date')"),
         ({"detector": "cld3"}, "--detector: 'cld3' is unknown; allowed are cld2, lid176, fasttext:PATH"),
@@ -218,3 +236,71 @@ def test_a_moved_model_directory_is_the_same_space(filled: Job, tmp_path: Path) 
     assert _plan(filled, model=str(copy))[1] == _plan(filled)[1]
     (copy / "model.safetensors").write_bytes(b"other weights")
     assert _plan(filled, model=str(copy), collection="other")[1] != _plan(filled)[1]
+
+
+@pytest.mark.parametrize("device", ["cuda", "cuda:7"])
+def test_a_device_that_is_not_here_is_refused_where_the_workers_are_here(
+    filled: Job, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, device: str
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    message = _refusal(filled, capsys, device=device)
+    assert f"--device {device!r} needs a GPU" in message
+    assert "--device cpu" in message
+
+
+def test_a_device_of_other_machines_is_left_to_them(filled: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    _plan(filled, device="cuda")
+
+
+def test_every_output_is_named_with_what_holds_it(filled: Job, heads: Path) -> None:
+    with milvus_server("v2.6.3") as server:
+        changes = {"model": str(heads), "milvus": server.uri, "outputs": "multi,dense,sparse", "vector_type": "int8"}
+        with pytest.raises(ConfigurationError) as caught:
+            plan_run(options.to_config(filled.options(**changes)))
+        assert "Milvus v2.6.3 does not hold the output 'multi', Milvus servers do from version 2.6.4 on" in str(
+            caught.value
+        )
+        assert "--milvus-outputs dense,sparse" in str(caught.value)
+        assert server.schema is None
+        plan = plan_run(options.to_config(filled.options(**changes, milvus_outputs="dense,sparse")))
+        assert (plan.space.outputs, plan.space.milvus_outputs) == (("dense", "sparse", "multi"), ("dense", "sparse"))
+        assert (plan.space.vector_type, plan.space.multi_dimensions) == ("int8", None)
+        assert plan.loaded_outputs == ("dense", "sparse")
+
+
+def test_more_vectors_of_tokens_than_milvus_holds_in_a_row_are_refused(
+    filled: Job, heads: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipelines.preflight.MAX_TOKEN_VECTORS", 64)
+    with milvus_server("v2.6.4") as server:
+        changes = {"model": str(heads), "milvus": server.uri, "outputs": "dense,multi"}
+        # The prompt "passage: " has two tokens.
+        with pytest.raises(
+            ConfigurationError, match=r"--max-tokens 63: Milvus holds at most 64 .* choose at most 62, or"
+        ):
+            plan_run(options.to_config(filled.options(**changes, max_tokens=63)))
+        assert (
+            plan_run(options.to_config(filled.options(**changes, max_tokens=62))).space.multi_dimensions == DIMENSIONS
+        )
+        # A server without the collection.
+        server.schema = None
+        plan_run(options.to_config(filled.options(**changes, max_tokens=63, milvus_outputs="dense")))
+
+
+def test_labels_longer_than_the_model_reads_are_refused(
+    filled: Job, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "labels.toml"
+    path.write_text(f'[labels]\nshort = "word"\nlong = "{"word " * MAX_SEQUENCE_TOKENS}"\n', encoding="utf-8")
+    message = _refusal(filled, capsys, labels=path)
+    assert f"--labels: a text of 'long' has {MAX_SEQUENCE_TOKENS} tokens, and 126 remain" in message
+
+
+def test_labels_need_dense_vectors(
+    filled: Job, capsys: pytest.CaptureFixture[str], heads: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "labels.toml"
+    path.write_text('[labels]\na = "b"\n', encoding="utf-8")
+    message = _refusal(filled, capsys, labels=path, model=heads, outputs="sparse")
+    assert "compares dense vectors; add dense to --outputs" in message

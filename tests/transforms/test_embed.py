@@ -1,5 +1,7 @@
 """EmbedChunks."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -7,50 +9,71 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from tests.fakes import FakeEncoder
-from tests.transforms.verbs import Outcome, chunks, record, reused, run_verb
+from tests.fakes import FakeEncoder, outputs_of
+from tests.transforms.logic.chunks import known_vectors
+from tests.transforms.verbs import Outcome, Row, chunks, record, reused, run_verb
+from transforms import embed
+from transforms.adapters.encoders import Encoded, TokenIds
 from transforms.embed import EmbedChunks
+from transforms.logic.outputs import OUTPUTS, Output, Outputs
 from transforms.logic.reuse import Known
 from transforms.logic.schemas import REUSED, Origin, with_columns
+from transforms.logic.vector_columns import VECTORS, to_columns
 
 DIMENSIONS = 4
 asked: list[list[str]] = []
+given: list[tuple[str, list[int]]] = []
 opened: list[int] = []
 
 
 class _CountingEncoder(FakeEncoder):
-    def __init__(self, scale: float = 1.0) -> None:
-        super().__init__(DIMENSIONS, poison="poison")
-        self._scale = scale
+    def __init__(self, outputs: tuple[Output, ...]) -> None:
+        super().__init__(DIMENSIONS, poison="poison", outputs=outputs)
         opened.append(1)
 
-    def encode(self, texts: Any, token_ids: Any) -> Any:
+    def encode(self, texts: Sequence[str], token_ids: Sequence[TokenIds]) -> Encoded:
         asked.append(list(texts))
-        return super().encode(texts, token_ids) * np.float32(self._scale)
+        given.extend((text, ids.tolist()) for text, ids in zip(texts, token_ids, strict=True))
+        assert all(ids.dtype == np.int32 for ids in token_ids)
+        return replace(super().encode(texts, token_ids), budget_reductions=2)
 
 
-def _embed(*batches: Any, scale: float = 1.0) -> Outcome:
+def _embed(*batches: Any, outputs: tuple[Output, ...] = ("dense",)) -> Outcome:
     asked.clear()
+    given.clear()
     opened.clear()
-    return run_verb(partial(EmbedChunks, partial(_CountingEncoder, scale)), batches)
+    return run_verb(partial(EmbedChunks, partial(_CountingEncoder, outputs), outputs=outputs), batches)
+
+
+def _vectors(text: str, outputs: tuple[Output, ...]) -> Row:
+    """The vector columns of a text."""
+    made = to_columns(outputs_of([text], DIMENSIONS, outputs))
+    return {name: made[name][0].as_py() if name in made else None for name in VECTORS.names}
 
 
 def _vector(text: str) -> list[float]:
-    vectors = FakeEncoder(DIMENSIONS).encode([text], [[1]])
-    return [float(value) for value in vectors.astype(np.float16)[0]]
+    vector: list[float] = _vectors(text, ("dense",))["vector"]
+    return vector
 
 
-def test_each_content_is_encoded_once_and_serves_its_copies() -> None:
+@pytest.mark.parametrize("outputs", [("dense",), ("sparse",), ("multi",), OUTPUTS])
+def test_each_content_is_encoded_once_and_serves_its_copies(outputs: tuple[Output, ...]) -> None:
     batch = reused([chunks(record("a", "one text"), record("b", "other text"), record("c", "one text"))])
-    outcome = _embed(batch)
+    outcome = _embed(batch, outputs=outputs)
     assert sorted(text for texts in asked for text in texts) == ["one text", "other text"]
     assert all(part.schema.equals(REUSED) for part in outcome.main)
-    assert {row["document_id"]: row["vector"] for row in outcome.rows} == {
-        "a": _vector("one text"),
-        "b": _vector("other text"),
-        "c": _vector("one text"),
+    assert {row["document_id"]: {name: row[name] for name in VECTORS.names} for row in outcome.rows} == {
+        "a": _vectors("one text", outputs),
+        "b": _vectors("other text", outputs),
+        "c": _vectors("one text", outputs),
     }
-    assert outcome.counts == {"vectors.encoded": 2, "vectors.reused": 1, "tokens.encoded": 4}
+    assert outcome.counts == {
+        "vectors.encoded": 2,
+        "vectors.reused": 1,
+        "tokens.encoded": 4,
+        "budget.reductions": 2 * len(asked),
+    }
+    assert dict(given) == {row["text"]: row["token_ids"] for row in batch.to_pylist()}
 
 
 def test_copies_in_the_next_batch_of_a_bucket_share_the_vector() -> None:
@@ -64,8 +87,8 @@ def test_copies_in_the_next_batch_of_a_bucket_share_the_vector() -> None:
 def test_known_vectors_and_stored_rows_open_no_model() -> None:
     batch = chunks(record("known", "a known text"), record("stored", "a stored text"))
     keys = {row["document_id"]: row for row in batch.to_pylist()}
-    vector = np.array([1, 0, 0, 0], np.float16)
-    known = Known({keys["stored"]["row_key"]: ("shard", 3)}, {keys["known"]["content_key"]: vector})
+    vectors = known_vectors([keys["known"]["content_key"]], Outputs(np.eye(1, 4, dtype=np.float32)))
+    known = Known({keys["stored"]["row_key"]: ("shard", 3)}, vectors)
     outcome = _embed(reused([batch], known))
     assert (asked, opened) == ([], [])
     assert {row["document_id"]: (row["origin"], row["vector"], row["shard"], row["row"]) for row in outcome.rows} == {
@@ -92,16 +115,30 @@ def test_a_bad_vector_rejects_its_chunk_and_copies_alone() -> None:
         ("c", "bad_vector", "chunk", "embed", "position 0"),
     }
     assert {one["length_bytes"] for one in outcome.rejects} == {len("poison")}
+    assert {one["detail"] for one in outcome.rejects} == {"chunk 0: fake fault at poison"}
     counts = outcome.counts
     assert (counts["vectors.encoded"], counts["rejects.chunk.bad_vector"], counts["rejects.total"]) == (2, 2, 2)
 
 
-@pytest.mark.parametrize("scale", [0.0, 0.5, 2.0, float("inf"), float("nan")])
-def test_a_vector_that_is_not_of_unit_length_is_rejected(scale: float) -> None:
-    with np.errstate(invalid="ignore"):
-        outcome = _embed(reused([chunks(record("a", "text"))]), scale=scale)
-    assert [row["origin"] for row in outcome.rows] == [Origin.REJECTED]
-    assert outcome.counts["rejects.chunk.bad_vector"] == 1
+def test_copies_of_a_bad_content_in_the_next_batch_are_rejected_too() -> None:
+    batch = reused([chunks(*(record(f"{number}", "poison") for number in range(4)), record("fine", "fine"))])
+    outcome = _embed(*(batch.slice(number, 1) for number in range(5)))
+    assert sorted(asked) == [["fine"], ["poison"]]
+    assert {one["document_id"] for one in outcome.rejects} == {"0", "1", "2", "3"}
+    assert {one["detail"] for one in outcome.rejects} == {"chunk 0: fake fault at poison"}
+    assert [row["vector"] for row in outcome.rows if row["origin"] == Origin.ENCODED] == [_vector("fine")]
+
+
+def test_a_vector_a_token_is_made_for_few_chunks_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embed, "_MULTI_TOKENS", 6)
+    batch = reused([chunks(*(record(f"{number}", f"text number {number // 2}") for number in range(8)))])
+    outcome = _embed(batch, outputs=OUTPUTS)
+    assert [len(texts) for texts in asked] == [1] * 4
+    assert sum(batch.num_rows for batch in outcome.main) == 8
+    for row in outcome.rows:
+        assert {name: row[name] for name in VECTORS.names} == _vectors(row["text"], OUTPUTS)
+    _embed(batch, outputs=("dense", "sparse"))
+    assert [len(texts) for texts in asked] == [4]
 
 
 def test_the_model_is_opened_once_for_many_batches() -> None:

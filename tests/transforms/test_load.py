@@ -3,22 +3,25 @@
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pytest
 
+from tests.fakes import outputs_of
+from tests.transforms.logic.chunks import with_vectors
 from tests.transforms.verbs import SPACE, chunks, record, run_verb
 from transforms.adapters.workspace import Workspace
 from transforms.load import LoadRows
+from transforms.logic.outputs import OUTPUTS, Output
 from transforms.logic.rows import stored_rows
-from transforms.logic.schemas import LEDGER, batch_of
-from transforms.logic.vectors import unit_rows
+from transforms.logic.schemas import LEDGER, batch_of, row_schema
 
 COUNT = 30
 
 
-@pytest.mark.parametrize("bucket_count", [1, 8])
-def test_exactly_the_named_rows_come_whole_and_ordered_by_partition(tmp_path: Path, bucket_count: int) -> None:
+@pytest.mark.parametrize(("bucket_count", "outputs"), [(1, ("dense",)), (8, OUTPUTS), (8, ("sparse",))])
+def test_exactly_the_named_rows_come_whole_and_ordered_by_partition(
+    tmp_path: Path, bucket_count: int, outputs: tuple[Output, ...]
+) -> None:
     workspace = Workspace(str(tmp_path), SPACE, "c")
     languages = ("en", "de", "fr")
     places, expected = [], {}
@@ -27,9 +30,10 @@ def test_exactly_the_named_rows_come_whole_and_ordered_by_partition(tmp_path: Pa
             *(record(f"{part}-{n}", f"text {part} {n}", declared_language=languages[n % 3]) for n in range(COUNT))
         )
         table = pa.Table.from_batches([rows]).sort_by("content_key")
-        vectors = unit_rows(np.random.default_rng(part).standard_normal((COUNT, 4)).astype(np.float32))
-        stored = stored_rows(table, vectors)
+        made = outputs_of(table.column("text").to_pylist(), 4)
+        stored = stored_rows(with_vectors(table, made), 4, OUTPUTS)
         shard = workspace.write_shard(stored)
+        stored = stored.select(row_schema(4, outputs).names)
         for number in range(part, COUNT, 4):
             row = stored.slice(number, 1).to_pylist()[0]
             expected[row["id"]] = row
@@ -37,10 +41,11 @@ def test_exactly_the_named_rows_come_whole_and_ordered_by_partition(tmp_path: Pa
             places.append({**named, "shard": shard, "row": number})
     # Places arrive in any order and cut into any batches.
     shuffled = [batch_of(places[start::3], LEDGER) for start in (2, 0, 1)]
-    outcome = run_verb(partial(LoadRows, workspace, bucket_count), shuffled)
+    outcome = run_verb(partial(LoadRows, workspace, bucket_count, outputs=outputs), shuffled)
     assert {row["id"]: row for row in outcome.rows} == expected
     assert len(outcome.rows) == len(expected)
     for batch in outcome.main:
+        assert batch.schema.equals(row_schema(4, outputs))
         partitions = batch.column("partition").to_pylist()
         assert partitions == sorted(partitions)
     assert outcome.counts == {"rows.loaded": len(expected)}

@@ -5,18 +5,19 @@ from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
-import numpy as np
 import pyarrow as pa
 import pytest
 
-from tests.fakes import FakeEncoder
+from tests.fakes import FakeEncoder, outputs_of
+from tests.transforms.logic.chunks import with_vectors
 from tests.transforms.verbs import SPACE, Outcome, Row, chunks, record, reused, run_verb
 from transforms import share
 from transforms.adapters.workspace import Workspace
 from transforms.embed import EmbedChunks
+from transforms.logic.outputs import OUTPUTS, Output
 from transforms.logic.rows import stored_rows
 from transforms.logic.schemas import REUSED, Origin
-from transforms.logic.vectors import unit_rows
+from transforms.logic.vector_columns import VECTORS, to_columns
 from transforms.metrics import ByProducts
 from transforms.share import ShareVectors
 
@@ -34,30 +35,46 @@ class _CountingEncoder(FakeEncoder):
 class _Shared(beam.PTransform[beam.PCollection[Any], beam.PCollection[pa.RecordBatch]]):
     """ShareVectors of repeats, an element (group, rows of `CHUNKS`) each, beside what EmbedChunks makes of `embedded`."""
 
-    def __init__(self, workspace: Workspace, embedded: list[pa.RecordBatch], kept: ByProducts) -> None:
+    def __init__(
+        self, workspace: Workspace, embedded: list[pa.RecordBatch], kept: ByProducts, outputs: tuple[Output, ...]
+    ) -> None:
         super().__init__()
         self._workspace = workspace
         self._batches = embedded
         self._kept = kept
+        self._outputs = outputs
 
     def expand(self, repeats: beam.PCollection[Any]) -> beam.PCollection[pa.RecordBatch]:
-        encoder = partial(_CountingEncoder, DIMENSIONS, "poison")
+        encoder = partial(_CountingEncoder, DIMENSIONS, "poison", outputs=self._outputs)
         unembedded = repeats.pipeline | "Chunks" >> beam.Create(self._batches, reshuffle=False)
         # Its rejects and tallies are not those of the verb under test.
-        embedded = unembedded | "Embed" >> EmbedChunks(encoder, ByProducts())
-        return repeats | "Share" >> ShareVectors(self._workspace, self._workspace.shards(), embedded, self._kept)
+        embedded = unembedded | "Embed" >> EmbedChunks(encoder, ByProducts(), self._outputs)
+        verb = ShareVectors(self._workspace, self._workspace.shards(), embedded, self._kept, self._outputs)
+        return repeats | "Share" >> verb
 
 
-def _share(workspace: Workspace, first: list[Row], repeats: dict[int, list[Row]]) -> Outcome:
+def _share(
+    workspace: Workspace,
+    first: list[Row],
+    repeats: dict[int, list[Row]],
+    outputs: tuple[Output, ...] = ("dense",),
+) -> Outcome:
     asked.clear()
     embedded = [reused([chunks(*first)])]
     return run_verb(
-        lambda kept: _Shared(workspace, embedded, kept), [(group, chunks(*rows)) for group, rows in repeats.items()]
+        lambda kept: _Shared(workspace, embedded, kept, outputs),
+        [(group, chunks(*rows)) for group, rows in repeats.items()],
     )
 
 
-def _vector(text: str) -> list[float]:
-    return [float(value) for value in FakeEncoder(DIMENSIONS).encode([text], [[1]]).astype(np.float16)[0]]
+def _vectors(text: str, outputs: tuple[Output, ...] = ("dense",)) -> Row:
+    """The vector columns of a text."""
+    made = to_columns(outputs_of([text], DIMENSIONS, outputs))
+    return {name: made[name][0].as_py() if name in made else None for name in VECTORS.names}
+
+
+def _vectors_of(row: Row) -> Row:
+    return {name: row[name] for name in VECTORS.names}
 
 
 @pytest.fixture
@@ -65,16 +82,19 @@ def workspace(tmp_path: Path) -> Workspace:
     return Workspace(str(tmp_path), SPACE, "c")
 
 
-def test_repeats_of_every_group_share_the_one_vector_that_was_made(workspace: Workspace) -> None:
+@pytest.mark.parametrize("outputs", [("dense",), ("sparse",), OUTPUTS])
+def test_repeats_of_every_group_share_the_vectors_that_were_made_once(
+    workspace: Workspace, outputs: tuple[Output, ...]
+) -> None:
     first = [record("d0", FOOTER), record("other", "another text"), record("a", "a second footer")]
     repeats = {group: [record(f"d{group}{number}", FOOTER) for number in range(30)] for group in (1, 2, 3)}
     repeats[2] += [record("b", "a second footer"), record("c", "a second footer")]
-    outcome = _share(workspace, first, repeats)
+    outcome = _share(workspace, first, repeats, outputs)
     assert sorted(asked) == sorted([FOOTER, "another text", "a second footer"])
     assert all(batch.schema.equals(REUSED) for batch in outcome.main)
-    found = {row["document_id"]: (row["origin"], row["vector"]) for row in outcome.rows}
+    found = {row["document_id"]: (row["origin"], _vectors_of(row)) for row in outcome.rows}
     names = {row["document_id"]: row["text"] for rows in repeats.values() for row in rows}
-    assert found == {name: (Origin.REUSED, _vector(text)) for name, text in names.items()}
+    assert found == {name: (Origin.REUSED, _vectors(text, outputs)) for name, text in names.items()}
     tokens = sum(row["tokens"] for row in outcome.rows)
     assert len(outcome.rows) == 92
     assert outcome.counts == {
@@ -94,24 +114,25 @@ def test_repeats_of_a_content_without_a_sound_vector_are_rejected_each(workspace
     assert {row["document_id"]: (row["origin"], row["vector"]) for row in outcome.rows} == {
         "d1": (Origin.REJECTED, None),
         "d2": (Origin.REJECTED, None),
-        "e1": (Origin.REUSED, _vector(FOOTER)),
+        "e1": (Origin.REUSED, _vectors(FOOTER)["vector"]),
     }
     assert {(one["document_id"], one["reason"], one["level"], one["locator"]) for one in outcome.rejects} == {
         ("d1", "bad_vector", "chunk", "position 4"),
         ("d2", "bad_vector", "chunk", "position 0"),
     }
     assert (outcome.counts["rejects.chunk.bad_vector"], outcome.counts["vectors.reused"]) == (2, 1)
+    assert {one["detail"] for one in outcome.rejects} == {"chunk 0: it repeats a content that got no sound vector"}
     assert asked.count("poison") == 1
 
 
 def test_repeats_that_the_dataset_knows_need_no_vector_of_this_run(workspace: Workspace) -> None:
     before = [record("d1", FOOTER), record("d2", FOOTER, metadata='{"title": "old"}')]
     stored = pa.Table.from_batches([chunks(*before)])
-    vectors = unit_rows(np.array([[3, 4, 0, 0]] * 2, np.float32))
-    shard = workspace.write_shard(stored_rows(stored, vectors))
+    made = outputs_of(stored.column("text").to_pylist(), DIMENSIONS, ["dense"])
+    shard = workspace.write_shard(stored_rows(with_vectors(stored, made), DIMENSIONS))
     now = [before[0], record("d2", FOOTER, metadata='{"title": "new"}'), record("d3", FOOTER)]
     outcome = _share(workspace, [record("other", "another text")], {1: now})
-    known = [float(value) for value in vectors[0].astype(np.float16)]
+    known = _vectors(FOOTER)["vector"]
     assert {row["document_id"]: (row["origin"], row["vector"], row["shard"], row["row"]) for row in outcome.rows} == {
         "d1": (Origin.STORED, None, shard, 0),
         "d2": (Origin.REUSED, known, None, None),

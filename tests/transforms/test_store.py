@@ -7,20 +7,23 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from tests.fakes import outputs_of
 from tests.transforms.verbs import SPACE, Outcome, chunks, record, reused, run_verb
 from transforms import store
 from transforms.adapters.workspace import Workspace
 from transforms.logic.identity import buckets_of, key_prefixes
-from transforms.logic.schemas import POINTERS, REUSED, Origin, with_columns
+from transforms.logic.outputs import OUTPUTS, Output
+from transforms.logic.schemas import POINTERS, REUSED, Origin, row_schema, with_columns
+from transforms.logic.vector_columns import to_columns
 from transforms.store import StoreVectors
 
 DIMENSIONS = 4
 
 
-def _embedded(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """The batch with a vector for each row, of which the first number is its place."""
-    vectors = np.eye(batch.num_rows, DIMENSIONS, dtype=np.float16).tolist()
-    return with_columns(batch, REUSED, vector=pa.array(vectors, REUSED.field("vector").type))
+def _embedded(batch: pa.RecordBatch, outputs: tuple[Output, ...] = ("dense",)) -> pa.RecordBatch:
+    """The batch with the outputs of each text."""
+    made = outputs_of(batch.column("text").to_pylist(), DIMENSIONS, outputs)
+    return with_columns(batch, REUSED, **to_columns(made))
 
 
 def _bucketed(batch: pa.RecordBatch, bucket_count: int) -> list[pa.RecordBatch]:
@@ -47,24 +50,29 @@ def _is_of_half(batch: pa.RecordBatch, half: int) -> bool:
     return bool(batch.num_rows % 2 == half)
 
 
-def _store(workspace: Workspace, batches: list[pa.RecordBatch], bucket_count: int) -> Outcome:
-    return run_verb(lambda kept: _Store(StoreVectors(workspace, DIMENSIONS, bucket_count, kept)), batches)
+def _store(
+    workspace: Workspace,
+    batches: list[pa.RecordBatch],
+    bucket_count: int,
+    outputs: tuple[Output, ...] = ("dense",),
+) -> Outcome:
+    return run_verb(lambda kept: _Store(StoreVectors(workspace, DIMENSIONS, bucket_count, kept, outputs)), batches)
 
 
-def test_pointers_lead_to_the_rows_they_name(tmp_path: Path) -> None:
+@pytest.mark.parametrize("outputs", [("dense",), ("sparse",), ("dense", "multi"), OUTPUTS])
+def test_pointers_lead_to_the_rows_they_name(tmp_path: Path, outputs: tuple[Output, ...]) -> None:
     workspace = Workspace(str(tmp_path), SPACE, "c")
-    batch = _embedded(reused([chunks(*(record(f"d{number}", f"text {number}") for number in range(40)))]))
-    outcome = _store(workspace, _bucketed(batch, 4), 4)
+    batch = _embedded(reused([chunks(*(record(f"d{number}", f"text {number}") for number in range(40)))]), outputs)
+    outcome = _store(workspace, _bucketed(batch, 4), 4, outputs)
     assert all(part.schema.equals(POINTERS) for part in outcome.main)
     expected = {row["id"]: row for row in batch.to_pylist()}
     assert {row["id"] for row in outcome.rows} == set(expected)
     for pointer in outcome.rows:
         row = workspace.read_shard(pointer["shard"], rows=np.array([pointer["row"]])).to_pylist()[0]
-        source = expected[pointer["id"]]
-        assert {name: row[name] for name in ("id", "text", "metadata", "partition", "row_key", "vector")} == {
-            name: source[name] for name in ("id", "text", "metadata", "partition", "row_key", "vector")
-        }
+        assert row == {name: expected[pointer["id"]][name] for name in row_schema(DIMENSIONS, outputs).names}
     shards = workspace.shards()
+    for shard in shards:
+        assert workspace.read_shard(shard.name).schema.equals(row_schema(DIMENSIONS, outputs))
     assert outcome.counts == {"rows.stored": 40, "shards.written": len(shards)}
     # A shard never mixes buckets, so that a bucket opens only its own shards.
     assert len(shards) == len(_bucketed(batch, 4))

@@ -1,7 +1,7 @@
 """WriteToMilvus and DeleteFromMilvus, on Milvus Lite."""
 
 import pickle
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -9,38 +9,52 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from tests.fakes import outputs_of
 from tests.transforms.verbs import chunks, record, run_verb
-from transforms.adapters.milvus import Collection, CollectionSpace, Target, release, served
+from transforms.adapters.milvus import Collection, CollectionSpace, Query, Target, release, served
 from transforms.compress import compress_vectors
+from transforms.logic.outputs import Output
+from transforms.logic.representations import Representation
 from transforms.logic.rows import stored_rows
 from transforms.logic.schemas import INTENTS, batch_of
-from transforms.logic.vectors import unit_rows
+from transforms.logic.vector_columns import to_columns
 from transforms.write import DeleteFromMilvus, WriteToMilvus, _UpsertFn
 
 DIMENSIONS = 4
 FIELDS = ("document_id", "text", "language", "metadata")
+SPACE = CollectionSpace("space", "m", None, "float32", "", DIMENSIONS, "float32", "language")
+BOTH: tuple[Output, ...] = ("dense", "sparse")
+
+
+def _target(path: str, space: CollectionSpace) -> Target:
+    found = served(Target(path, "c"))
+    collection = Collection(found)
+    collection.create(space)
+    collection.close()
+    return found
 
 
 @pytest.fixture
 def target(tmp_path: Path) -> Iterator[Target]:
     """An empty collection."""
     path = str(tmp_path / "milvus.db")
-    found = served(Target(path, "c"))
-    collection = Collection(found)
-    collection.create(CollectionSpace("space", "m", None, "float32", "", DIMENSIONS, "float32", "language"))
-    collection.close()
-    yield found
+    yield _target(path, SPACE)
     release(path)
 
 
-def _rows(count: int) -> pa.RecordBatch:
+def _rows(count: int, outputs: tuple[Output, ...] = ("dense",)) -> pa.RecordBatch:
     languages = ("en", "de", "fr")
     rows = [record(f"d{n}", f"text {n}", declared_language=languages[n % 3], metadata='{"n": 1}') for n in range(count)]
-    vectors = unit_rows(np.random.default_rng(1).standard_normal((count, DIMENSIONS)).astype(np.float32))
-    return compress_vectors(stored_rows(pa.Table.from_batches([chunks(*rows)]), vectors).to_batches()[0], None)
+    table = pa.Table.from_batches([chunks(*rows)])
+    made = to_columns(outputs_of(table.column("text").to_pylist(), DIMENSIONS, outputs))
+    for name, column in made.items():
+        table = table.append_column(name, column)
+    return compress_vectors(
+        stored_rows(table, DIMENSIONS, outputs).to_batches()[0], Representation("float32", DIMENSIONS)
+    )
 
 
-def _counts(target: Target) -> dict[str, int]:
+def _counts(target: Target) -> Mapping[str, int]:
     collection = Collection(target)
     try:
         return collection.counts()
@@ -57,13 +71,31 @@ def test_rows_land_in_their_own_partitions_and_writing_again_changes_nothing(tar
     collection = Collection(target)
     try:
         for row in batch.to_pylist():
-            (hit,) = collection.search(row["dense"], 1, [row["partition"]], FIELDS)
+            query = Query(np.array(row["dense"], np.float32), partitions=[row["partition"]])
+            (hit,) = collection.search(query, 1, FIELDS)
             assert hit["id"] == row["id"]
             assert hit["score"] == pytest.approx(1, abs=1e-5)
             assert hit["metadata"] == {"n": 1}
             assert (hit["document_id"], hit["text"]) == (row["document_id"], row["text"])
     finally:
         collection.close()
+
+
+def test_sparse_weights_are_written_beside_dense_vectors(tmp_path: Path) -> None:
+    path = str(tmp_path / "milvus.db")
+    found = _target(path, CollectionSpace(**{**vars(SPACE), "outputs": BOTH, "milvus_outputs": BOTH}))
+    batch = _rows(6, BOTH)
+    # A slice has offsets of its own.
+    run_verb(lambda kept: WriteToMilvus(found, kept, BOTH), [batch.slice(0, 2), batch.slice(2)])
+    collection = Collection(found)
+    try:
+        for row in batch.to_pylist():
+            weights = dict(zip(row["sparse"]["indices"], row["sparse"]["values"], strict=True))
+            own = [hit for hit in collection.search(Query(sparse=weights), 6, ["id"]) if hit["id"] == row["id"]]
+            assert own[0]["score"] == pytest.approx(sum(float(weight) ** 2 for weight in weights.values()), rel=1e-5)
+    finally:
+        collection.close()
+        release(path)
 
 
 def test_named_rows_are_deleted_from_their_partition_and_no_others(target: Target) -> None:

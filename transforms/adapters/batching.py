@@ -4,6 +4,7 @@
     another error of the pass     the batch is halved until the chunk that fails alone is found: it is a fault, the others live
     an output that is unsound     the chunk goes alone, then alone in float32, then it is a fault
     a device lost or silent       `TransientError`, now and for every later call: only a new process gets the device back
+    no chunk was ever sound       `ConfigurationError`: the model is at fault, and rejecting a corpus chunk by chunk helps nobody
 
 Nothing here knows a model; of torch only its errors are known.
 """
@@ -23,12 +24,13 @@ from weakref import finalize
 import torch
 
 from transforms.adapters.encoders import Computation, Encoded, Engine, TokenIds
-from transforms.logic.errors import TransientError
+from transforms.logic.errors import ConfigurationError, TransientError
 from transforms.logic.outputs import Outputs, concatenate_outputs, no_outputs, spread_outputs, unsound_chunks
 from transforms.logic.packing import token_budget_ranges, tokens_of_pass
 
 _PATIENCE_SECONDS = 300.0
 _REASON_CHARACTERS = 200
+_HOPELESS_CHUNKS = 32
 # In lower case. The CPU's allocator, and CUDA's libraries, raise plain errors when memory is short.
 _MEMORY_SIGNS = ("out of memory", "not enough memory", "can't allocate memory", "cublas_status_alloc_failed")
 _LOSS_SIGNS = ("cuda error", "device-side assert", "illegal memory access", "unspecified launch failure", "device lost")
@@ -65,12 +67,15 @@ class BatchingEncoder:
         self._float32: Engine | _Failure | None = None
         self._budget_tokens = self._engine.budget_tokens
         self._reductions = 0
+        # Chunks that had a fault while none was sound; None once one was.
+        self._without_success: int | None = 0
 
     def encode(self, texts: Sequence[str], token_ids: Sequence[TokenIds]) -> Encoded:
         """Outputs of every chunk in order, or why it has none.
 
         Raises:
             TransientError: the device is lost or does not answer, now or in an earlier call.
+            ConfigurationError: the first 32 chunks or more all have faults.
         """
         # A chunk without tokens still takes its place in a pass.
         chunks = _Chunks(texts, token_ids, [max(1, len(ids) + self._engine.frame_tokens) for ids in token_ids])
@@ -81,6 +86,7 @@ class BatchingEncoder:
             before = self._reductions
             self._encode(chunks, results)
             reductions = self._reductions - before
+            self._check_hope(results)
         return Encoded(results.outputs(len(texts), self._computation), results.faults, reductions)
 
     def _encode(self, chunks: "_Chunks", results: "_Results") -> None:
@@ -97,6 +103,19 @@ class BatchingEncoder:
             if not isinstance(self._float32, _Failure):
                 self._run(self._float32, results.doubtful(), chunks, results)
         results.faults |= results.doubts
+
+    def _check_hope(self, results: "_Results") -> None:
+        if self._without_success is None or results.parts:
+            self._without_success = None
+            return
+        self._without_success += len(results.faults)
+        if self._without_success >= _HOPELESS_CHUNKS:
+            last = [*results.faults.values()][-1]
+            message = (
+                f"none of the first {self._without_success} chunks got sound vectors, the last because {last}; try another --dtype "
+                f"than {self._computation.dtype!r}, another --device than {self._computation.device!r}, or another model"
+            )
+            raise ConfigurationError(message)
 
     def _run(self, engine: Engine, batches: Iterable[_Batch], chunks: "_Chunks", results: "_Results") -> None:
         """Passes over all batches, divided until each lies within the budget; the next is submitted before the oldest is waited for."""

@@ -2,7 +2,7 @@
 
 An answer is right if its exact score reaches that of the last exact neighbour, so that equal texts are no loss (ANN-Benchmarks, Aumüller
 et al. 2020, doi:10.1016/j.is.2019.02.006, section 2.1). A sample is easier than the corpus it stands for, whose neighbours lie closer
-together: figures compare representations, and promise a recall for a corpus of the sample's size.
+together, and chunks search for chunks, as no queries are known: figures compare representations, they promise no recall to users.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,7 +16,7 @@ from transforms.logic.representations import Representation, represent, restore
 from transforms.logic.vectors import Float32
 
 TOP = 10
-MIN_LANGUAGE_CHUNKS = 50
+MIN_LANGUAGE_CHUNKS = 20
 """A language with fewer chunks in the sample is measured together with the others like it."""
 OTHERS = "others"
 MIN_SAMPLE = 100

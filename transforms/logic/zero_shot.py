@@ -74,7 +74,10 @@ def read_labels(data: bytes, path: str) -> Labels:
         raise ConfigurationError(f"--labels {path!r}: prompt {prompt!r} must be a text")
     if isinstance(floor, bool) or not isinstance(floor, int | float) or not -1 <= floor <= 1:
         raise ConfigurationError(f"--labels {path!r}: floor {floor!r} must be a cosine, from -1 to 1")
-    texts = {name: _texts(name, labels[name], path) for name in sorted(labels)}
+    named = {normalise_text(name): given for name, given in labels.items()}
+    if len(named) < len(labels):
+        raise ConfigurationError(f"--labels {path!r}: two names are the same in NFC; leave one out")
+    texts = {name: _texts(name, named[name], path) for name in sorted(named)}
     return Labels(texts, prompt, float(floor))
 
 

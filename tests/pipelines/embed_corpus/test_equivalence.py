@@ -19,9 +19,11 @@ from transforms.adapters.milvus import release
 from transforms.coders import RecordBatchCoder
 from transforms.compress import compress_vectors
 from transforms.identify import identify_language
+from transforms.logic.filling import Made, fill_vectors, rows_to_encode
 from transforms.logic.reuse import Known, reuse_vectors
 from transforms.logic.rows import milvus_rows, stored_rows
 from transforms.logic.schemas import CHUNKS, RECORDS, batch_of
+from transforms.logic.vector_columns import list_views, to_columns
 from transforms.logic.vectors import unit_rows
 from transforms.split import split_into_chunks
 
@@ -211,11 +213,13 @@ def _in_memory(plan: Plan) -> dict[str, Row]:
             assert rejects == []
             chunks.extend(rows)
     batch = reuse_vectors(pa.Table.from_batches([batch_of(chunks, CHUNKS)]), Known())
-    vectors = encoder.encode(batch.column("text").to_pylist(), batch.column("token_ids").to_pylist())
-    sound = np.isfinite(vectors).all(axis=1)
-    kept = pa.Table.from_batches([batch]).filter(pa.array(sound))
-    stored = stored_rows(kept, vectors[sound]).to_batches()[0]
-    rows = milvus_rows(compress_vectors(stored, plan.space.dimensions))
+    chosen = batch.take(pa.array(rows_to_encode(batch)))
+    encoded = encoder.encode(chosen.column("text").to_pylist(), list_views(chosen.column("token_ids")))
+    filled, missing = fill_vectors(batch, Made(to_columns(encoded.outputs), encoded.faults), None)
+    kept = filled.take(pa.array(sorted(set(range(filled.num_rows)) - missing.keys())))
+    assert plan.representation is not None
+    stored = stored_rows(pa.Table.from_batches([kept]), plan.full_dimensions).to_batches()[0]
+    rows = milvus_rows(compress_vectors(stored, plan.representation))
     partitions = stored.column("partition").to_pylist()
     return {
         row["id"]: {**row, "dense": tuple(row["dense"]), "partition": partition}

@@ -331,12 +331,17 @@ def hanging(engine: FakeEngine, *, at_submit: bool) -> Iterator[None]:
     over = Event()
     submit = engine.submit
 
-    def hang(*_: object) -> None:
+    def hang(texts: Sequence[str], outputs: Outputs) -> None:
         over.wait()
 
-    engine.fault = hang
+    def submit_late(texts: Sequence[str], token_ids: Sequence[TokenIds]) -> Callable[[], Outputs]:
+        over.wait()
+        return submit(texts, token_ids)
+
     if at_submit:
-        engine.submit = lambda texts, token_ids: (hang(), submit(texts, token_ids))[1]  # type: ignore[method-assign]
+        engine.submit = submit_late  # type: ignore[method-assign]
+    else:
+        engine.fault = hang
     try:
         yield
     finally:
@@ -391,6 +396,25 @@ def test_where_every_chunk_has_a_fault_there_is_a_row_for_each(names: tuple[Outp
         name not in names for name in OUTPUTS
     ]
     assert len(encoder.encode([], []).outputs) == 0
+
+
+def test_a_model_that_never_gave_anything_sound_is_refused_but_not_one_that_did() -> None:
+    hopeless = [True]
+
+    def fault(texts: Sequence[str], outputs: Outputs) -> None:
+        if hopeless[0]:
+            raise NotImplementedError("not implemented for 'Half'")
+
+    encoder = open_over(FakeEngine(fault=fault))
+    assert len(encoder.encode(TEXTS[:31], ids_of(TEXTS[:31])).faults) == 31
+    with pytest.raises(
+        ConfigurationError, match=r"none of the first 32 chunks .* not implemented for 'Half'; try another --dtype"
+    ):
+        encoder.encode(TEXTS[:1], ids_of(TEXTS[:1]))
+    hopeless[0] = False
+    assert_exact(encoder.encode(TEXTS, ids_of(TEXTS)), TEXTS)
+    hopeless[0] = True
+    assert len(encoder.encode(TEXTS, ids_of(TEXTS)).faults) == 256
 
 
 def test_a_failed_pass_holds_no_memory_while_the_next_one_runs() -> None:

@@ -6,8 +6,10 @@ from typing import Any
 import pyarrow as pa
 
 from transforms.logic.identity import content_key, digest
-from transforms.logic.reuse import PLACE
-from transforms.logic.schemas import CHUNKS, batch_of
+from transforms.logic.outputs import Outputs
+from transforms.logic.reuse import KNOWN, PLACE
+from transforms.logic.schemas import CHUNKS, batch_of, with_columns
+from transforms.logic.vector_columns import to_columns
 
 Row = dict[str, Any]
 
@@ -38,3 +40,16 @@ def table_of(rows: Sequence[Row]) -> pa.Table:
 def place_of(row: Row) -> tuple[Any, ...]:
     """What chunks of one content are ordered by."""
     return tuple(row[name] for name in PLACE)
+
+
+def with_vectors(chunks: pa.Table, outputs: Outputs) -> pa.Table:
+    """Chunks with the columns of their outputs."""
+    for name, column in to_columns(outputs).items():
+        chunks = chunks.append_column(name, column)
+    return chunks
+
+
+def known_vectors(contents: Sequence[bytes], outputs: Outputs) -> pa.Table:
+    """What the dataset knows of some contents: their outputs, in order."""
+    keys = pa.record_batch([pa.array(contents, KNOWN.field("content_key").type)], ["content_key"])
+    return pa.Table.from_batches([with_columns(keys, KNOWN, **to_columns(outputs))])

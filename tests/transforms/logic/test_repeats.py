@@ -2,16 +2,18 @@
 
 from collections import Counter
 
-import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.transforms.logic.chunks import Row, place_of, row_of, table_of
+from tests.fakes import outputs_of
+from tests.transforms.logic.chunks import Row, known_vectors, place_of, row_of, table_of
 from transforms.logic.identity import content_key
 from transforms.logic.repeats import RepeatFinder, share_vectors
 from transforms.logic.reuse import Known
 from transforms.logic.schemas import REUSED, Origin
+from transforms.logic.vector_columns import VECTORS, to_columns
 
 ROWS = st.lists(
     st.builds(row_of, st.sampled_from("abc"), st.integers(0, 5), st.sampled_from("st"), st.integers(0, 3)),
@@ -92,37 +94,45 @@ def test_rows_of_one_buffer_in_any_order_leave_the_same_first_row() -> None:
         assert kept == [min(rows, key=place_of)]
 
 
-VECTOR = np.array([0.6, 0.8], np.float16)
-MADE = np.array([1.0, 0.0], np.float16)
-
-
 def test_repeats_get_what_the_dataset_or_the_run_knows() -> None:
     rows = [
         row_of(text, number) for number, text in enumerate(["made", "bad", "known", "made", "known", "bad", "known"])
     ]
-    known = Known({rows[4]["row_key"]: ("shard", 7)}, {content_key("space", "known"): VECTOR})
+    columns = to_columns(outputs_of(["made", "known words"], 4))
+    made, stored = pa.RecordBatch.from_pydict(columns, VECTORS).to_pylist()
+    key = content_key("space", "known")
+    known = Known({rows[4]["row_key"]: ("shard", 7)}, known_vectors([key], outputs_of(["known words"], 4)))
     asked: list[bytes] = []
 
-    def encoded(content: bytes) -> np.ndarray | None:
+    def encoded(content: bytes) -> pa.RecordBatch | None:
         asked.append(content)
-        return {content_key("space", "made"): MADE, content_key("space", "bad"): None}[content]
+        one = pa.RecordBatch.from_pydict(columns, VECTORS).slice(0, 1)
+        return {content_key("space", "made"): one, content_key("space", "bad"): None}[content]
 
     found = share_vectors(table_of(rows), known, encoded)
 
     assert found.schema == REUSED
     assert sorted(asked) == sorted({content_key("space", "made"), content_key("space", "bad")})
-    by_id = {row["position"]: (row["origin"], row["vector"], row["shard"], row["row"]) for row in found.to_pylist()}
-    reused = {number: (Origin.REUSED, MADE.tolist(), None, None) for number in (0, 3)}
-    reused |= {number: (Origin.REUSED, VECTOR.tolist(), None, None) for number in (2, 6)}
-    rejected = dict.fromkeys((1, 5), (Origin.REJECTED, None, None, None))
-    assert by_id == {**reused, **rejected, 4: (Origin.STORED, None, "shard", 7)}
+    nothing = dict.fromkeys(VECTORS.names)
+    by_id = {
+        row["position"]: (row["origin"], {name: row[name] for name in VECTORS.names}, row["shard"], row["row"])
+        for row in found.to_pylist()
+    }
+    reused = dict.fromkeys((0, 3), (Origin.REUSED, made, None, None))
+    reused |= dict.fromkeys((2, 6), (Origin.REUSED, stored, None, None))
+    rejected = dict.fromkeys((1, 5), (Origin.REJECTED, nothing, None, None))
+    assert by_id == {**reused, **rejected, 4: (Origin.STORED, nothing, "shard", 7)}
     keys = [(row["content_key"], *place_of(row)) for row in found.to_pylist()]
     assert keys == sorted(keys)
 
 
 def test_a_repeat_whose_content_nobody_encoded_is_an_error() -> None:
-    def encoded(content: bytes) -> np.ndarray | None:
+    def encoded(content: bytes) -> pa.RecordBatch | None:
         raise KeyError(content)
 
+    row = row_of("lost", 0)
     with pytest.raises(KeyError):
-        share_vectors(table_of([row_of("lost", 0)]), Known(), encoded)
+        share_vectors(table_of([row]), Known(), encoded)
+    # A stored row needs no vectors.
+    stored = share_vectors(table_of([row]), Known({row["row_key"]: ("shard", 1)}), encoded)
+    assert stored.column("origin").to_pylist() == [Origin.STORED]

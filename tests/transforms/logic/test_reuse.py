@@ -3,15 +3,24 @@
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.transforms.logic.chunks import Row, row_of, table_of
+from tests.fakes import outputs_of
+from tests.transforms.logic.chunks import Row, known_vectors, row_of, table_of
 from transforms.logic.identity import content_key
-from transforms.logic.reuse import Known, reuse_vectors
+from transforms.logic.outputs import Outputs
+from transforms.logic.reuse import Known, blocks_of_contents, in_order, reuse_vectors
 from transforms.logic.schemas import REUSED, Origin
+from transforms.logic.vector_columns import VECTORS, from_columns, to_columns
 
 VECTOR = np.array([0.6, 0.8], np.float16)
+
+
+def known_of(texts: list[str]) -> pa.Table:
+    vectors = np.tile(VECTOR.astype(np.float32), (len(texts), 1))
+    return known_vectors([content_key("space", text) for text in texts], Outputs(vectors))
 
 
 def chunks_of(texts: list[str]) -> list[Row]:
@@ -20,7 +29,7 @@ def chunks_of(texts: list[str]) -> list[Row]:
 
 def test_a_stored_row_is_pointed_to_a_known_vector_taken_and_the_rest_encoded_once() -> None:
     rows = chunks_of(["stored", "known", "known", "new", "new", "new"])
-    known = Known({rows[0]["row_key"]: ("shard", 7)}, {content_key("space", "known"): VECTOR})
+    known = Known({rows[0]["row_key"]: ("shard", 7)}, known_of(["known", "of another bucket"]))
 
     found = reuse_vectors(table_of(rows), known)
 
@@ -53,7 +62,7 @@ def test_each_unknown_content_is_encoded_exactly_once_in_any_order(
     rows = chunks_of(texts)
     known = Known(
         {row["row_key"]: ("shard", number) for number, row in enumerate(rows) if number in stored},
-        {content_key("space", text): VECTOR for text in known_texts},
+        known_of(sorted(known_texts)),
     )
 
     found = reuse_vectors(table_of(random.sample(rows, len(rows))), known)
@@ -69,3 +78,34 @@ def test_each_unknown_content_is_encoded_exactly_once_in_any_order(
             assert row["content_key"] in seen
         elif row["origin"] == Origin.ENCODED:
             seen.add(row["content_key"])
+
+
+def test_every_output_of_a_known_content_is_taken() -> None:
+    texts = ["one", "two words", "three words here", "new"]
+    outputs = outputs_of(texts[:3], 4)
+    known = Known({}, known_vectors([content_key("space", text) for text in texts[:3]], outputs))
+
+    found = pa.Table.from_batches([reuse_vectors(table_of(chunks_of([*texts, "two words"])), known)])
+
+    taken = found.filter(pa.array([origin == Origin.REUSED for origin in found.column("origin").to_pylist()]))
+    numbers = [texts.index(text) for text in taken.column("text").to_pylist()]
+    assert sorted(numbers) == [0, 1, 1, 2]
+    expected = to_columns(outputs.take(numbers))
+    assert {name: taken.column(name).combine_chunks() for name in VECTORS.names} == expected
+    assert len(from_columns(taken)) == 4
+
+
+@settings(deadline=None, derandomize=True, max_examples=100)
+@given(st.lists(st.sampled_from("abcdef"), min_size=1, max_size=30), st.integers(1, 12))
+def test_blocks_are_the_ordered_rows_and_divide_no_content(texts: list[str], least_rows: int) -> None:
+    ordered = in_order(table_of(chunks_of(texts)))
+
+    blocks = list(blocks_of_contents(ordered, least_rows))
+
+    assert pa.concat_tables(blocks).equals(ordered)
+    contents = [set(block.column("content_key").to_pylist()) for block in blocks]
+    assert sum(map(len, contents)) == len(set(texts))
+    assert all(block.num_rows >= least_rows for block in blocks[:-1])
+    for block in blocks:  # no block could end a content earlier
+        before_last = block.column("content_key").to_pylist().index(block.column("content_key")[-1].as_py())
+        assert before_last < least_rows

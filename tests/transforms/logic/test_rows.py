@@ -6,10 +6,14 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from tests.fakes import outputs_of
+from tests.transforms.logic.chunks import with_vectors
 from transforms.logic.chunking import Span
 from transforms.logic.identity import chunk_id, content_key
+from transforms.logic.outputs import OUTPUTS, Output
 from transforms.logic.rows import STORED_FIELDS, chunk_rows, milvus_rows, stored_rows, with_row_keys
 from transforms.logic.schemas import CHUNKS, batch_of, row_schema
+from transforms.logic.vector_columns import to_columns
 from transforms.logic.vectors import to_list_array
 
 
@@ -87,14 +91,29 @@ def test_another_embedding_space_moves_all_keys_but_no_id() -> None:
     assert before["row_key"] != after["row_key"]
 
 
-def test_the_dataset_keeps_rows_in_order_with_sixteen_bit_vectors() -> None:
-    vectors = np.array([[0.6, 0.8], [1, 0]], np.float32)
+@pytest.mark.parametrize("outputs", [("dense",), ("sparse",), ("multi",), OUTPUTS])
+def test_the_dataset_keeps_rows_in_order_with_sixteen_bit_vectors(outputs: tuple[Output, ...]) -> None:
+    made = outputs_of(["one", "two words"], 3, outputs)
+    columns = to_columns(made)
 
-    stored = stored_rows(table(), vectors)
+    stored = stored_rows(with_vectors(table(), made), 3, outputs)
 
-    assert stored.schema == row_schema(2)
-    assert stored.column("vector").to_pylist() == vectors.astype(np.float16).tolist()
-    assert stored.drop_columns(["vector"]).to_pylist() == table().select(stored.schema.names[:-1]).to_pylist()
+    assert stored.schema == row_schema(3, outputs)
+    assert {name: stored.column(name).to_pylist() for name in columns} == {
+        name: column.to_pylist() for name, column in columns.items()
+    }
+    names = [name for name in stored.schema.names if name not in columns]
+    assert len(names) == len(CHUNKS.names) - 2
+    assert stored.select(names).to_pylist() == table().select(names).to_pylist()
+
+
+def test_rows_without_all_outputs_or_of_other_dimensions_are_not_stored() -> None:
+    whole = with_vectors(table(), outputs_of(["one", "two words"], 3, ["dense"]))
+    partly = whole.set_column(whole.num_columns - 1, "vector", pa.array([[1, 0, 0], None], pa.list_(pa.float16())))
+    with pytest.raises(ValueError, match="no dense output"):
+        stored_rows(partly, 3)
+    with pytest.raises(ValueError, match="expected size"):
+        stored_rows(whole, 4)
 
 
 def test_milvus_gets_every_field_with_metadata_as_a_json_value() -> None:

@@ -1,9 +1,8 @@
 """The device that a worker computes on."""
 
+import os
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
 from transforms.adapters.encoders import Computation
@@ -44,14 +43,6 @@ def choose_device(computation: Computation) -> torch.device:
     return device
 
 
-def to_device(numbers: npt.NDArray[np.integer], device: torch.device) -> torch.Tensor:
-    """A copy on the device; to a GPU by pinned memory, without waiting."""
-    tensor = torch.from_numpy(numbers)
-    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
-
-
-def to_host(tensor: torch.Tensor) -> torch.Tensor:
-    """A copy in the host's memory; from a GPU into pinned memory, there when the stream has come so far."""
-    if tensor.device.type != "cuda":
-        return tensor
-    return torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True).copy_(tensor, non_blocking=True)
+def usable_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

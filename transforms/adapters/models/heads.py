@@ -28,7 +28,7 @@ HEAD_FILES: Mapping[Output, tuple[str, str]] = {
 }
 """Names of each head's file; the first that is there counts."""
 
-_NUMBER_TYPES = {
+_NUMBER_TYPES: Mapping[str, np.dtype[Any]] = {
     "F32": np.dtype("<f4"),
     "F16": np.dtype("<f2"),
     "BF16": np.dtype("<u2"),
@@ -101,7 +101,7 @@ def read_linear(path: Path, hidden_size: int) -> tuple[Float32, Float32]:
 def _read_safetensors(path: Path) -> dict[str, Float32]:
     return {
         name: _numbers(content["data"], content["dtype"], content["shape"])
-        for name, content in deserialize(path.read_bytes())
+        for name, content in deserialize(path.read_bytes())  # type: ignore[no-untyped-call]
     }
 
 
