@@ -60,9 +60,9 @@ class _ReuseFn(beam.DoFn):
         self._known = known
 
     def process(self, element: tuple[int, Iterable[pa.RecordBatch]]) -> Iterator[Any]:
-        chunks = in_order(concatenate(element[1], CHUNKS))
-        block_rows = _MULTI_BLOCK_ROWS if "multi" in self._known.outputs else chunks.num_rows
-        for block in blocks_of_contents(chunks, block_rows):
+        chunks = concatenate(element[1], CHUNKS)
+        has_multi = "multi" in self._known.outputs
+        for block in blocks_of_contents(in_order(chunks), _MULTI_BLOCK_ROWS) if has_multi else [chunks]:
             watch = Stopwatch()
             with watch.running():
                 rows = reuse_vectors(block, self._known.of_chunks(block))

@@ -20,6 +20,8 @@ from transforms.logic.vector_columns import VECTORS
 from transforms.metrics import ByProducts, Stopwatch, rejected, tally, with_by_products
 
 _BLOCK_BYTES = 32 << 20
+# Each row gets vectors of its own, which may be a hundred times as large as its text.
+_MULTI_BLOCK_BYTES = 1 << 20
 _REASON = "it repeats a content that got no sound vector"
 
 
@@ -91,7 +93,8 @@ class _ShareFn(beam.DoFn):
                 raise LookupError(f"no row of content key {content.hex()} reached the encoder, but repeats of it did")
             return pa.ipc.read_record_batch(pa.py_buffer(raw), VECTORS) if raw else None
 
-        for block in _blocks(element[1]):
+        block_bytes = _MULTI_BLOCK_BYTES if "multi" in self._known.outputs else _BLOCK_BYTES
+        for block in _blocks(element[1], block_bytes):
             watch = Stopwatch()
             with watch.running():
                 chunks = concatenate(block, CHUNKS)
@@ -107,12 +110,12 @@ class _ShareFn(beam.DoFn):
             yield tally("share", **{"seconds": watch.seconds, **counts})
 
 
-def _blocks(batches: Iterable[pa.RecordBatch]) -> Iterator[list[pa.RecordBatch]]:
+def _blocks(batches: Iterable[pa.RecordBatch], block_bytes: int) -> Iterator[list[pa.RecordBatch]]:
     """Batches in order, as many as a worker may hold: a group may be of any size."""
     block: list[pa.RecordBatch] = []
     size = 0
     for batch in batches:
-        if block and size + batch.nbytes > _BLOCK_BYTES:
+        if block and size + batch.nbytes > block_bytes:
             yield block
             block, size = [], 0
         block.append(batch)

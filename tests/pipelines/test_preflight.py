@@ -159,7 +159,7 @@ def test_collection_of_another_program_is_refused(filled: Job, capsys: pytest.Ca
         ({"vector_type": "int8"}, "use a --vector-type that it holds (float32), or such a server"),
         ({"outputs": "dense,colbert"}, "--outputs: Input should be 'dense', 'sparse' or 'multi' (got 'colbert')"),
         ({"outputs": " , "}, "--outputs: Tuple should have at least 1 item"),
-        ({"outputs": "sparse"}, "has no sparse output, it has dense"),
+        ({"outputs": "sparse"}, "makes no sparse output; choose among dense"),
         (
             {"milvus_outputs": "dense,multi"},
             "--milvus-outputs dense,multi: the run does not make multi; choose of dense",

@@ -143,14 +143,16 @@ def test_repeats_that_the_dataset_knows_need_no_vector_of_this_run(workspace: Wo
 
 
 def test_a_large_group_goes_block_by_block(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(share, "_BLOCK_BYTES", 1)
     batches = [chunks(record(f"d{number}", FOOTER)) for number in range(5)]
-    assert [[one.num_rows for one in block] for block in share._blocks(batches)] == [[1]] * 5
-    monkeypatch.setattr(share, "_BLOCK_BYTES", 2 * batches[0].nbytes)
-    assert [len(block) for block in share._blocks(batches)] == [2, 2, 1]
-    assert list(share._blocks([])) == []
-    outcome = _share(workspace, [record("e", FOOTER)], {1: [record(f"d{number}", FOOTER) for number in range(7)]})
-    assert {row["document_id"] for row in outcome.rows} == {f"d{number}" for number in range(7)}
+    assert [[one.num_rows for one in block] for block in share._blocks(batches, 1)] == [[1]] * 5
+    assert [len(block) for block in share._blocks(batches, 2 * batches[0].nbytes)] == [2, 2, 1]
+    assert list(share._blocks([], 1)) == []
+    monkeypatch.setattr(share, "_BLOCK_BYTES", 1)
+    monkeypatch.setattr(share, "_MULTI_BLOCK_BYTES", 1)
+    for outputs in (("dense",), OUTPUTS):
+        repeats = {1: [record(f"d{number}", FOOTER) for number in range(7)]}
+        outcome = _share(workspace, [record("e", FOOTER)], repeats, outputs)
+        assert {row["document_id"] for row in outcome.rows} == {f"d{number}" for number in range(7)}
 
 
 def test_without_repeats_no_vector_crosses_over() -> None:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from safetensors.numpy import load_file, save_file
 
 from tests.checkpoints import build_checkpoint

@@ -244,7 +244,7 @@ def test_a_row_without_weights_gets_an_index_that_no_vocabulary_reaches() -> Non
     made = outputs_of(["", "a b"], DIMENSIONS)
     table = pa.Table.from_batches([chunks(record("d0", "x"), record("d1", "y"))])
     table = table.append_column("sparse", to_columns(made)["sparse"])
-    rows = milvus_rows(table.to_batches()[0], ("sparse",))
+    rows = milvus_rows(table.to_batches()[0], OUTPUTS[1:2])
     assert rows[0]["sparse"] == {(1 << 32) - 2: 2**-24}
     assert set(rows[1]["sparse"]) < set(range(1 << 24))
     assert not {"dense", "multi", "label"} & set(rows[0])
