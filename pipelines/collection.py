@@ -10,6 +10,7 @@ from pipelines.spaces import collection_space, milvus_outputs
 from transforms.adapters.milvus import Collection, CollectionSpace, Target, check_held, held_by
 from transforms.adapters.models import ModelDescription
 from transforms.adapters.workspace import Held, Ledger, Workspace
+from transforms.logic.errors import ConfigurationError
 from transforms.logic.representations import VECTOR_TYPES
 from transforms.logic.zero_shot import Labels
 
@@ -69,11 +70,16 @@ def open_collection(
 
 
 def _choose(wanted: Wanted, workspace: Workspace, version: str, found: CollectionSpace | None) -> Choice | None:
+    asked = wanted.config.representation
     if "dense" not in milvus_outputs(wanted.config):
+        if asked != type(asked)():
+            raise ConfigurationError(
+                "--vector-type, --dimensions and what belongs to them are for dense vectors, and Milvus holds none in this run; "
+                "leave them out, or add dense to --outputs and --milvus-outputs"
+            )
         return None
     held = held_by(version)
     allowed = [one for one in VECTOR_TYPES if one in held]
-    asked = wanted.config.representation
     if asked.vector_type != "auto":
         # Before a calibration is made for what cannot be held.
         check_held(version, {"dense": asked.vector_type})

@@ -34,6 +34,7 @@ from transforms.logic.record import RunContext
 from transforms.logic.records import Columns, Reading
 from transforms.logic.representations import Representation
 from transforms.logic.selection import Selection
+from transforms.logic.zero_shot import Labels
 from transforms.split import Splitting
 
 # Two million tokens: some minutes of a CPU, seconds of a GPU. What dies with a worker is at most the bucket it encodes.
@@ -116,11 +117,7 @@ def plan_run(config: Config, *, workers_are_here: bool = False) -> Plan:
     prompt = choose_prompts(model, config)["document"]
     tokenizer = open_tokenizer(model.tokenizer_directory)
     _check_limits(config, model, tokenizer, prompt)
-    labelling = None
-    if labels is not None:
-        label_prompt = prompt if labels.prompt is None else labels.prompt
-        dense = partial(open_encoder, model, label_prompt, replace(wanted, outputs=("dense",)))
-        labelling = plan_labelling(labels, tokenizer, _room_tokens(model, tokenizer, label_prompt), dense)
+    labelling = None if labels is None else _labelling(labels, model, tokenizer, prompt, wanted)
     target = served(Target(config.storage.milvus, config.storage.collection, config.storage.milvus_token_env))
     workspace = Workspace(
         config.storage.workspace.rstrip("/"),
@@ -193,6 +190,14 @@ def _splitting(config: Config, space: str) -> Splitting:
 def _proof(config: Config, model: ModelDescription, splits: list[Split]) -> Proven | None:
     worth_proving = _text_bytes(splits) >= _WORTH_PROVING_BYTES
     return known_proof(model.tokenizer_directory, config.storage.workspace, worth_proving=worth_proving)
+
+
+def _labelling(
+    labels: Labels, model: ModelDescription, tokenizer: ModelTokenizer, document_prompt: str, wanted: Computation
+) -> Labelling:
+    prompt = document_prompt if labels.prompt is None else labels.prompt
+    encoder = partial(open_encoder, model, prompt, replace(wanted, outputs=("dense",)))
+    return plan_labelling(labels, tokenizer, _room_tokens(model, tokenizer, prompt), encoder)
 
 
 def _check_device(wanted: Computation) -> None:

@@ -72,7 +72,7 @@ def search(
             message = f"there is no collection {target.collection!r} at {target.uri!r}"
             raise ConfigurationError(message)
         space = collection.space()
-        outputs = _outputs(mode, space)
+        finding = _finding(mode, space)
         labels = [normalise_text(label) for label in labels]
         _check_labels(labels, space)
         collection.load()
@@ -85,17 +85,20 @@ def search(
                 f"which was embedded with {space.model!r} as it was then; name that model by --model"
             )
             raise ConfigurationError(message)
+        # Vectors of tokens, where the collection holds them, rank again what the others find.
+        outputs = tuple(one for one in OUTPUTS if one in finding or (one == "multi" and one in space.milvus_outputs))
         encoded = _encode(text, description, space, outputs, device)
         asked = _query(encoded, description, space, Query(None, None, None, partitions, chosen, tuple(labels)))
         fields = (*FIELDS, "label", "label_score") if space.labels else FIELDS
-        return collection.search(asked, top, fields) if asked.searches or asked.multi is not None else []
+        # A query whose words all weigh nothing finds nothing by them.
+        return collection.search(asked, top, fields) if asked.searches or finding == ("multi",) else []
     finally:
         collection.close()
         release(target.uri)
 
 
-def _outputs(mode: Mode | None, space: CollectionSpace) -> tuple[Output, ...]:
-    """What the query is encoded to: what finds chunks, and vectors of tokens if the collection ranks by them."""
+def _finding(mode: Mode | None, space: CollectionSpace) -> tuple[Output, ...]:
+    """What finds chunks."""
     held = space.milvus_outputs
     wanted = _HYBRID if mode == "hybrid" else (mode or held[0],)
     missing = [output for output in wanted if output not in held]
@@ -104,7 +107,7 @@ def _outputs(mode: Mode | None, space: CollectionSpace) -> tuple[Output, ...]:
         raise ConfigurationError(
             f"--mode {mode}: the collection holds no {' and no '.join(missing)} vectors; choose {' or '.join(modes)}"
         )
-    return tuple(output for output in OUTPUTS if output in wanted or (output == "multi" and output in held))
+    return wanted
 
 
 def _check_labels(labels: Sequence[str], space: CollectionSpace) -> None:
@@ -139,7 +142,7 @@ def _query(encoded: Outputs, model: ModelDescription, space: CollectionSpace, re
     return replace(
         restriction,
         dense=dense,
-        # Without a weight it would be refused; it finds nothing.
+        # Milvus refuses a vector without weights.
         sparse=sparse or None,
         multi=None if encoded.multi is None else encoded.multi.vectors,
     )

@@ -18,7 +18,7 @@ from transforms.logic.filling import Made, fill_vectors, rows_to_encode
 from transforms.logic.outputs import OUTPUTS, Output
 from transforms.logic.reuse import Known, reuse_vectors
 from transforms.logic.rows import stored_rows
-from transforms.logic.schemas import LEDGER, Origin, row_schema, with_columns
+from transforms.logic.schemas import LEDGER, row_schema, with_columns
 from transforms.logic.vector_columns import to_columns
 from transforms.metrics import ByProducts
 from transforms.reuse import ReuseVectors
@@ -112,4 +112,3 @@ def test_the_dataset_holds_what_plain_functions_make(tmp_path: Path, outputs: tu
     assert {row["id"]: row for row in retitled.rows} == _by_hand("new", outputs)
     assert set(OF_RUN) == {"poison once", "poison on every page"}
     assert retitled.counts["vectors.reused"] == 133
-    assert all(row["origin"] != Origin.ENCODED for row in retitled.rows if "origin" in row)

@@ -11,18 +11,14 @@ Nothing here knows a model; of torch only its errors are known.
 
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Future
-from concurrent.futures import wait as wait_for
 from dataclasses import dataclass, field, replace
 from functools import partial
-from queue import SimpleQueue
-from threading import Lock, Thread
-from types import TracebackType
-from typing import Any, Literal, NamedTuple, TypeVar
-from weakref import finalize
+from threading import Lock
+from typing import Literal, NamedTuple, TypeVar
 
 import torch
 
+from transforms.adapters.device_thread import DeviceThread, NoAnswerError
 from transforms.adapters.encoders import Computation, Encoded, Engine, TokenIds
 from transforms.logic.errors import ConfigurationError, TransientError
 from transforms.logic.outputs import Outputs, concatenate_outputs, no_outputs, spread_outputs, unsound_chunks
@@ -60,7 +56,7 @@ class BatchingEncoder:
         self._make_engine = make_engine
         self._computation = computation
         self._patience_seconds = None if computation.device == "cpu" else patience_seconds
-        self._thread = _DeviceThread()
+        self._thread = DeviceThread()
         self._lock = Lock()
         self._lost: str | None = None
         self._engine = self._thread.call(partial(make_engine, computation))
@@ -163,7 +159,7 @@ class BatchingEncoder:
         """What a call gives, or why it failed; a device that is lost ends everything."""
         try:
             return self._thread.call(function, patience_seconds)
-        except _NoAnswerError:
+        except NoAnswerError:
             self._lost = (
                 f"device {self._computation.device!r} has not answered for {patience_seconds:g} seconds; the process has to be started "
                 "again, and a CPU that is this slow named by --device cpu"
@@ -234,65 +230,6 @@ class _Results:
 class _Failure:
     kind: Literal["memory", "loss", "error"]
     reason: str
-
-
-class _NoAnswerError(Exception):
-    """A call took longer than it may."""
-
-
-class _DeviceThread:
-    """The one thread that loads models and makes passes, so that whoever waits for it can stop waiting.
-
-    A call that never returns cannot be ended from outside. The thread is a daemon: a hung one ends with the process, an idle one with
-    the encoder.
-    """
-
-    def __init__(self) -> None:
-        self._calls: SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = SimpleQueue()
-        Thread(target=_serve, args=(self._calls,), name="device", daemon=True).start()
-        finalize(self, self._calls.put, None)
-
-    def call(self, function: Callable[[], _Result], patience_seconds: float | None = None) -> _Result:
-        future: Future[_Result] = Future()
-        self._calls.put((future, function))
-        try:
-            if not wait_for([future], patience_seconds).done:
-                raise _NoAnswerError
-            return future.result()
-        finally:
-            del (
-                future
-            )  # An error knows this frame: a frame that knows the error would keep both, and tensors, from being freed.
-
-
-def _serve(calls: SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None]) -> None:
-    while (call := calls.get()) is not None:
-        _answer(*call)
-        # What a call gave or raised may hold memory of the device: nothing is kept while the next one is waited for.
-        del call
-
-
-def _answer(future: Future[Any], function: Callable[[], Any]) -> None:
-    with _Handing(future):
-        future.set_result(function())
-    del future, function  # See `_DeviceThread.call`.
-
-
-@dataclass(frozen=True)
-class _Handing:
-    """Hands whatever is raised inside to who waits for the future."""
-
-    future: Future[Any]
-
-    def __enter__(self) -> None:
-        """Nothing to prepare."""
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> bool:
-        if error is not None:
-            self.future.set_exception(error)
-        return error is not None
 
 
 def _describe(error: RuntimeError | IndexError | ValueError | MemoryError) -> _Failure:

@@ -75,6 +75,13 @@ def test_labels_in_milvus_are_those_by_hand(labelled: Job) -> None:
     assert labelled.rows() == rows
 
 
+def test_labels_need_the_dense_vectors_of_the_dataset_alone(labelled: Job, heads: Path) -> None:
+    labelled.model = heads
+    labelled.run(labels=_labels(labelled), outputs="dense,sparse", milvus_outputs="sparse")
+    assert _check(labelled, "passage: ") == {"rivers", "towns"}
+    assert "dense" not in next(iter(labelled.rows().values()))
+
+
 def test_labels_have_a_prompt_of_their_own_if_the_file_says_so(labelled: Job) -> None:
     (labelled.home / "labels.toml").write_text(f'prompt = "topic: "\n{FILE}', encoding="utf-8")
     labelled.run(labels=_labels(labelled))

@@ -12,11 +12,13 @@ from tests import fakes
 from tests.fakes import ENCODED, OPENED, outputs_of
 from tests.milvus_server import MilvusServer, milvus_server, vector_bytes
 from tests.pipelines.jobs import COLLECTION, DIMENSIONS, Job, document, row_counts, story
+from transforms.adapters.calibrations import reopen
 from transforms.adapters.encoders import Computation
-from transforms.adapters.milvus import Target
+from transforms.adapters.milvus import Collection, Target
 from transforms.adapters.models import ModelDescription
 from transforms.logic.errors import ConfigurationError
 from transforms.logic.outputs import Output
+from transforms.logic.representations import represent
 from transforms.logic.vector_columns import to_columns
 
 ALL = "dense,sparse,multi"
@@ -131,6 +133,14 @@ def test_another_choice_of_outputs_is_refused_with_the_difference(
     assert three.rows() == rows
 
 
+@pytest.mark.parametrize("changes", [{"vector_type": "float16"}, {"dimensions": 8}, {"vector_type": "auto"}], ids=str)
+def test_a_representation_without_dense_vectors_is_refused(three: Job, changes: dict[str, Any]) -> None:
+    with pytest.raises(
+        ConfigurationError, match="for dense vectors, and Milvus holds none in this run; leave them out"
+    ):
+        three.run(outputs="sparse", **changes)
+
+
 def _target(job: Job) -> Target:
     return Target(str(job.milvus), COLLECTION)
 
@@ -208,3 +218,44 @@ def test_a_server_of_today_holds_all_three_and_ranks_by_tokens(three: Job, serve
     hits = search("rivers", Target(server.uri, COLLECTION), mode="hybrid", top=2)
     assert len(hits) == 2
     assert [type(request).__name__ for request in server.requests] == ["HybridSearchRequest", "SearchRequest"]
+
+
+def test_bits_of_rows_and_queries_are_cut_at_one_calibration(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "pipelines.search.open_encoder",
+        lambda model, prompt, computation, _: fakes.open_fake_encoder(model, prompt, computation),
+    )
+    job.write("a.jsonl", [document(f"d{number}", story(f"d{number}", 4)) for number in range(60)])
+    job.run()
+    ENCODED.clear()
+    with milvus_server("v2.3.5") as server:
+        record = job.run(vector_type="binary", milvus=server.uri)
+        assert (ENCODED, record["exit_code"], row_counts(record)) == ([], 0, (120, 120, 0, 0))
+        target = Target(server.uri, COLLECTION)
+        collection = Collection(target)
+        recorded = collection.space().recorded
+        collection.close()
+        assert recorded is not None
+        assert recorded.calibration == record["representation"]["calibration"]
+        representation = reopen(recorded, record["embedding_space"], DIMENSIONS)
+        stored = job.stored()
+        bits = {
+            identity: represent(np.array([row["vector"]], np.float32), representation).tobytes()
+            for identity, row in stored.items()
+        }
+        written = {}
+        for request in server.of("Upsert"):
+            data = {one.field_name: one for one in request.fields_data}
+            whole = vector_bytes(data["dense"])
+            for place, identity in enumerate(data["id"].scalars.string_data.data):
+                written[identity] = whole[place * DIMENSIONS // 8 : (place + 1) * DIMENSIONS // 8]
+        assert written == bits
+        search("rivers", target)
+        asked = outputs_of(["query: |bfloat16|rivers"], DIMENSIONS).dense
+        assert asked is not None
+        assert represent(asked, representation).tobytes() in server.requests[-1].placeholder_group
+        # The calibration of a collection stands, whatever the dataset holds by now.
+        job.write("b.jsonl", [document("late", story("late", 4))])
+        later = job.run(vector_type="binary", milvus=server.uri)
+        assert later["representation"]["calibration"] == recorded.calibration
+        assert row_counts(later) == (122, 2, 120, 0)

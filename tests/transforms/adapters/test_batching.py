@@ -23,9 +23,6 @@ from transforms.logic.outputs import OUTPUTS, Output, Outputs
 
 DIMENSIONS = 8
 GPU_MEMORY = "CUDA out of memory. Tried to allocate 2.00 GiB."
-CPU_MEMORY = (
-    "[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes."
-)
 
 
 @dataclass
@@ -150,8 +147,7 @@ def test_chunks_of_like_length_go_together_where_the_engine_pads() -> None:
     assert engine.passes == [["eeeee"], ["bb", "dddd"], ["ccc", "a"]]
 
 
-@pytest.mark.parametrize("in_flight", [1, 3])
-@pytest.mark.parametrize("by_length", [False, True])
+@pytest.mark.parametrize(("in_flight", "by_length"), [(1, False), (1, True), (3, False)])
 def test_memory_that_is_short_at_any_batch_size_costs_no_chunk(in_flight: int, by_length: bool) -> None:
     texts = [f"w{number}" for number in range(256)]
     for fitting in range(1, 257):
@@ -171,8 +167,24 @@ def test_memory_that_is_short_at_any_batch_size_costs_no_chunk(in_flight: int, b
             assert {len(texts) for texts in engine.passes[before:]} == {256 >> encoded.budget_reductions}
 
 
+def shortage_of_torch() -> Exception:
+    """What the CPU's allocator really raises: it is known by its wording alone."""
+    with pytest.raises(RuntimeError) as raised:
+        torch.empty(1 << 50, dtype=torch.uint8)
+    assert type(raised.value) is RuntimeError
+    return raised.value
+
+
+def shortage_of_numpy() -> Exception:
+    with pytest.raises(MemoryError) as raised:
+        np.empty(1 << 50, np.uint8)
+    return raised.value
+
+
 @pytest.mark.parametrize(
-    "error", [torch.OutOfMemoryError(GPU_MEMORY), RuntimeError(CPU_MEMORY), MemoryError("Unable to allocate 8.00 PiB")]
+    "error",
+    [torch.OutOfMemoryError(GPU_MEMORY), shortage_of_torch(), shortage_of_numpy()],
+    ids=["gpu", "torch", "numpy"],
 )
 @pytest.mark.parametrize("in_flight", [1, 2])
 def test_a_chunk_that_alone_does_not_fit_is_a_fault_and_its_neighbours_live(error: Exception, in_flight: int) -> None:
@@ -459,17 +471,3 @@ def test_threads_share_an_encoder() -> None:
         thread.join()
     for number, part in enumerate(parts):
         assert_exact(found[number], part)
-
-
-def test_its_thread_ends_with_the_encoder() -> None:
-    def device_threads() -> set[threading.Thread]:
-        return {thread for thread in threading.enumerate() if thread.name == "device"}
-
-    before = device_threads()
-    encoder = open_over(FakeEngine())
-    (own,) = device_threads() - before
-    assert own.daemon
-    del encoder
-    gc.collect()
-    own.join(10)
-    assert not own.is_alive()

@@ -61,6 +61,10 @@ def check_held(version: str, kinds: Mapping[str, str]) -> None:
         since = ".".join(str(part) for part in _SINCE[kind])
         field = f"vectors of type {kind}" if output == "dense" else f"the output {output!r}"
         raise ConfigurationError(
-            f"Milvus {version} does not hold {field}, Milvus servers do from version {since} on; use "
+            f"{_name(version)} does not hold {field}, Milvus servers do from version {since} on; use "
             f"{', or '.join([*remedies, 'such a server'])}"
         )
+
+
+def _name(version: str) -> str:
+    return f"Milvus Lite {version.removeprefix(_LITE)}" if version.startswith(_LITE) else f"Milvus {version}"

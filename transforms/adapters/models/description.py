@@ -183,6 +183,9 @@ def _config(modules: Sequence[Module], name: str) -> Mapping[str, Any]:
     path = next((module.path for module in modules if module.kind in {"Transformer", "MLMTransformer"}), None)
     if path is None:
         return {"model_type": "static"}
+    if not (path / "config.json").is_file():
+        message = f"model directory {str(path)!r} has no config.json; fetch the checkpoint again"
+        raise ConfigurationError(message)
     config: Mapping[str, Any] = read_json(path / "config.json")
     if "auto_map" in config:
         message = f"model {name!r} wants to run code of its own (auto_map in config.json); only built-in architectures are loaded"

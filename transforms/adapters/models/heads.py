@@ -142,8 +142,8 @@ def _rebuild_tensor(
     storage: tuple[str, bytes], offset: int, shape: tuple[int, ...], strides: tuple[int, ...], *_: Any
 ) -> Float32:
     number_type, content = storage
-    dense = tuple(math.prod(shape[axis + 1 :]) for axis in range(len(shape)))
-    if strides != dense:
+    row_major = (math.prod(shape[axis + 1 :]) for axis in range(len(shape)))
+    if any(stride != usual for stride, usual, length in zip(strides, row_major, shape, strict=True) if length > 1):
         raise ValueError("a tensor that is not contiguous")
     size = _NUMBER_TYPES[number_type].itemsize
     return _numbers(content[offset * size : (offset + math.prod(shape)) * size], number_type, shape)

@@ -7,6 +7,9 @@ from typing import Any, NamedTuple
 from transforms.adapters.models.files import read_json
 from transforms.logic.errors import ConfigurationError
 
+_TRACES = ("config_sentence_transformers.json", "sentence_bert_config.json", "1_Pooling")
+"""What a checkpoint of sentence-transformers has that one of transformers alone has not: without `modules.json` it is incomplete."""
+
 
 class Module(NamedTuple):
     """A module: the name of its class, and the directory of its files."""
@@ -25,13 +28,7 @@ def read_modules(directory: Path, name: str) -> tuple[list[Module], list[Path]]:
         ConfigurationError: no module, or one with code of its own.
     """
     if not (directory / "modules.json").is_file():
-        if not (directory / "config.json").is_file():
-            message = (
-                f"model directory {str(directory)!r} has neither modules.json nor config.json; name a checkpoint of "
-                "sentence-transformers or transformers"
-            )
-            raise ConfigurationError(message)
-        return [Module("Transformer", directory), Module("Pooling", Path())], [directory]
+        return _of_transformers(directory), [directory]
     try:
         listed = [(module["type"], directory / module["path"]) for module in read_json(directory / "modules.json")]
         _check_built_in((kind for kind, _ in listed), name)
@@ -53,6 +50,17 @@ def read_modules(directory: Path, name: str) -> tuple[list[Module], list[Path]]:
         message = f"model {name!r} has no module in modules.json; fetch it again"
         raise ConfigurationError(message)
     return modules, paths
+
+
+def _of_transformers(directory: Path) -> list[Module]:
+    if not (directory / "config.json").is_file():
+        message = f"model directory {str(directory)!r} has no config.json; name a checkpoint of sentence-transformers or transformers"
+        raise ConfigurationError(message)
+    traces = [name for name in _TRACES if (directory / name).exists()]
+    if traces:
+        message = f"model directory {str(directory)!r} has no modules.json, but {' and '.join(traces)}; fetch the checkpoint again"
+        raise ConfigurationError(message)
+    return [Module("Transformer", directory), Module("Pooling", Path())]
 
 
 def _document_route(router: Mapping[str, Any]) -> list[str]:

@@ -73,6 +73,31 @@ def test_order_is_kept_and_a_chunk_alone_has_the_same_vector(models: dict[str, M
         np.testing.assert_allclose(alone, together, atol=1e-5)
 
 
+XLM_R_PADDING = "<s> </s> <pad> <unk> <mask> the river"
+"""A padding token that was written: XLM-R gives it the position of padding, and counts on behind it as if it were not there."""
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("LaBSE", "[CLS] [SEP] [PAD] [UNK] [MASK] the river"),
+        ("mBERT", "[CLS] [SEP] [PAD] [UNK] [MASK] the river"),
+        ("multilingual-e5-base", XLM_R_PADDING.replace("<pad>", "")),
+        pytest.param(
+            "multilingual-e5-base", XLM_R_PADDING, marks=pytest.mark.xfail(reason="the packed engine counts on")
+        ),
+        ("Qwen3-Embedding", "<|end|> the river <|pad|> runs"),
+    ],
+)
+def test_special_tokens_written_in_a_text_are_read_as_the_model_does(
+    models: dict[str, ModelDescription], name: str, text: str
+) -> None:
+    model = models[name]
+    for engine in reversed(engines_of(model, "", Computation("float32", "cpu"))):
+        vectors = dense(engine, model, [text, "sea"])
+        assert agreement(vectors, own_vectors(model, [text, "sea"])) >= LIKE_FLOAT32
+
+
 @pytest.mark.parametrize("name", ["multilingual-e5-small", "distiluse-multilingual"])
 def test_a_text_without_tokens_is_encoded_as_the_model_does(models: dict[str, ModelDescription], name: str) -> None:
     model = models[name]

@@ -49,6 +49,13 @@ def test_an_output_is_refused_with_the_version_that_has_it_and_the_way_out() -> 
     assert "--milvus-outputs dense,sparse, which keeps 'multi' in the dataset alone" in message
 
 
+def test_milvus_lite_goes_by_its_name() -> None:
+    with pytest.raises(
+        ConfigurationError, match=r"^Milvus Lite 3\.2\.2 does not hold vectors of type float16, Milvus servers do"
+    ):
+        check_held("milvus_lite-3.2.2", {"dense": "float16"})
+
+
 def test_a_vector_type_is_refused_with_those_that_are_held() -> None:
     with pytest.raises(ConfigurationError) as caught:
         check_held("v2.3.5", {"dense": "int8"})

@@ -13,9 +13,20 @@ import pytest
 from safetensors.numpy import load_file, save_file
 from sentence_transformers import SentenceTransformer
 
-from tests.checkpoints import HIDDEN, POSITIONS, build_checkpoint
-from transforms.adapters.models import describe_model, locate_model
+from tests.checkpoints import (
+    HIDDEN,
+    POSITIONS,
+    build_checkpoint,
+    build_late_interaction,
+    build_m3,
+    build_plain_checkpoint,
+    build_splade,
+    build_static,
+)
+from transforms.adapters.models import check_outputs, describe_model, locate_model
 from transforms.logic.errors import ConfigurationError
+from transforms.logic.identity import fingerprint
+from transforms.logic.outputs import Output
 
 PROMPTS = {"query": "query: ", "document": "passage: ", "clustering": ""}
 
@@ -47,6 +58,93 @@ def test_a_checkpoint_says_what_it_is(built: Path) -> None:
     assert model.pooling == "mean"
     assert model.normalises
     assert dict(model.prompts) == {"query": "query: ", "document": "passage: "}
+    assert (model.kind, model.outputs, model.multi_dimensions) == ("SentenceTransformer", ("dense",), 0)
+    assert (model.hidden_size, model.tokenizer_directory, dict(model.heads)) == (HIDDEN, model.directory, {})
+
+
+def test_bge_m3_has_three_outputs(tmp_path: Path) -> None:
+    model = describe_model(str(build_m3(tmp_path / "m3")))
+    assert model.outputs == ("dense", "sparse", "multi")
+    assert (model.dimensions, model.multi_dimensions, model.pooling) == (HIDDEN, HIDDEN, "cls")
+    (Path(model.directory) / "sparse_linear.pt").unlink()
+    assert describe_model(model.directory).outputs == ("dense", "multi")
+
+
+def test_a_checkpoint_of_transformers_alone_is_pooled_as_the_library_pools_it(tmp_path: Path) -> None:
+    model = describe_model(str(build_plain_checkpoint(tmp_path / "mbert")))
+    assert (model.modules, model.pooling, model.dimensions) == (("Transformer", "Pooling"), "mean", HIDDEN)
+    assert model.max_sequence_tokens == POSITIONS
+    loaded = SentenceTransformer(model.directory, device="cpu", local_files_only=True)
+    assert [type(module).__name__ for module in loaded] == list(model.modules)
+    assert loaded[1].pooling_mode == "mean"
+
+
+@pytest.mark.parametrize("trace", ["sentence_bert_config.json", "config_sentence_transformers.json"])
+def test_a_checkpoint_that_lost_its_modules_is_no_checkpoint_of_transformers(checkpoint: Path, trace: str) -> None:
+    """Else one that pools otherwise would be pooled by the mean, and nobody would know."""
+    (checkpoint / "modules.json").unlink()
+    with pytest.raises(ConfigurationError, match=rf"has no modules\.json, but .*{trace}"):
+        describe_model(str(checkpoint))
+
+
+def test_a_table_of_embeddings_has_no_limit(tmp_path: Path) -> None:
+    model = describe_model(str(build_static(tmp_path / "static")))
+    assert (model.model_type, model.modules, model.outputs) == ("static", ("StaticEmbedding",), ("dense",))
+    assert (model.dimensions, model.hidden_size, model.max_sequence_tokens) == (HIDDEN, 0, 2**31 - 1)
+
+
+def test_a_sparse_encoder_has_sparse_outputs_alone(tmp_path: Path) -> None:
+    model = describe_model(str(build_splade(tmp_path)))
+    assert (model.kind, model.outputs, model.dimensions) == ("SparseEncoder", ("sparse",), 0)
+    assert model.modules == ("Transformer", "SpladePooling")
+
+
+def test_a_router_is_followed_on_its_way_for_documents(tmp_path: Path) -> None:
+    model = describe_model(str(build_splade(tmp_path, inference_free=True)))
+    assert (model.kind, model.outputs, model.model_type) == ("SparseEncoder", ("sparse",), "bert")
+    assert model.modules == ("Router", "Transformer", "SpladePooling")
+    assert model.tokenizer_directory == str(Path(model.directory, "document_0_Transformer"))
+    assert model.max_sequence_tokens == POSITIONS
+
+
+@pytest.mark.parametrize("module", ["document_0_Transformer", "query_0_SparseStaticEmbedding"])
+def test_no_way_of_a_router_may_lead_to_a_pickle_or_to_foreign_code(tmp_path: Path, module: str) -> None:
+    directory = build_splade(tmp_path, inference_free=True)
+    (directory / module / "model.safetensors").rename(directory / module / "pytorch_model.bin")
+    with pytest.raises(ConfigurationError, match=rf"{module}.* holds only pytorch_model\.bin"):
+        describe_model(str(directory))
+    (directory / module / "pytorch_model.bin").rename(directory / module / "model.safetensors")
+    edit(
+        directory / "router_config.json",
+        lambda values: {**values, "types": {**values["types"], module: "custom.Module"}},
+    )
+    with pytest.raises(ConfigurationError, match=r"custom\.Module"):
+        describe_model(str(directory))
+
+
+def test_a_multi_vector_encoder_has_vectors_of_tokens_alone(tmp_path: Path) -> None:
+    directory = build_late_interaction(tmp_path, dimensions=8)
+    model = describe_model(str(directory))
+    assert (model.kind, model.outputs) == ("MultiVectorEncoder", ("multi",))
+    assert (model.dimensions, model.multi_dimensions, model.max_sequence_tokens) == (0, 8, POSITIONS)
+    edit(directory / "sentence_bert_config.json", lambda values: {**values, "document_length": 100})
+    assert describe_model(str(directory)).max_sequence_tokens == 100
+
+
+def test_a_kind_without_vectors_is_refused(checkpoint: Path) -> None:
+    edit(checkpoint / "config_sentence_transformers.json", lambda values: {**values, "model_type": "CrossEncoder"})
+    with pytest.raises(ConfigurationError, match=r"is a CrossEncoder, .*SentenceTransformer, SparseEncoder"):
+        describe_model(str(checkpoint))
+
+
+def test_outputs_that_a_model_makes_pass(built: Path, tmp_path: Path) -> None:
+    m3 = describe_model(str(build_m3(tmp_path / "m3")))
+    for outputs in (("dense",), ("sparse", "multi"), ("dense", "sparse", "multi")):
+        check_outputs(m3, outputs)
+    model = describe_model(str(built))
+    check_outputs(model, ("dense",))
+    with pytest.raises(ConfigurationError, match=r"--outputs dense multi: .*makes no multi output; choose among dense"):
+        check_outputs(model, ("dense", "multi"))
 
 
 @pytest.mark.parametrize(
@@ -93,6 +191,14 @@ def test_an_architecture_that_names_its_width_otherwise_is_described(tmp_path: P
     assert (model.model_type, model.dimensions) == ("distilbert", HIDDEN)
 
 
+@pytest.mark.parametrize("given", [64, 512, None])
+def test_a_model_without_numbered_positions_reads_what_its_tokenizer_says(tmp_path: Path, given: int | None) -> None:
+    directory = build_checkpoint(tmp_path / "t5", "t5", "unigram")
+    for name, key in (("sentence_bert_config.json", "max_seq_length"), ("tokenizer_config.json", "model_max_length")):
+        edit(directory / name, lambda values, key=key: {**values, key: given})
+    assert describe_model(str(directory)).max_sequence_tokens == (given or 512)
+
+
 def test_xlm_roberta_cannot_use_its_first_two_positions(tmp_path: Path) -> None:
     directory = build_checkpoint(tmp_path / "xlm-roberta", "xlm-roberta", "unigram")
     (directory / "sentence_bert_config.json").unlink()
@@ -116,7 +222,7 @@ def test_the_limit_is_the_one_the_library_cuts_at(
 @pytest.mark.parametrize("name", ["config.json", "modules.json", "tokenizer.json"])
 def test_a_missing_file_is_named(checkpoint: Path, name: str) -> None:
     (checkpoint / name).unlink()
-    with pytest.raises(ConfigurationError, match=f"has no {name}"):
+    with pytest.raises(ConfigurationError, match=rf"has no {name}"):
         describe_model(str(checkpoint))
 
 
@@ -237,12 +343,22 @@ def test_prompt_and_number_type_change_the_space(built: Path) -> None:
     assert {len(space) for space in spaces} == {32}
 
 
+def test_outputs_change_the_space_and_dense_vectors_alone_keep_it(built: Path) -> None:
+    model = describe_model(str(built))
+    asked: list[tuple[Output, ...]] = [("dense",), ("sparse",), ("dense", "sparse"), ("dense", "sparse", "multi")]
+    assert len({model.embedding_space("", "float32", outputs) for outputs in asked}) == len(asked)
+    assert model.embedding_space("", "float32", ("dense",)) == model.embedding_space("", "float32")
+    was = {"files": model.files_digest, "pooling": "mean", "prompt": "query: ", "max_sequence_tokens": POSITIONS}
+    was |= {"normalised": True, "dtype": "bfloat16"}
+    assert model.embedding_space("query: ", "bfloat16") == fingerprint(was)
+
+
 def test_describing_a_model_imports_no_torch(built: Path) -> None:
     code = (
         "import sys, transforms.adapters.models as models, transforms.adapters.encoders, transforms.adapters.tokenizers\n"
         f"models.describe_model({str(built)!r})\n"
         "assert not {'torch', 'sentence_transformers', 'transformers'} & set(sys.modules), sorted(sys.modules)"
     )
-    root = Path(__file__).parents[3]
+    root = Path(__file__).parents[4]
     finished = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=False)
     assert finished.returncode == 0, finished.stderr[-2000:]
