@@ -78,6 +78,18 @@ def test_a_search_finds_only_documents_in_the_chosen_languages(collection: Colle
     assert {hit["language"] for hit in hits} == {"th"}
 
 
+def test_a_search_finds_only_rows_with_the_chosen_labels(target: Target) -> None:
+    names = ("späße & mehr", "ข่าว", "a/b:c")
+    opened = Collection(target)
+    opened.create(replace(SPACE, labels=names, labels_digest="0"))
+    opened.upsert("lang_de", [row(n, label=name, label_score=0.5) for n, name in enumerate((*names, ""))])
+    for name in names:
+        hits = asked(opened, DIRECTIONS["de"], 10, ["label", "label_score"], labels=[name], languages=["de"])
+        assert [(hit["label"], hit["label_score"]) for hit in hits] == [(name, 0.5)]
+    assert len(asked(opened, DIRECTIONS["de"], 10, ["label"], labels=names)) == 3
+    opened.close()
+
+
 def test_an_upsert_again_changes_nothing_and_a_changed_row_replaces(collection: Collection) -> None:
     rows = [row(number) for number in range(4)]
     collection.upsert("lang_de", rows)

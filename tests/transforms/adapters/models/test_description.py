@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -191,11 +192,15 @@ def test_an_architecture_that_names_its_width_otherwise_is_described(tmp_path: P
     assert (model.model_type, model.dimensions) == ("distilbert", HIDDEN)
 
 
+def _with(key: str, given: Any, values: Any) -> Any:
+    return {**values, key: given}
+
+
 @pytest.mark.parametrize("given", [64, 512, None])
 def test_a_model_without_numbered_positions_reads_what_its_tokenizer_says(tmp_path: Path, given: int | None) -> None:
     directory = build_checkpoint(tmp_path / "t5", "t5", "unigram")
     for name, key in (("sentence_bert_config.json", "max_seq_length"), ("tokenizer_config.json", "model_max_length")):
-        edit(directory / name, lambda values, key=key: {**values, key: given})
+        edit(directory / name, partial(_with, key, given))
     assert describe_model(str(directory)).max_sequence_tokens == (given or 512)
 
 
