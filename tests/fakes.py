@@ -41,6 +41,9 @@ class FakeEncoder:
         self._prefix = prefix
         self._outputs = outputs
 
+    def call_tokens(self) -> int:
+        return 1
+
     def encode(self, texts: Sequence[str], token_ids: Sequence[TokenIds]) -> Encoded:
         assert len(texts) == len(token_ids)
         self.encoded.extend(texts)

@@ -8,7 +8,7 @@ import pyarrow as pa
 from apache_beam.pvalue import PCollection
 
 from transforms.logic.representations import Representation, represent
-from transforms.logic.vectors import from_list_array, to_list_array
+from transforms.logic.vector_columns import from_list_array, to_list_array
 from transforms.metrics import ByProducts, Stopwatch, tally, with_by_products
 
 

@@ -8,34 +8,41 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from apache_beam.pvalue import PCollection
+from apache_beam.utils.multi_process_shared import MultiProcessShared
 from apache_beam.utils.shared import Shared
 
-from transforms.adapters.encoders import Encoder
+from transforms.adapters.encoders import Encoder, is_gpu
 from transforms.logic.filling import Latest, Made, fill_vectors, latest_of, rows_to_encode
 from transforms.logic.outputs import OUTPUTS, Output
 from transforms.logic.packing import token_budget_ranges
 from transforms.logic.records import Place, reject
 from transforms.logic.schemas import REUSED, Origin, Reason, slices
 from transforms.logic.vector_columns import list_views, to_columns
-from transforms.metrics import ByProducts, Stopwatch, rejected, tally, with_by_products
+from transforms.metrics import ByProducts, Stopwatch, at_end_of_bundle, rejected, tally, with_by_products
 
 # A vector a token: 128 MB of float32 at 1,024 dimensions.
 _MULTI_TOKENS = 1 << 15
 
 
 class EmbedChunks(beam.PTransform[PCollection[pa.RecordBatch], PCollection[pa.RecordBatch]]):
-    """Batches of the `REUSED` schema in and out; afterwards every row has its vectors, a place in the dataset, or is rejected."""
+    """Batches of the `REUSED` schema in and out; afterwards every row has a vector, a place in the dataset, or is rejected."""
 
     def __init__(
-        self, encoder: Callable[[], Encoder], by_products: ByProducts, outputs: tuple[Output, ...] = OUTPUTS[:1]
+        self,
+        encoder: Callable[[], Encoder],
+        by_products: ByProducts,
+        outputs: tuple[Output, ...] = OUTPUTS[:1],
+        *,
+        device: str = "cpu",
+        space: str = "",
     ) -> None:
-        """Takes a picklable factory, and which outputs its encoder makes.
+        """Takes a picklable factory, which outputs its encoder makes, the device as it was asked for, and the embedding space.
 
-        The model is loaded, and warmed up, when a chunk first needs it, so that a run that reuses every vector never pays for it;
-        once in a process, whose threads share it.
+        The model is loaded, and warmed up, when a chunk first needs it, so that a run that reuses every vector never pays for it: once
+        in a process, whose threads share it, and on a GPU once for all processes of the machine.
         """
         super().__init__()
-        self._function = _EmbedFn(encoder, outputs)
+        self._function = _EmbedFn(_Model(encoder, device, space), outputs)
         self._by_products = by_products
 
     def expand(self, chunks: PCollection[pa.RecordBatch]) -> PCollection[pa.RecordBatch]:
@@ -43,48 +50,99 @@ class EmbedChunks(beam.PTransform[PCollection[pa.RecordBatch], PCollection[pa.Re
         return self._by_products.take(chunks | with_by_products(self._function))
 
 
-class _EmbedFn(beam.DoFn):
-    def __init__(self, encoder: Callable[[], Encoder], outputs: tuple[Output, ...]) -> None:
-        self._factory = encoder
-        self._makes_multi = "multi" in outputs
+class _Model:
+    """The encoder of a worker, loaded on first need."""
+
+    def __init__(self, factory: Callable[[], Encoder], device: str, space: str) -> None:
+        self._factory = factory
+        self._device = device
         self._shared = Shared()
+        self._tag = f"corpus-embed {space} {device}"
+
+    def acquire(self) -> Encoder:
+        """The encoder; in a process that has it already, at once."""
+        if is_gpu(self._device):
+            encoder: Encoder = MultiProcessShared(self._factory, tag=self._tag).acquire()
+            return encoder
+        return self._shared.acquire(self._factory)
+
+
+class _EmbedFn(beam.DoFn):
+    """Gathers batches until there is enough to encode: a device that is given little runs empty between two calls."""
+
+    def __init__(self, model: _Model, outputs: tuple[Output, ...]) -> None:
+        self._model = model
+        self._most_tokens = _MULTI_TOKENS if "multi" in outputs else None
+        self._encoder: Encoder | None = None
+        self._enough_tokens = 0
         self._latest: Latest | None = None
+        self._waiting: list[pa.RecordBatch] = []
+        self._tokens = 0
 
     def start_bundle(self) -> None:
-        self._latest = None
+        self._latest, self._waiting, self._tokens = None, [], 0
 
     def process(self, batch: pa.RecordBatch) -> Iterator[Any]:
-        if not self._makes_multi:
-            yield from self._embed(batch)
-            return
-        for part in token_budget_ranges(batch.column("tokens").to_pylist(), _MULTI_TOKENS):
-            yield from self._embed(batch.slice(part.start, len(part)))
+        lengths = batch.column("tokens").to_pylist()
+        parts = token_budget_ranges(lengths, self._most_tokens) if self._most_tokens else [range(batch.num_rows)]
+        for rows in parts:
+            part = batch.slice(rows.start, len(rows))
+            self._waiting.append(part)
+            self._tokens += pc.sum(part.column("tokens").take(pa.array(rows_to_encode(part)))).as_py() or 0
+            if self._tokens:
+                yield from self._load()
+            if not self._tokens or self._tokens >= self._enough_tokens:
+                yield from self._embed()
 
-    def _embed(self, batch: pa.RecordBatch) -> Iterator[Any]:
-        watch = Stopwatch()
-        counts: dict[str, int] = {}
-        made = Made()
-        to_encode = rows_to_encode(batch)
-        if len(to_encode):
-            encoder = self._shared.acquire(self._factory)
-            chosen = batch.take(pa.array(to_encode))
-            token_ids = list_views(chosen.column("token_ids"))
-            lengths = np.array([len(ids) for ids in token_ids])
+    def finish_bundle(self) -> Iterator[Any]:
+        return at_end_of_bundle(self._embed())
+
+    def _load(self) -> Iterator[Any]:
+        if self._encoder is None:
+            watch = Stopwatch()
             with watch.running():
-                encoded = encoder.encode(chosen.column("text").to_pylist(), token_ids)
-            made = Made(to_columns(encoded.outputs), encoded.faults)
-            counts = {
-                "vectors.encoded": len(to_encode) - len(encoded.faults),
-                "tokens.encoded": int(lengths.sum()),
-                "chunks.truncated": int(np.count_nonzero(lengths < chosen.column("tokens").to_numpy())),
-                "budget.reductions": encoded.budget_reductions,
-            }
+                self._encoder = self._model.acquire()
+            enough = self._encoder.call_tokens()
+            self._enough_tokens = min(enough, self._most_tokens or enough)
+            yield tally("model", seconds=watch.seconds)
+
+    def _embed(self) -> Iterator[Any]:
+        """Encodes what waits, in one call."""
+        parts, self._waiting, self._tokens = self._waiting, [], 0
+        chosen = [part.take(pa.array(rows_to_encode(part))) for part in parts]
+        made = Made()
+        if self._encoder is not None and any(one.num_rows for one in chosen):
+            made, counts, seconds = _encode(self._encoder, pa.Table.from_batches(chosen))
+            yield tally("embed", seconds=seconds, **counts)
+        first = 0
+        for part, one in zip(parts, chosen, strict=True):
+            yield from self._fill(part, made.slice(first, one.num_rows))
+            first += one.num_rows
+
+    def _fill(self, batch: pa.RecordBatch, made: Made) -> Iterator[Any]:
         embedded, missing = fill_vectors(batch, made, self._latest)
         self._latest = latest_of(batch, made, self._latest)
         yield from slices(pa.Table.from_batches([embedded], REUSED))
         yield from rejected([bad_vector(batch, index, reason) for index, reason in sorted(missing.items())])
-        counts["vectors.reused"] = pc.sum(pc.equal(embedded.column("origin"), Origin.REUSED.value)).as_py() or 0
-        yield tally("embed", **{"seconds": watch.seconds, **counts})
+        reused = pc.sum(pc.equal(embedded.column("origin"), Origin.REUSED.value)).as_py() or 0
+        yield tally("embed", **{"vectors.reused": reused})
+
+
+def _encode(encoder: Encoder, chunks: pa.Table) -> tuple[Made, dict[str, int], float]:
+    """What is made of chunks, its counts, and the seconds it took."""
+    watch = Stopwatch()
+    batch = chunks.combine_chunks().to_batches()[0]
+    token_ids = list_views(batch.column("token_ids"))
+    lengths = np.array([len(ids) for ids in token_ids])
+    with watch.running():
+        encoded = encoder.encode(batch.column("text").to_pylist(), token_ids)
+    counts = {
+        "vectors.encoded": batch.num_rows - len(encoded.faults),
+        "tokens.encoded": int(lengths.sum()),
+        "chunks.truncated": int(np.count_nonzero(lengths < batch.column("tokens").to_numpy())),
+        "budget.reductions": encoded.budget_reductions,
+    }
+    return Made(to_columns(encoded.outputs), encoded.faults), counts, watch.seconds
 
 
 def bad_vector(batch: pa.RecordBatch, index: int, reason: str) -> dict[str, Any]:

@@ -13,7 +13,8 @@ from apache_beam.utils.shared import Shared
 
 from transforms.adapters.encoders import Encoder
 from transforms.logic.errors import ConfigurationError
-from transforms.logic.vectors import Float32, from_list_array
+from transforms.logic.vector_columns import from_list_array
+from transforms.logic.vectors import Float32
 from transforms.logic.zero_shot import label_vectors, with_labels
 from transforms.metrics import ByProducts, Stopwatch, tally, with_by_products
 

@@ -15,6 +15,8 @@ import apache_beam as beam
 import pyarrow as pa
 from apache_beam.metrics import Metrics
 from apache_beam.pvalue import PCollection, TaggedOutput
+from apache_beam.transforms.window import GlobalWindow
+from apache_beam.utils.windowed_value import WindowedValue
 
 from transforms.logic.schemas import REJECTS, batch_of
 
@@ -74,6 +76,15 @@ def tally(stage: str, **counts: float) -> TaggedOutput[str, Any]:
             value if isinstance(value, int) else int(value * 1000)
         )
     return TaggedOutput(TALLIED, named)
+
+
+def at_end_of_bundle(outputs: Iterable[Any]) -> Iterator[Any]:
+    """Outputs of a DoFn's `finish_bundle`, which Beam wants with a window."""
+    window = GlobalWindow()
+    for output in outputs:
+        tag, value = (output.tag, output.value) if isinstance(output, TaggedOutput) else (None, output)
+        windowed = WindowedValue(value, window.max_timestamp(), (window,))
+        yield TaggedOutput(tag, windowed) if tag else windowed
 
 
 @dataclass

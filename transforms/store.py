@@ -7,16 +7,14 @@ import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from apache_beam.pvalue import PCollection, TaggedOutput
-from apache_beam.transforms.window import GlobalWindow
-from apache_beam.utils.windowed_value import WindowedValue
+from apache_beam.pvalue import PCollection
 
 from transforms.adapters.workspace import Workspace
 from transforms.logic.identity import buckets_of, key_prefixes
 from transforms.logic.outputs import OUTPUTS, Output
 from transforms.logic.rows import stored_rows
 from transforms.logic.schemas import POINTERS, REUSED, Origin, with_columns
-from transforms.metrics import ByProducts, Stopwatch, tally, with_by_products
+from transforms.metrics import ByProducts, Stopwatch, at_end_of_bundle, tally, with_by_products
 
 _SHARD_BYTES = 128 << 20
 
@@ -81,12 +79,7 @@ class _StoreFn(beam.DoFn):
         self._waiting.append(new)
 
     def finish_bundle(self) -> Iterator[Any]:
-        window = GlobalWindow()
-        if self._waiting:
-            for output in self._flush():
-                tag, value = (output.tag, output.value) if isinstance(output, TaggedOutput) else (None, output)
-                windowed = WindowedValue(value, window.max_timestamp(), (window,))
-                yield TaggedOutput(tag, windowed) if tag else windowed
+        return at_end_of_bundle(self._flush()) if self._waiting else iter(())
 
     def _flush(self) -> Iterator[Any]:
         watch = Stopwatch()

@@ -18,7 +18,8 @@ from transforms.logic.errors import ConfigurationError
 from transforms.logic.recall import choose, measure
 from transforms.logic.representations import VECTOR_TYPES, Recorded, Representation
 from transforms.logic.schemas import row_schema
-from transforms.logic.vectors import Float32, to_list_array, unit_rows
+from transforms.logic.vector_columns import to_list_array
+from transforms.logic.vectors import Float32, unit_rows
 
 FULL = 64
 COUNT = 160

@@ -13,7 +13,8 @@ from transforms.compress import CompressVectors, compress_vectors
 from transforms.logic.calibration import calibrate
 from transforms.logic.representations import VECTOR_TYPES, Representation, VectorType, represent
 from transforms.logic.schemas import SPARSE
-from transforms.logic.vectors import to_list_array, unit_rows
+from transforms.logic.vector_columns import to_list_array
+from transforms.logic.vectors import unit_rows
 
 FULL = 32
 STORED_AS = {

@@ -154,3 +154,53 @@ def test_a_chunk_that_lost_tokens_on_its_way_is_counted() -> None:
     outcome = _embed(with_columns(whole, REUSED, token_ids=pa.array(ids, REUSED.field("token_ids").type)))
     assert (outcome.counts["chunks.truncated"], outcome.counts["tokens.encoded"]) == (1, 5)
     assert "chunks.truncated" not in _embed(whole).counts
+
+
+@pytest.mark.parametrize(("enough", "calls"), [(1, [2, 1, 2]), (5, [3, 2]), (1000, [5])])
+def test_batches_are_gathered_until_there_is_enough_for_a_call(
+    monkeypatch: pytest.MonkeyPatch, enough: int, calls: list[int]
+) -> None:
+    monkeypatch.setattr(_CountingEncoder, "call_tokens", lambda _: enough)
+    names = ["a", "b", "c", "poison", "e"]
+    batch = reused([chunks(*(record(name, f"{name} text") for name in names))])
+    outcome = _embed(batch.slice(0, 2), batch.slice(2, 1), batch.slice(3, 2))
+    assert [len(texts) for texts in asked] == calls
+    assert [row["id"] for row in outcome.rows] == batch.column("id").to_pylist()
+    for row in outcome.rows:
+        is_good = "poison" not in row["text"]
+        assert row["vector"] == (_vector(row["text"]) if is_good else None)
+        assert row["origin"] == (Origin.ENCODED if is_good else Origin.REJECTED)
+    assert [one["document_id"] for one in outcome.rejects] == ["poison"]
+    assert outcome.counts["vectors.encoded"] == 4
+
+
+def test_nothing_waits_for_a_call_once_the_bundle_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_CountingEncoder, "call_tokens", lambda _: 1000)
+    outcome = _embed(reused([chunks(record("a", "one text"))]))
+    assert [row["vector"] for row in outcome.rows] == [_vector("one text")]
+
+
+def test_on_a_gpu_processes_share_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embed, "is_gpu", lambda device: device == "cuda")
+    shared: list[str] = []
+
+    class Across:
+        def __init__(self, factory: Any, tag: str) -> None:
+            self._factory = factory
+            shared.append(tag)
+
+        def acquire(self) -> Any:
+            return self._factory()
+
+    monkeypatch.setattr(embed, "MultiProcessShared", Across)
+    factory = partial(_CountingEncoder, ("dense",))
+    for device, tags in (("cpu", 0), ("cuda", 1)):
+        function = embed._EmbedFn(embed._Model(factory, device, "space"), ("dense",))
+        function.start_bundle()
+        batch = reused([chunks(record("a", "one text"))])
+        made = [one for one in function.process(batch) if isinstance(one, pa.RecordBatch)]
+        assert [row["vector"] for part in made for row in part.to_pylist()] == [_vector("one text")]
+        assert len(shared) == tags
+    other = embed._Model(factory, "cuda", "other space")
+    assert other.acquire().call_tokens() == 1
+    assert len(set(shared)) == 2, "another model is another object"

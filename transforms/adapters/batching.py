@@ -25,6 +25,7 @@ from transforms.logic.outputs import Outputs, concatenate_outputs, no_outputs, s
 from transforms.logic.packing import token_budget_ranges, tokens_of_pass
 
 _PATIENCE_SECONDS = 300.0
+_ROUNDS = 8
 _REASON_CHARACTERS = 200
 _HOPELESS_CHUNKS = 32
 # In lower case. The CPU's allocator, and CUDA's libraries, raise plain errors when memory is short.
@@ -65,6 +66,10 @@ class BatchingEncoder:
         self._reductions = 0
         # Chunks that had a fault while none was sound; None once one was.
         self._without_success: int | None = 0
+
+    def call_tokens(self) -> int:
+        """Enough for each place under way to be filled so many times that the last, half-empty round costs little."""
+        return self._budget_tokens * self._engine.in_flight * _ROUNDS
 
     def encode(self, texts: Sequence[str], token_ids: Sequence[TokenIds]) -> Encoded:
         """Outputs of every chunk in order, or why it has none.

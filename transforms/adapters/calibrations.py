@@ -22,7 +22,8 @@ from transforms.logic.identity import key_prefixes
 from transforms.logic.recall import Sample
 from transforms.logic.representations import Recorded, Representation
 from transforms.logic.schemas import KEY
-from transforms.logic.vectors import Float32, from_list_array, unit_rows
+from transforms.logic.vector_columns import from_list_array
+from transforms.logic.vectors import Float32, unit_rows
 
 _PLACES = pa.schema(
     [("content_key", KEY), ("row_key", KEY), ("language", pa.string()), ("shard", pa.string()), ("row", pa.int32())]

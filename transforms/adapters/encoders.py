@@ -87,6 +87,19 @@ class Encoder(Protocol):
         """
         ...
 
+    def call_tokens(self) -> int:
+        """How many tokens a call should have at least: with fewer the device runs empty between calls."""
+        ...
+
+
+def is_gpu(device: str) -> bool:
+    """Whether a device as it is asked for is a GPU on this machine."""
+    if device != "auto":
+        return device.startswith("cuda")
+    import torch  # noqa: PLC0415
+
+    return torch.cuda.is_available()
+
 
 def open_encoder(model: ModelDescription, prompt: str, computation: Computation, role: Role = "document") -> Encoder:
     """Loads the checkpoint with the engine that fits it; takes seconds, and the model's size in memory."""

@@ -21,6 +21,11 @@ class Made:
     columns: Mapping[str, pa.Array] = field(default_factory=dict)
     faults: Mapping[int, str] = field(default_factory=dict)
 
+    def slice(self, first: int, count: int) -> "Made":
+        """What was made of `count` chunks from the chunk `first` on."""
+        faults = {index - first: reason for index, reason in self.faults.items() if first <= index < first + count}
+        return Made({name: column.slice(first, count) for name, column in self.columns.items()}, faults)
+
 
 @dataclass(frozen=True)
 class Latest:
@@ -85,11 +90,8 @@ def latest_of(batch: pa.RecordBatch, made: Made, before: Latest | None) -> Lates
     encoded = rows_to_encode(batch)
     if not len(encoded):
         return before
-    index = len(encoded) - 1
-    fault = made.faults.get(index)
-    columns = {name: column.slice(index, 1) for name, column in made.columns.items()}
-    content: bytes = batch.column("content_key")[int(encoded[index])].as_py()
-    return Latest(content, Made(columns, {} if fault is None else {0: fault}))
+    content: bytes = batch.column("content_key")[int(encoded[-1])].as_py()
+    return Latest(content, made.slice(len(encoded) - 1, 1))
 
 
 def _is(batch: pa.RecordBatch, origin: Origin) -> npt.NDArray[np.bool_]:

@@ -213,6 +213,7 @@ def _stages(counts: Counts) -> dict[str, dict[str, float | None]]:
         "identify",
         "split",
         "reuse",
+        "model",
         "embed",
         "share",
         "store",
@@ -224,7 +225,7 @@ def _stages(counts: Counts) -> dict[str, dict[str, float | None]]:
         "delete",
     ):
         seconds = counts.get(f"stage.{stage}.seconds", 0.0)
-        tokens = _int(counts, _STAGE_TOKENS.get(stage, "tokens.split"))
+        tokens = 0 if stage == "model" else _int(counts, _STAGE_TOKENS.get(stage, "tokens.split"))
         rate = round(tokens / seconds, 1) if seconds and tokens else None
         stages[stage] = {"seconds": round(seconds, 3), "tokens": tokens, "tokens_per_second": rate}
     return stages

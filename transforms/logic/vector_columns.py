@@ -100,3 +100,16 @@ def _narrowed(offsets: npt.NDArray[np.int64]) -> pa.Array:
 
 def _numbers(flat: pa.Array) -> npt.NDArray[Any]:
     return cast("npt.NDArray[Any]", flat.to_numpy(zero_copy_only=False))
+
+
+def to_list_array(vectors: npt.NDArray[np.float16] | Float32) -> pa.FixedSizeListArray:
+    """(n, dimensions) to an Arrow fixed-size list column of the same number type, without boxing."""
+    flat = np.ascontiguousarray(vectors).reshape(-1)
+    return pa.FixedSizeListArray.from_arrays(pa.array(flat), vectors.shape[1])
+
+
+def from_list_array(column: pa.Array | pa.ChunkedArray, dimensions: int) -> Float32:
+    """An Arrow list column without nulls to (n, dimensions) float32."""
+    combined = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    flat = combined.flatten().to_numpy(zero_copy_only=False)
+    return cast("Float32", flat.astype(np.float32).reshape(-1, dimensions))

@@ -4,7 +4,6 @@ from typing import cast
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 Float32 = npt.NDArray[np.float32]
 
@@ -32,16 +31,3 @@ def truncate(vectors: Float32, dimensions: int | None) -> Float32:
     Matryoshka truncation (Kusupati et al. 2022, arXiv:2205.13147); only models trained for it lose little.
     """
     return unit_rows(vectors if dimensions is None else vectors[:, :dimensions])
-
-
-def to_list_array(vectors: npt.NDArray[np.float16] | Float32) -> pa.FixedSizeListArray:
-    """(n, dimensions) to an Arrow fixed-size list column of the same number type, without boxing."""
-    flat = np.ascontiguousarray(vectors).reshape(-1)
-    return pa.FixedSizeListArray.from_arrays(pa.array(flat), vectors.shape[1])
-
-
-def from_list_array(column: pa.Array | pa.ChunkedArray, dimensions: int) -> Float32:
-    """An Arrow list column without nulls to (n, dimensions) float32."""
-    combined = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    flat = combined.flatten().to_numpy(zero_copy_only=False)
-    return cast("Float32", flat.astype(np.float32).reshape(-1, dimensions))

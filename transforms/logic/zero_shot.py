@@ -1,7 +1,7 @@
 """Zero-shot labels: a chunk gets the label whose texts lie nearest to it.
 
-The label texts are embedded by the model of the chunks, and the cosine decides (Yin, Hay and Roth 2019, arXiv:1909.00161, section 4,
-call it label-fully-unseen; the embedding form is that of Veeranna et al. 2016, ESANN). Nothing is trained.
+The label texts are embedded by the model of the chunks, and the cosine decides (Veeranna et al. 2016, ESANN; Yin, Hay and Roth 2019,
+arXiv:1909.00161, call the setting label-fully-unseen). Nothing is trained.
 """
 
 import tomllib

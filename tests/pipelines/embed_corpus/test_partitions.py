@@ -98,7 +98,7 @@ def test_another_list_is_refused_by_name(filled: Job) -> None:
     for languages in ("de", "de,ru", "common", "all"):
         with pytest.raises(ConfigurationError) as caught:
             _languages(filled, detector="cld2", languages=languages)
-        assert "languages: ('de', 'th') in the collection" in str(caught.value)
+        assert "languages: de,th in the collection" in str(caught.value)
     assert _languages(filled) == ("de", "th")
 
 

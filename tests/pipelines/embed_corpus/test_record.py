@@ -42,7 +42,8 @@ SHAPE: dict[str, Any] = {
     "languages": dict.fromkeys(("de", "en"), LANGUAGE),
     "stages": {
         **{name: {"seconds": float, "tokens": int, "tokens_per_second": float} for name in STAGES},
-        # Nothing was there to share, nor to label.
+        # Loading has no tokens; nothing was there to share, nor to label.
+        "model": {"seconds": float, "tokens": int, "tokens_per_second": type(None)},
         "share": {"seconds": float, "tokens": int, "tokens_per_second": type(None)},
         "label": {"seconds": float, "tokens": int, "tokens_per_second": type(None)},
     },

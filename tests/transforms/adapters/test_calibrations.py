@@ -26,7 +26,8 @@ from transforms.logic.errors import ConfigurationError, CorruptDataError, Transi
 from transforms.logic.recall import Sample
 from transforms.logic.representations import Recorded, Representation
 from transforms.logic.schemas import row_schema
-from transforms.logic.vectors import Float32, to_list_array, unit_rows
+from transforms.logic.vector_columns import to_list_array
+from transforms.logic.vectors import Float32, unit_rows
 
 FULL = 8
 LANGUAGES = ("en", "de", "fr")

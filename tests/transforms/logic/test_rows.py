@@ -13,8 +13,7 @@ from transforms.logic.identity import chunk_id, content_key
 from transforms.logic.outputs import OUTPUTS, Output
 from transforms.logic.rows import STORED_FIELDS, chunk_rows, milvus_rows, stored_rows, with_row_keys
 from transforms.logic.schemas import CHUNKS, batch_of, row_schema
-from transforms.logic.vector_columns import to_columns
-from transforms.logic.vectors import to_list_array
+from transforms.logic.vector_columns import to_columns, to_list_array
 
 
 def ids(*numbers: int) -> bytes:

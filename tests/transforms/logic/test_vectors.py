@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transforms.logic.vectors import Float32, from_list_array, sound_rows, to_list_array, truncate, unit_rows
+from transforms.logic.vector_columns import from_list_array, to_list_array
+from transforms.logic.vectors import Float32, sound_rows, truncate, unit_rows
 
 
 def random_units(count: int, dimensions: int, seed: int = 0) -> Float32:

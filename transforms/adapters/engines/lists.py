@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from transforms.adapters.encoders import Computation, Role, TokenIds
-from transforms.adapters.engines.devices import choose_device
+from transforms.adapters.engines.devices import choose_device, usable_cores
 from transforms.adapters.engines.heads import Heads
 from transforms.adapters.engines.loading import load_model
 from transforms.adapters.models import ModelDescription, check_outputs
@@ -15,7 +15,8 @@ from transforms.adapters.tokenizers import ModelTokenizer
 from transforms.logic.outputs import Multi, Outputs, Sparse
 from transforms.logic.vectors import Float32, unit_rows
 
-_BUDGET_TOKENS = 4096
+# On a CPU larger padded passes fall out of its caches; a GPU wants work, and what does not fit its memory is divided.
+_BUDGET_TOKENS = {"cpu": 2048, "cuda": 16384}
 # A masked language model makes a number for each token and each word of its vocabulary: at most 256 MiB of float32 in one pass.
 _LOGITS = 1 << 26
 
@@ -48,9 +49,11 @@ class ListEngine:
         self._role = role
         before, after = tokenizer.frame()
         self.frame_tokens = len(before) + len(after) + len(tokenizer.ids(prompt))
-        self.budget_tokens = _BUDGET_TOKENS
+        self.budget_tokens = _BUDGET_TOKENS[device.type]
         if model.kind == "SparseEncoder" and model.hidden_size:
-            self.budget_tokens = min(_BUDGET_TOKENS, _LOGITS // len(self._model.tokenizer))
+            self.budget_tokens = min(self.budget_tokens, _LOGITS // len(self._model.tokenizer))
+        if device.type == "cpu":
+            torch.set_num_threads(computation.threads or usable_cores())
 
     def submit(self, texts: Sequence[str], token_ids: Sequence[TokenIds]) -> Callable[[], Outputs]:
         """The ids are not read: the model tokenises prompt and text itself."""

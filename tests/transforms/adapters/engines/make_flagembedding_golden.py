@@ -1,7 +1,7 @@
 """Makes flagembedding_golden.json: what FlagEmbedding makes of some texts with the checkpoint of `build_m3`.
 
-Run by hand, from the root, after `pip install FlagEmbedding==1.4.2`; no test needs FlagEmbedding, and where it is installed,
-`test_heads.py` asks it as well:
+Run by hand, from the root, after `pip install -e .[oracle]`; no test needs FlagEmbedding, and where it is installed, `test_heads.py`
+asks it as well:
 
     python -m tests.transforms.adapters.engines.make_flagembedding_golden
 """

@@ -21,8 +21,8 @@ from transforms.logic.identity import digest
 from transforms.logic.outputs import OUTPUTS, Outputs
 from transforms.logic.representations import VECTOR_TYPES, Representation, VectorType, represent, search_vector
 from transforms.logic.rows import milvus_rows
-from transforms.logic.vector_columns import to_columns
-from transforms.logic.vectors import Float32, to_list_array
+from transforms.logic.vector_columns import to_columns, to_list_array
+from transforms.logic.vectors import Float32
 
 DIMENSIONS = 16
 TYPES: dict[VectorType, tuple[DataType, str, str]] = {
