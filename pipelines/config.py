@@ -184,6 +184,11 @@ class Encoding(Section):
         pattern=r"^(auto|cpu|cuda(:[0-9]+)?)$",
         description="auto (a GPU where the worker has one), cpu, cuda, or cuda:N for one of several",
     )
+    threads: int | None = Field(
+        None,
+        ge=1,
+        description="cores that a worker process encodes with on a CPU; default all, shared by the processes of an in-process runner",
+    )
     dtype: Literal["bfloat16", "float16", "float32"] = Field(
         "bfloat16", description="number type of the model's computation"
     )

@@ -45,7 +45,9 @@ def build(root: beam.Pipeline, plan: Plan) -> PCollection[int]:
         | "Split into chunks" >> SplitIntoChunks(plan.tokenizer, plan.detector, plan.splitting, kept)
         | "Reuse vectors" >> ReuseVectors(plan.workspace, plan.shards, plan.bucket_count, kept, outputs)
     )
-    embedded = reused.chunks | "Embed chunks" >> EmbedChunks(plan.encoder, kept, outputs)
+    embedded = reused.chunks | "Embed chunks" >> EmbedChunks(
+        plan.encoder, kept, outputs, device=plan.device, space=plan.space.embedding_space
+    )
     shared = reused.repeats | "Share vectors" >> ShareVectors(plan.workspace, plan.shards, embedded, kept, outputs)
     stored = {"chunks": embedded, "repeats": shared} | "Store vectors" >> StoreVectors(
         plan.workspace, plan.full_dimensions, plan.bucket_count, kept, outputs
@@ -73,7 +75,11 @@ def run(config: Config, beam_options: PipelineOptions, say: Callable[[str], obje
         CorruptDataError: the workspace does not hold what was written.
     """
     try:
-        plan = plan_run(config, workers_are_here=options.workers_are_here(beam_options))
+        plan = plan_run(
+            config,
+            workers_are_here=options.workers_are_here(beam_options),
+            processes=options.worker_processes(beam_options),
+        )
         say(plan.remarks)
         pipeline = beam.Pipeline(options=beam_options)
         build(pipeline, plan)

@@ -1,13 +1,14 @@
 """Flags and a TOML file in, a `Config` and Beam's own options out. Flags win."""
 
 import argparse
+import os
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
@@ -98,6 +99,14 @@ def workers_are_here(options: PipelineOptions) -> bool:
     """Whether the machine that launches the job is the one that runs it, so that its devices are those of the workers."""
     runner = options.view_as(StandardOptions).runner
     return runner is None or runner.rsplit(".", 1)[-1] in _RUNNERS_HERE
+
+
+def worker_processes(options: PipelineOptions) -> int:
+    """How many processes of this machine do the work of an in-process runner; 1 for runners elsewhere."""
+    direct = options.view_as(DirectOptions)
+    if not workers_are_here(options) or direct.direct_running_mode != "multi_processing":
+        return 1
+    return int(direct.direct_num_workers) or os.cpu_count() or 1
 
 
 def _read_toml(path: str) -> dict[str, Any]:

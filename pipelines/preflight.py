@@ -85,6 +85,7 @@ class Plan:
     detector: Callable[[], Detector]
     tokenizer: Callable[[], ModelTokenizer]
     encoder: Callable[[], Encoder]
+    device: str
 
     @property
     def loaded_outputs(self) -> tuple[Output, ...]:
@@ -93,10 +94,11 @@ class Plan:
         return tuple(one for one in OUTPUTS if one in of_milvus or (one == "dense" and self.labelling is not None))
 
 
-def plan_run(config: Config, *, workers_are_here: bool = False) -> Plan:
+def plan_run(config: Config, *, workers_are_here: bool = False, processes: int = 1) -> Plan:
     """Checks the whole configuration against the world and freezes what the run starts from.
 
     Creates the collection if it does not exist. Devices are looked for only where the workers are; elsewhere each worker does it.
+    `processes` of the workers share the cores of this machine.
 
     Raises:
         ConfigurationError: naming the value, what is allowed and what to do.
@@ -106,7 +108,7 @@ def plan_run(config: Config, *, workers_are_here: bool = False) -> Plan:
     keep_languages = read_kept_languages(config.selection)
     reading = _reading(config, choice.column)
     labels = labels_of(config)
-    wanted = computation(config)
+    wanted = computation(config, processes)
     if workers_are_here and wanted.device not in {"auto", "cpu"}:
         _check_device(wanted)
     sources = plan_sources(config)
@@ -153,6 +155,7 @@ def plan_run(config: Config, *, workers_are_here: bool = False) -> Plan:
         detector=choice.detector,
         tokenizer=partial(open_tokenizer, model.tokenizer_directory, _proof(config, model, splits)),
         encoder=partial(open_encoder, model, prompt, wanted),
+        device=wanted.device,
     )
 
 

@@ -3,7 +3,7 @@
 from typing import Literal
 
 from pipelines.config import Config
-from transforms.adapters.encoders import Computation
+from transforms.adapters.encoders import Computation, usable_cores
 from transforms.adapters.milvus import CollectionSpace
 from transforms.adapters.models import ModelDescription
 from transforms.logic.errors import ConfigurationError
@@ -25,9 +25,11 @@ def choose_prompts(model: ModelDescription, config: Config) -> Prompts:
     }
 
 
-def computation(config: Config) -> Computation:
-    """How the model computes."""
-    return Computation(config.encoding.dtype, config.encoding.device, config.encoding.outputs)
+def computation(config: Config, processes: int = 1) -> Computation:
+    """How the model computes in each of the processes that share a machine's cores."""
+    encoding = config.encoding
+    threads = encoding.threads or (max(1, usable_cores() // processes) if processes > 1 else None)
+    return Computation(encoding.dtype, encoding.device, encoding.outputs, threads)
 
 
 def embedding_space(config: Config, model: ModelDescription) -> str:

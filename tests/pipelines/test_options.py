@@ -1,6 +1,7 @@
 """Flags and a TOML file become one checked configuration and Beam's own options."""
 
 import argparse
+import os
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions,
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines import options
+from pipelines import options, spaces
 from pipelines.config import Config
 from transforms.logic.errors import ConfigurationError
 
@@ -68,6 +69,7 @@ def test_defaults_are_those_of_the_interface() -> None:
         "model": "m",
         "revision": None,
         "outputs": ("dense",),
+        "threads": None,
         "device": "auto",
         "dtype": "bfloat16",
         "document_prompt": None,
@@ -266,3 +268,33 @@ def test_help_shows_defaults_as_they_are_written() -> None:
 )
 def test_workers_are_here_with_the_runners_of_one_machine(flags: list[str], here: bool) -> None:
     assert options.workers_are_here(_parse(*FLAGS, *flags)[1]) == here
+
+
+@pytest.mark.parametrize(
+    ("flags", "processes"),
+    [
+        ([], 1),
+        (["--direct_num_workers=4"], 1),
+        (["--direct_num_workers=4", "--direct_running_mode=multi_threading"], 1),
+        (["--direct_num_workers=4", "--direct_running_mode=multi_processing"], 4),
+        (["--runner=DataflowRunner", "--direct_num_workers=4", "--direct_running_mode=multi_processing"], 1),
+    ],
+)
+def test_processes_of_one_machine_are_counted(flags: list[str], processes: int) -> None:
+    assert options.worker_processes(_parse(*FLAGS, *flags)[1]) == processes
+
+
+def test_every_core_is_a_process_when_their_number_is_left_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 6)
+    flags = ["--direct_num_workers=0", "--direct_running_mode=multi_processing"]
+    assert options.worker_processes(_parse(*FLAGS, *flags)[1]) == 6
+
+
+@pytest.mark.parametrize(
+    ("flags", "processes", "threads"), [([], 1, None), ([], 2, 3), ([], 9, 1), (["--threads=5"], 2, 5)]
+)
+def test_processes_share_the_cores(
+    monkeypatch: pytest.MonkeyPatch, flags: list[str], processes: int, threads: int | None
+) -> None:
+    monkeypatch.setattr(spaces, "usable_cores", lambda: 6)
+    assert spaces.computation(_parse(*FLAGS, *flags)[0], processes).threads == threads

@@ -4,6 +4,7 @@ The engines import torch, which takes seconds; this module does not, so that a r
 never pays for it.
 """
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -90,6 +91,11 @@ class Encoder(Protocol):
     def call_tokens(self) -> int:
         """How many tokens a call should have at least: with fewer the device runs empty between calls."""
         ...
+
+
+def usable_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def is_gpu(device: str) -> bool:

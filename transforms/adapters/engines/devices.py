@@ -1,6 +1,5 @@
 """The device that a worker computes on."""
 
-import os
 from pathlib import Path
 
 import torch
@@ -41,8 +40,3 @@ def choose_device(computation: Computation) -> torch.device:
         )
         raise ConfigurationError(message)
     return device
-
-
-def usable_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -6,8 +6,8 @@ from typing import Any, cast
 import numpy as np
 import torch
 
-from transforms.adapters.encoders import Computation, Role, TokenIds
-from transforms.adapters.engines.devices import choose_device, usable_cores
+from transforms.adapters.encoders import Computation, Role, TokenIds, usable_cores
+from transforms.adapters.engines.devices import choose_device
 from transforms.adapters.engines.heads import Heads
 from transforms.adapters.engines.loading import load_model
 from transforms.adapters.models import ModelDescription, check_outputs

@@ -7,9 +7,9 @@ from typing import Any, cast
 import numpy as np
 import torch
 
-from transforms.adapters.encoders import FIRST_POSITION, Computation, TokenIds
+from transforms.adapters.encoders import FIRST_POSITION, Computation, TokenIds, usable_cores
 from transforms.adapters.engines.attention import attend_by_chunk, attend_to_all
-from transforms.adapters.engines.devices import choose_device, usable_cores
+from transforms.adapters.engines.devices import choose_device
 from transforms.adapters.engines.heads import Heads
 from transforms.adapters.engines.layers import Layers
 from transforms.adapters.engines.loading import load_model

@@ -3,9 +3,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from transforms.adapters.encoders import Computation
+from transforms.adapters.encoders import Computation, usable_cores
 from transforms.adapters.engines import devices
-from transforms.adapters.engines.devices import choose_device, usable_cores
+from transforms.adapters.engines.devices import choose_device
 from transforms.logic.errors import ConfigurationError
 
 
