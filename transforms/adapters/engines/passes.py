@@ -93,7 +93,10 @@ class Passes:
             int(np.diff(offsets).max()),
         )
         hidden = self._states.hidden(pack)[: offsets[-1]]
-        dense = to_host(_pooled(hidden, pack.offsets, self._pooling)) if self._pooling else None
+        dense = None
+        if self._pooling:
+            # Into pinned memory, there when the stream has come so far.
+            dense = _pooled(hidden, pack.offsets, self._pooling).to("cpu", non_blocking=True)
         launched = self._heads.launch(hidden, pack.offsets) if self._heads else None
         done = None
         if self._device.type == "cuda":
@@ -130,13 +133,6 @@ def to_device(numbers: npt.NDArray[np.integer], device: torch.device) -> torch.T
     """A copy on the device; to a GPU by pinned memory, without waiting."""
     tensor = torch.from_numpy(numbers)
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
-
-
-def to_host(tensor: torch.Tensor) -> torch.Tensor:
-    """A copy in the host's memory; from a GPU into pinned memory, there when the stream has come so far."""
-    if tensor.device.type != "cuda":
-        return tensor
-    return torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True).copy_(tensor, non_blocking=True)
 
 
 def _pooled(hidden: torch.Tensor, offsets: torch.Tensor, pooling: str) -> torch.Tensor:
