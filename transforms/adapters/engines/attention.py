@@ -1,6 +1,7 @@
 """Attention within each chunk of a pack, one after another or all in one kernel.
 
-A pack is chunks end to end, with the place where each begins. Both ways give what attention over each chunk alone gives.
+A pack is chunks end to end, with the place where each begins. Both ways give what attention over each chunk alone gives, as long as the
+numbers are finite: chunk by chunk, a NaN reaches the chunk before it too.
 """
 
 from collections.abc import Callable

@@ -125,8 +125,22 @@ def pack_chunks(
     offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
     behind = np.zeros(-int(lengths[-1]) % KEY_STEP, np.int64)
     parts = [part for ids in token_ids for part in (frame.before, ids, frame.after)]
+    ids = np.concatenate(parts)
     positions = np.arange(offsets[-1]) - np.repeat(offsets[:-1], lengths) + frame.first_position
-    return np.concatenate([*parts, behind]), np.concatenate([positions, behind]), offsets
+    if frame.first_position:
+        _skip_padding(positions, ids, offsets, frame.first_position - 1)
+    return np.concatenate([ids, behind]), np.concatenate([positions, behind]), offsets
+
+
+def _skip_padding(
+    positions: npt.NDArray[np.int64], ids: npt.NDArray[np.int64], offsets: npt.NDArray[np.int64], padding: int
+) -> None:
+    """A text may hold the padding token itself, which XLM-R does not count and puts at the position of its own number."""
+    is_padding = ids == padding
+    if is_padding.any():
+        before = np.cumsum(is_padding)
+        positions -= before - np.repeat(np.concatenate([[0], before])[offsets[:-1]], np.diff(offsets))
+        positions[is_padding] = padding
 
 
 def to_device(numbers: npt.NDArray[np.integer], device: torch.device) -> torch.Tensor:

@@ -83,9 +83,7 @@ XLM_R_PADDING = "<s> </s> <pad> <unk> <mask> the river"
         ("LaBSE", "[CLS] [SEP] [PAD] [UNK] [MASK] the river"),
         ("mBERT", "[CLS] [SEP] [PAD] [UNK] [MASK] the river"),
         ("multilingual-e5-base", XLM_R_PADDING.replace("<pad>", "")),
-        pytest.param(
-            "multilingual-e5-base", XLM_R_PADDING, marks=pytest.mark.xfail(reason="the packed engine counts on")
-        ),
+        ("multilingual-e5-base", XLM_R_PADDING),
         ("Qwen3-Embedding", "<|end|> the river <|pad|> runs"),
     ],
 )

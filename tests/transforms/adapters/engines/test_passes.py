@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import torch
 from hypothesis import given
@@ -33,6 +35,19 @@ def test_chunks_lie_end_to_end_in_their_frames(chunks: list[np.ndarray]) -> None
     assert len(positions) == len(ids)
     assert 0 <= behind < KEY_STEP
     assert (offsets[-1] - offsets[-2] + behind) % KEY_STEP == 0
+
+
+@given(
+    st.lists(st.lists(st.integers(0, 5), max_size=9).map(lambda ids: np.array(ids, np.int32)), min_size=1, max_size=5)
+)
+def test_xlm_r_does_not_count_padding_tokens(chunks: list[np.ndarray]) -> None:
+    padding = 1
+    ids, positions, offsets = pack_chunks(chunks, FRAME)
+    for start, stop in pairwise(offsets):
+        # As `create_position_ids_from_input_ids` of transformers has it.
+        counted = ids[start:stop] != padding
+        expected = np.cumsum(counted) * counted + padding
+        assert positions[start:stop].tolist() == expected.tolist()
 
 
 @given(CHUNKS)
