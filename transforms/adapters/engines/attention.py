@@ -20,7 +20,7 @@ KEY_STEP = 16
 
 @dataclass(frozen=True)
 class Pack:
-    """Chunks end to end, and behind them up to `KEY_STEP - 1` tokens that belong to none.
+    """Chunks end to end, and behind them tokens that belong to none, so that the last can be read in steps of `KEY_STEP`.
 
     Attributes:
         ids: shape (tokens,), int64.
@@ -45,7 +45,9 @@ def attend_by_chunk(projected: torch.Tensor, pack: Pack, heads: int) -> torch.Te
     """Chunk by chunk. Keys run on into the next chunk up to a multiple of `KEY_STEP`, where a mask gives them no weight."""
     tokens = len(projected)
     queries, keys, values = projected.view(tokens, 3, heads, -1).permute(1, 2, 0, 3).unsqueeze(1)
-    mixed = projected.new_zeros(tokens, heads, queries.shape[-1])
+    mixed = projected.new_empty(tokens, heads, queries.shape[-1])
+    # What stands behind the last chunk is read by its attention in the next layer: whatever it is, it has to be finite.
+    mixed[pack.places[-1] :] = 0
     for start, stop in pairwise(pack.places):
         beyond = -(stop - start) % KEY_STEP
         read = slice(start, stop + beyond)

@@ -16,6 +16,10 @@ from transforms.adapters.engines.attention import KEY_STEP, Pack
 from transforms.logic.outputs import Multi, Outputs, Sparse
 
 
+TOKEN_STEP = 128
+"""Tokens of a pass are a multiple of it: products of a size that is new are slower by a tenth, for they are prepared first."""
+
+
 class States(Protocol):
     """What makes hidden states, such as `layers.Layers`."""
 
@@ -119,13 +123,14 @@ def pack_chunks(
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Ids and positions of all tokens in their frames, and offsets, shape (chunks + 1,).
 
-    Behind the last chunk follow tokens that belong to none, up to a multiple of `KEY_STEP` of that chunk.
+    Behind the last chunk follow tokens that belong to none, so that it can be read in steps of `KEY_STEP` and all in `TOKEN_STEP`.
     """
     lengths = np.array([len(ids) + frame.tokens for ids in token_ids], np.int64)
     offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
-    behind = np.zeros(-int(lengths[-1]) % KEY_STEP, np.int64)
+    after_last = -int(lengths[-1]) % KEY_STEP
+    behind = np.zeros(after_last + -int(offsets[-1] + after_last) % TOKEN_STEP, np.int64)
     parts = [part for ids in token_ids for part in (frame.before, ids, frame.after)]
-    ids = np.concatenate(parts)
+    ids: npt.NDArray[np.int64] = np.concatenate(parts)
     positions = np.arange(offsets[-1]) - np.repeat(offsets[:-1], lengths) + frame.first_position
     if frame.first_position:
         _skip_padding(positions, ids, offsets, frame.first_position - 1)
