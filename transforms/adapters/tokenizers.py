@@ -20,9 +20,13 @@ _CACHED_TEXTS = 1 << 18
 _CACHED_CHARACTERS = 24
 
 
-@lru_cache(maxsize=2)
 def open_tokenizer(model_directory: str, proven: Proven | None = None) -> "ModelTokenizer":
     """The tokenizer of a model directory, read once in a process: a large vocabulary takes a second."""
+    return _opened(model_directory, proven)
+
+
+@lru_cache(maxsize=2)
+def _opened(model_directory: str, proven: Proven | None) -> "ModelTokenizer":
     return ModelTokenizer(model_directory, proven)
 
 

@@ -11,7 +11,6 @@ from itertools import pairwise
 from typing import cast
 
 import torch
-from torch.nn.attention.varlen import varlen_attn
 from torch.nn.functional import scaled_dot_product_attention
 
 KEY_STEP = 16
@@ -59,6 +58,9 @@ def attend_by_chunk(projected: torch.Tensor, pack: Pack, heads: int) -> torch.Te
 
 def attend_to_all(projected: torch.Tensor, pack: Pack, heads: int) -> torch.Tensor:
     """All chunks in one kernel (FlashAttention over variable lengths), which computes in 16 bits only."""
+    # With it comes torch's compiler, which takes more than a second: no worker without a GPU needs it.
+    from torch.nn.attention.varlen import varlen_attn  # noqa: PLC0415
+
     tokens = len(projected)
     queries, keys, values = projected.view(tokens, 3, heads, -1).unbind(1)
     offsets, longest = pack.offsets, pack.longest

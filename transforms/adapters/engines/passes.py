@@ -15,7 +15,6 @@ from torch.nn.functional import normalize
 from transforms.adapters.engines.attention import KEY_STEP, Pack
 from transforms.logic.outputs import Multi, Outputs, Sparse
 
-
 TOKEN_STEP = 128
 """Tokens of a pass are a multiple of it: products of a size that is new are slower by a tenth, for they are prepared first."""
 
