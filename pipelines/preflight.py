@@ -199,7 +199,8 @@ def _labelling(
     labels: Labels, model: ModelDescription, tokenizer: ModelTokenizer, document_prompt: str, wanted: Computation
 ) -> Labelling:
     prompt = document_prompt if labels.prompt is None else labels.prompt
-    encoder = partial(open_encoder, model, prompt, replace(wanted, outputs=("dense",)))
+    for_few = replace(wanted, outputs=("dense",), budget_tokens=model.max_sequence_tokens)
+    encoder = partial(open_encoder, model, prompt, for_few)
     return plan_labelling(labels, tokenizer, _room_tokens(model, tokenizer, prompt), encoder)
 
 

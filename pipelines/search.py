@@ -122,7 +122,7 @@ def _check_labels(labels: Sequence[str], space: CollectionSpace) -> None:
 def _encode(
     text: str, model: ModelDescription, space: CollectionSpace, outputs: tuple[Output, ...], device: str
 ) -> Outputs:
-    computation = Computation(cast("Any", space.dtype), device, outputs)
+    computation = Computation(cast("Any", space.dtype), device, outputs, budget_tokens=model.max_sequence_tokens)
     encoder = open_encoder(model, space.query_prompt, computation, "query")
     ids = open_tokenizer(model.tokenizer_directory).ids(text)[: model.max_sequence_tokens // 2]
     encoded = encoder.encode([text], [np.array(ids, np.int32)])

@@ -33,12 +33,14 @@ class Computation:
         device: `cpu`, `cuda`, `cuda:<number>`, or `auto`: a GPU where there is one.
         outputs: what is made of each chunk, in the order of `OUTPUTS`.
         threads: passes that a CPU makes at once, each on a core; None for every core that the process may use.
+        budget_tokens: tokens of a pass; None to find by a probe, which takes a second or two and is worth it for more than a few texts.
     """
 
     dtype: Literal["bfloat16", "float16", "float32"] = "bfloat16"
     device: str = "auto"
     outputs: tuple[Output, ...] = OUTPUTS[:1]
     threads: int | None = None
+    budget_tokens: int | None = None
 
 
 class Engine(Protocol):

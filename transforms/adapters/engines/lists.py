@@ -49,7 +49,7 @@ class ListEngine:
         self._role = role
         before, after = tokenizer.frame()
         self.frame_tokens = len(before) + len(after) + len(tokenizer.ids(prompt))
-        self.budget_tokens = _BUDGET_TOKENS[device.type]
+        self.budget_tokens = computation.budget_tokens or _BUDGET_TOKENS[device.type]
         if model.kind == "SparseEncoder" and model.hidden_size:
             self.budget_tokens = min(self.budget_tokens, _LOGITS // len(self._model.tokenizer))
         if device.type == "cpu":

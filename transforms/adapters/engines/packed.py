@@ -54,7 +54,7 @@ class PackedEngine:
         threads = computation.threads or usable_cores()
         self.in_flight = _IN_FLIGHT_ON_GPU if on_gpu else threads
         self._pool = None if on_gpu else ThreadPoolExecutor(threads, "pass", torch.set_num_threads, (1,))
-        self.budget_tokens = probe_budget(self, model.max_sequence_tokens, device)
+        self.budget_tokens = computation.budget_tokens or probe_budget(self, model.max_sequence_tokens, device)
 
     def submit(self, texts: Sequence[str], token_ids: Sequence[TokenIds]) -> Callable[[], Outputs]:
         """Only the ids are read."""
