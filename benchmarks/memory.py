@@ -1,8 +1,8 @@
 """How much memory does reading take, and how much time do two workers save on one file?
 
 Each case runs in a process of its own, whose peak resident memory counts; what it reads is made before, by another process. `text stage`
-is read, identify, split and tokenise, without Beam; `read` ends with batches of documents. Interpreter and libraries alone take some
-250 MiB, the tokenizer as much again.
+is read, identify, split and tokenise, without Beam; `read` ends with batches of documents; `encode` is the encoder in bfloat16, called as
+the pipeline calls it, on chunks of 60 tokens on average. Interpreter and libraries alone take some 250 MiB, the tokenizer as much again.
 """
 
 import argparse
@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -24,10 +25,11 @@ from benchmarks.pipeline import DEFAULT_INPUT, DEFAULT_MODEL
 from benchmarks.text import text_stage
 from transforms.adapters.formats import Split, plan_splits, read_split
 from transforms.adapters.formats.groups import group_splits, read_group
+from transforms.adapters.models import describe_model
 from transforms.adapters.storage import list_matching
 from transforms.adapters.tokenizers import ModelTokenizer
 from transforms.logic.records import Reading
-from transforms.logic.schemas import RECORDS, batch_of
+from transforms.logic.schemas import MAX_BATCH_ROWS, RECORDS, batch_of
 from transforms.logic.selection import Selection
 
 READING = Reading(max_document_bytes=1 << 30)
@@ -72,6 +74,11 @@ def make_tiny_files(directory: Path, count: int) -> None:
         (directory / f"{number:06}.txt").write_text(f"Text of document {number}.\n", encoding="utf-8")
 
 
+def make_number(path: Path, count: int) -> None:
+    """A file that says how many chunks to encode."""
+    path.write_text(str(count), encoding="utf-8")
+
+
 def read(pattern: str) -> int:
     """Documents read of files, in groups of splits as a worker gets them."""
     files = list_matching([pattern])
@@ -85,7 +92,21 @@ def run_text_stage(pattern: str) -> int:
     return text_stage([pattern], ModelTokenizer(DEFAULT_MODEL))
 
 
-CASES: Mapping[str, Callable[[str], int]] = {"read": read, "text stage": run_text_stage}
+def run_encoder(pattern: str) -> int:
+    """Chunks encoded, a batch of at most 512 a call; the file holds how many."""
+    from transforms.adapters.encoders import Computation, open_encoder  # noqa: PLC0415  torch
+
+    encoder = open_encoder(describe_model(DEFAULT_MODEL), "passage: ", Computation(device="cpu"))
+    draws = np.random.default_rng(0)
+    wanted, done = int(Path(pattern).read_text(encoding="utf-8")), 0
+    while done < wanted:
+        lengths = draws.integers(20, 100, min(MAX_BATCH_ROWS, wanted - done))
+        ids = [draws.integers(5, 250_000, length).astype(np.int32) for length in lengths]
+        done += len(encoder.encode([""] * len(ids), ids).outputs)
+    return done
+
+
+CASES: Mapping[str, Callable[[str], int]] = {"read": read, "text stage": run_text_stage, "encode": run_encoder}
 
 
 def peak_of(case: str, pattern: str) -> tuple[int, float, float]:
@@ -120,6 +141,7 @@ def two_workers(path: Path) -> tuple[float, float]:
 def main(argv: Sequence[str]) -> int:
     """Prints the table."""
     parser = argparse.ArgumentParser("python -m benchmarks.memory", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--only", choices=sorted(CASES), help="only the rows of this kind")
     parser.add_argument("--case", choices=sorted(CASES), help=argparse.SUPPRESS)
     parser.add_argument("--pattern", help=argparse.SUPPRESS)
     values = parser.parse_args(list(argv))
@@ -135,9 +157,13 @@ def main(argv: Sequence[str]) -> int:
             ("a row group of 2 GB", "read", home / "group.parquet", lambda path: make_row_group(path, 2 << 30)),
             ("a line of 500 MB", "read", home / "line.jsonl", lambda path: make_long_line(path, 500 << 20)),
             ("200,000 tiny files", "read", home / "tiny", lambda path: make_tiny_files(path, 200_000)),
+            ("1,024 chunks", "encode", home / "some", lambda path: make_number(path, 1024)),
+            ("10,240 chunks", "encode", home / "many", lambda path: make_number(path, 10_240)),
         ]
         sys.stdout.write(f"{'':<24}{'':<12}{'rows':>10}{'peak MiB':>10}{'seconds':>9}\n")
         for name, case, path, make in made:
+            if values.only not in {None, case}:
+                continue
             # Made by a process that ends: what making takes must not count here either.
             maker = multiprocessing.get_context("fork").Process(target=make, args=(path,))
             maker.start()
@@ -145,8 +171,9 @@ def main(argv: Sequence[str]) -> int:
             rows, peak, seconds = peak_of(case, f"{path}/*" if path.is_dir() else str(path))
             sys.stdout.write(f"{name:<24}{case:<12}{rows:>10,}{peak:>10,.0f}{seconds:>9.1f}\n")
             sys.stdout.flush()
-        one, two = two_workers(home / "hundred.jsonl")
-        sys.stdout.write(f"\none worker {one:.1f} s, two workers {two:.1f} s on one file: {one / two:.2f} x\n")
+        if values.only is None:
+            one, two = two_workers(home / "hundred.jsonl")
+            sys.stdout.write(f"\none worker {one:.1f} s, two workers {two:.1f} s on one file: {one / two:.2f} x\n")
     return 0
 
 
