@@ -1,7 +1,7 @@
 """What a collection records about itself, so that spaces never mix (guarantee G5)."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from transforms.logic.errors import ConfigurationError
@@ -30,6 +30,7 @@ _DECISIVE = (
     "labels_digest",
 )
 _EXPLAINING = ("model", "revision", "dtype", "document_prompt")
+_CUTTING = ("max_tokens", "min_tokens", "overlap", "structure")
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,10 @@ class CollectionSpace:
         projection_uri: where it lies.
         labels: names of the labels that chunks have, ordered.
         labels_digest: of the meaning of the labels; None without labels.
+        max_tokens: how documents were cut, as the options of these names; None where the collection is older than this record.
+        min_tokens: see `max_tokens`.
+        overlap: see `max_tokens`.
+        structure: see `max_tokens`.
     """
 
     embedding_space: str
@@ -77,6 +82,10 @@ class CollectionSpace:
     projection_uri: str | None = None
     labels: tuple[str, ...] = ()
     labels_digest: str | None = None
+    max_tokens: int | None = None
+    min_tokens: int | None = None
+    overlap: int | None = None
+    structure: str | None = None
 
     def to_json(self) -> str:
         """One line of JSON with its format version."""
@@ -120,22 +129,37 @@ class CollectionSpace:
         """The outputs that the collection holds, each with the kind of field that it needs, as `capabilities` names them."""
         return {output: str(self.vector_type) if output == "dense" else output for output in self.milvus_outputs}
 
-    def check_same(self, wanted: "CollectionSpace", name: str) -> None:
-        """Refuses to write vectors of another space: `ConfigurationError` with every difference.
+    def check_same(self, wanted: "CollectionSpace", name: str, *, may_cut_anew: bool = False) -> None:
+        """Refuses to write vectors of another space, or chunks cut in another way: `ConfigurationError` with every difference.
 
         Args:
             wanted: the space of the run.
             name: of the collection.
+            may_cut_anew: whether chunks may be cut in another way than those that are held.
         """
         there, here = asdict(self), asdict(wanted)
+        cut = [one for one in _CUTTING if there[one] not in {None, here[one]}]
         differing = [one for one in _DECISIVE if there[one] != here[one]]
         if differing:
-            shown = [*differing, *(one for one in _EXPLAINING if there[one] != here[one])]
-            lines = "\n".join(
-                f"  {one}: {_shown(there[one])} in the collection, {_shown(here[one])} in this run" for one in shown
+            shown = [*differing, *(one for one in _EXPLAINING if there[one] != here[one]), *cut]
+            what = "holds vectors of another space; use the same settings or another --collection"
+        elif cut and not may_cut_anew:
+            shown = cut
+            what = (
+                "holds documents that were cut in another way; use the same settings or another --collection, "
+                "or cut those of the input anew by --new-space"
             )
-            message = f"collection {name!r} holds vectors of another space; use the same settings or another --collection:\n{lines}"
-            raise ConfigurationError(message)
+        else:
+            return
+        lines = "\n".join(
+            f"  {one}: {_shown(there[one])} in the collection, {_shown(here[one])} in this run" for one in shown
+        )
+        message = f"collection {name!r} {what}:\n{lines}"
+        raise ConfigurationError(message)
+
+    def cut_as(self, wanted: "CollectionSpace") -> "CollectionSpace":
+        """This space with the way of cutting of another."""
+        return replace(self, **{one: getattr(wanted, one) for one in _CUTTING})
 
 
 def _as_declared(name: str, value: Any) -> Any:
