@@ -9,9 +9,9 @@ from transforms.logic.outputs import OUTPUTS, Output
 from transforms.logic.representations import Recorded, VectorType
 
 PROPERTY = "corpus_embed.space"
-_FORMAT = 3
-# Of the time before outputs, representations and labels: what it does not say has its default.
-_FORMAT_OF_DENSE = 2
+_FORMAT = 4
+# Of the time before outputs, representations and labels (2), and before the way of cutting (3): what they do not say has its default.
+_OLDER_FORMATS = (2, 3)
 # Its rows lack the languages of chunks, so this version could not write to it.
 _FORMAT_WITHOUT_LANGUAGES = 1
 _TUPLES = ("languages", "outputs", "milvus_outputs", "labels")
@@ -93,11 +93,11 @@ class CollectionSpace:
 
     @classmethod
     def from_json(cls, text: str) -> "CollectionSpace":
-        """Reads `to_json` of this version and the one before; anything else raises `ConfigurationError`."""
+        """Reads `to_json` of this version and the two before; anything else raises `ConfigurationError`."""
         try:
             values = json.loads(text)
             version = values.pop("format")
-            if version in {_FORMAT, _FORMAT_OF_DENSE}:
+            if version in {_FORMAT, *_OLDER_FORMATS}:
                 return cls(**{name: _as_declared(name, value) for name, value in values.items()})
         except (ValueError, AttributeError, KeyError, TypeError) as error:
             message = f"the collection's property {PROPERTY} is not of this project: {text[:80]!r}"
