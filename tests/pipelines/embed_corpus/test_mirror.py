@@ -32,14 +32,15 @@ def filled(job: Job) -> Job:
     return job
 
 
-def test_documents_gone_from_the_source_are_deleted_with_all_their_rows(filled: Job) -> None:
+@pytest.mark.parametrize("beam_flags", [[], ["--direct_runner_bundle_repeat=1"]], ids=["", "every bundle twice"])
+def test_documents_gone_from_the_source_are_deleted_with_all_their_rows(filled: Job, beam_flags: list[str]) -> None:
     """They were in two partitions; of what stays one document is new, one changed and one rejected as it is now."""
     filled.write("b.jsonl", _documents(5, 6, 7))
     filled.write(
         "a.jsonl", [*_documents(0, 1, 2), document("d3", "", lang="en"), document("d4", story("new", 2), lang="de")]
     )
     filled.write("c.jsonl", _documents(10))
-    record = filled.run(mirror=True, max_delete_fraction=0.2)
+    record = filled.run(*beam_flags, mirror=True, max_delete_fraction=0.2)
 
     assert record["mirror"] == {"held": 10, "gone": 2, "unread": 0, "outcome": "deleted", "deleted": 2}
     assert (record["documents"]["gone"], record["exit_code"], record["differences"]) == (2, 3, [])
