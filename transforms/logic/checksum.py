@@ -15,9 +15,9 @@ WRITTEN = "checksum.written"
 WANTED = "checksum.wanted"
 
 _MODULUS = 1 << 128
-# Tallies are summed as 64-bit floats, which hold whole numbers up to 2^53: room for two million tallies.
-_LIMB_BITS = 32
-_LIMBS = 4
+# Tallies are summed as 64-bit floats, which hold whole numbers up to 2^53: room for 2^37 tallies.
+_LIMB_BITS = 16
+_LIMBS = 8
 
 
 def checksum(rows: Iterable[Mapping[str, Any]]) -> int:

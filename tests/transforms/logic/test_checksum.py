@@ -62,5 +62,6 @@ def test_text_is_32_hexadecimal_characters() -> None:
 
 
 def test_sums_of_as_many_tallies_as_a_run_may_have_are_exact() -> None:
-    largest = {f"sum.{limb}": float(((1 << 32) - 1) * (1 << 20)) for limb in range(4)}
-    assert counted_checksum("sum", largest) == ((1 << 128) - 1) * (1 << 20) % (1 << 128)
+    tallies = 1 << 36
+    largest = {f"sum.{limb}": float(((1 << 16) - 1) * tallies) for limb in range(8)}
+    assert counted_checksum("sum", largest) == ((1 << 128) - 1) * tallies % (1 << 128)
