@@ -62,7 +62,10 @@ def open_collection(
             # A new collection holds nothing, whatever an older one of this name held.
             return Opened(Held(Ledger(ledger.number, (), {}), (), trusted=True), space, choice)
         space = replace(space, languages=wanted.own.languages if wanted.own.is_named else found.languages)
-        found.check_same(space, target.collection)
+        found.check_same(space, target.collection, may_cut_anew=wanted.config.run.new_space)
+        if found.cut_as(space) != found:
+            # Before the first row: if this run dies, a collection that holds both is brought to the end by its like alone.
+            collection.record(found.cut_as(space))
         collection.load()
         return Opened(Held(ledger, intents, trusted=collection.counts() == ledger.partitions), space, choice)
     finally:

@@ -257,6 +257,24 @@ class Run(Section):
     max_reject_fraction: float = Field(
         0.01, ge=0, le=1, description="share of rejects above which the run fails with exit code 4"
     )
+    mirror: bool = Field(
+        default=False,
+        description="delete what the collection holds of documents that are no longer in the input, which must be all of it",
+    )
+    max_delete_fraction: float = Field(
+        0.1,
+        ge=0,
+        le=1,
+        description="share of the held documents above which --mirror deletes nothing and the run ends with exit code 7",
+    )
+    new_space: bool = Field(
+        default=False,
+        description="write to a collection whose documents were cut in another way; those of the input are cut anew",
+    )
+    on_busy: Literal["refuse", "wait"] = Field(
+        "refuse",
+        description="while another run writes to the collection: end with exit code 6, or wait until it is done",
+    )
     logical_date: str | None = Field(
         None, pattern=r"^[0-9A-Za-z_.:+-]{1,64}$", description="name of the interval a scheduled run stands for"
     )
@@ -274,3 +292,23 @@ class Config(Section):
     storage: Storage
     labelling: Labelling
     run: Run
+
+    @model_validator(mode="after")
+    def _what_is_mirrored_is_whole(self) -> "Config":
+        chosen = self.selection
+        narrowing = {
+            "--date-from": chosen.date_from,
+            "--date-to": chosen.date_to,
+            "--sample": chosen.sample < 1,
+            "--limit": chosen.limit,
+            "--keep-languages": chosen.keep_languages,
+            "--exclude": self.source.exclude,
+        }
+        given = [flag for flag, value in narrowing.items() if value]
+        if self.run.mirror and given:
+            message = (
+                f"--mirror deletes what the input no longer has, and {', '.join(given)} leaves out what it has; "
+                "leave out the one or the other"
+            )
+            raise ValueError(message)
+        return self

@@ -3,7 +3,7 @@
 import argparse
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import apache_beam as beam
@@ -15,6 +15,7 @@ from pipelines import options
 from pipelines.config import Config
 from pipelines.preflight import Plan, plan_run
 from pipelines.summary import summarise
+from transforms.adapters.lease import Claim, leased
 from transforms.adapters.milvus import release
 from transforms.commit import CommitRun
 from transforms.compress import CompressVectors
@@ -52,7 +53,9 @@ def build(root: beam.Pipeline, plan: Plan) -> PCollection[int]:
     stored = {"chunks": embedded, "repeats": shared} | "Store vectors" >> StoreVectors(
         plan.workspace, plan.full_dimensions, plan.bucket_count, kept, outputs
     )
-    changes = stored | "Reconcile ledger" >> ReconcileLedger(plan.workspace, plan.held, plan.bucket_count, kept)
+    changes = stored | "Reconcile ledger" >> ReconcileLedger(
+        plan.workspace, plan.held, plan.bucket_count, kept, plan.context.max_delete_fraction
+    )
     rows = changes.writes | "Load rows" >> LoadRows(plan.workspace, plan.bucket_count, kept, plan.loaded_outputs)
     if plan.labelling is not None:
         rows = rows | "Label chunks" >> LabelChunks(plan.labelling, kept)
@@ -69,16 +72,26 @@ def build(root: beam.Pipeline, plan: Plan) -> PCollection[int]:
 def run(config: Config, beam_options: PipelineOptions, say: Callable[[str], object] = lambda _: None) -> dict[str, Any]:
     """Plans, runs to the end and gives the run record; `say` hears what the plan was chosen by before anything is encoded.
 
+    Of the runs on one collection one at a time gets to work: from the plan on it holds the lease of the collection's ledger.
+
     Raises:
         ConfigurationError: before anything is encoded.
-        TransientError: a service failed beyond the retries; running again resumes.
+        TransientError: a service failed beyond the retries, or another run is under way; running again resumes.
         CorruptDataError: the workspace does not hold what was written.
     """
-    try:
+    with ExitStack() as until_done:
+
+        def lease(directory: str, run_id: str) -> Claim:
+            claim = until_done.enter_context(leased(directory, run_id, config.run.on_busy, say))
+            # Not before: another run of this process may be using it.
+            until_done.callback(release, config.storage.milvus)
+            return claim
+
         plan = plan_run(
             config,
             workers_are_here=options.workers_are_here(beam_options),
             processes=options.worker_processes(beam_options),
+            lease=lease,
         )
         say(plan.remarks)
         pipeline = beam.Pipeline(options=beam_options)
@@ -86,8 +99,6 @@ def run(config: Config, beam_options: PipelineOptions, say: Callable[[str], obje
         with _errors_of_workers():
             pipeline.run().wait_until_finish()
         return plan.workspace.read_record(plan.context.run_id)
-    finally:
-        release(config.storage.milvus)
 
 
 @contextmanager

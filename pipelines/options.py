@@ -32,8 +32,8 @@ def option_fields() -> Iterator[tuple[str, str, FieldInfo]]:
 
 
 def default_of(field: FieldInfo) -> str:
-    """The default of an option as a user would write it; empty for one that has none."""
-    if field.is_required() or field.default is None:
+    """The default of an option as a user would write it; empty for one that has none, and for a switch."""
+    if field.is_required() or field.default is None or field.annotation is bool:
         return ""
     return ",".join(field.default) if isinstance(field.default, tuple) else str(field.default)
 
@@ -42,10 +42,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds a flag for every option, and `--config`."""
     parser.add_argument("--config", metavar="FILE.toml", help="TOML file with the same names; flags win")
     for _, name, field in option_fields():
+        flag = f"--{name.replace('_', '-')}"
+        if field.annotation is bool:
+            parser.add_argument(flag, dest=name, action="store_true", default=argparse.SUPPRESS, help=field.description)
+            continue
         many = "tuple" in str(field.annotation)
         default = f" (default {default_of(field)})" if default_of(field) else ""
         parser.add_argument(
-            f"--{name.replace('_', '-')}",
+            flag,
             dest=name,
             nargs="+" if many else None,
             metavar="VALUE",
@@ -126,8 +130,8 @@ def _read_toml(path: str) -> dict[str, Any]:
 
 
 def _explain(error: Any) -> str:
-    if len(error["loc"]) == 1:
-        # Of a whole section: its validators name the flags themselves.
+    if len(error["loc"]) < 2:  # noqa: PLR2004
+        # Of a whole section, or of all: its validators name the flags themselves.
         return str(error["ctx"]["error"])
     flag = f"--{str(error['loc'][1]).replace('_', '-')}"
     if error["type"] == "missing":

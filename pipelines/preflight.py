@@ -18,6 +18,7 @@ from transforms.adapters.detectors import Detector, read_choice
 from transforms.adapters.encoders import Computation, Encoder, open_encoder
 from transforms.adapters.formats import Split
 from transforms.adapters.formats.groups import SplitGroup
+from transforms.adapters.lease import Claim
 from transforms.adapters.milvus import MAX_TOKEN_VECTORS, CollectionSpace, Target, served
 from transforms.adapters.models import ModelDescription, check_outputs, describe_model
 from transforms.adapters.storage import check_writable
@@ -94,14 +95,22 @@ class Plan:
         return tuple(one for one in OUTPUTS if one in of_milvus or (one == "dense" and self.labelling is not None))
 
 
-def plan_run(config: Config, *, workers_are_here: bool = False, processes: int = 1) -> Plan:
+def plan_run(
+    config: Config,
+    *,
+    workers_are_here: bool = False,
+    processes: int = 1,
+    lease: Callable[[str, str], Claim | None] = lambda *_: None,
+) -> Plan:
     """Checks the whole configuration against the world and freezes what the run starts from.
 
     Creates the collection if it does not exist. Devices are looked for only where the workers are; elsewhere each worker does it.
-    `processes` of the workers share the cores of this machine.
+    `processes` of the workers share the cores of this machine. `lease` is asked for the lease of a directory and a run id when all else is
+    known to be right, before the collection is touched.
 
     Raises:
         ConfigurationError: naming the value, what is allowed and what to do.
+        TransientError: a service does not answer, or another run holds the lease.
     """
     choice = read_choice(config.language.detector, config.language.language_floor)
     own = read_own_partitions(config.language, choice)
@@ -120,12 +129,13 @@ def plan_run(config: Config, *, workers_are_here: bool = False, processes: int =
     tokenizer = open_tokenizer(model.tokenizer_directory)
     _check_limits(config, model, tokenizer, prompt)
     labelling = None if labels is None else _labelling(labels, model, tokenizer, prompt, wanted)
-    target = served(Target(config.storage.milvus, config.storage.collection, config.storage.milvus_token_env))
     workspace = Workspace(
         config.storage.workspace.rstrip("/"),
         embedding_space(config, model),
         collection_key(config.storage.milvus, config.storage.collection),
     )
+    claim = lease(workspace.lease, run_id(config))
+    target = served(Target(config.storage.milvus, config.storage.collection, config.storage.milvus_token_env))
     opened = open_collection(
         Wanted(config, model, labels, own),
         target,
@@ -145,7 +155,7 @@ def plan_run(config: Config, *, workers_are_here: bool = False, processes: int =
         workspace=workspace,
         target=target,
         shards=workspace.shards(),
-        held=opened.held,
+        held=replace(opened.held, claim=claim),
         bucket_count=_bucket_count(splits, model, wanted),
         full_dimensions=model.dimensions,
         representation=None if opened.choice is None else opened.choice.representation,
@@ -247,15 +257,21 @@ def _text_bytes(splits: list[Split]) -> int:
     return sum(split.size_bytes * (_GZIP_RATIO if split.compression else 1) for split in splits)
 
 
+def run_id(config: Config) -> str:
+    """Names a run by its logical date and configuration."""
+    return f"{config.run.logical_date or 'run'}-{fingerprint(config.model_dump(mode='json'))[:16]}"
+
+
 def _context(config: Config, model: ModelDescription, opened: Opened, sources: Sources) -> RunContext:
     configuration = config.model_dump(mode="json")
     started = time.time()
     return RunContext(
-        run_id=f"{config.run.logical_date or 'run'}-{fingerprint(configuration)[:16]}",
+        run_id=run_id(config),
         splits_planned=len(sources.splits),
         files_planned=sources.files_planned,
         files_left_out=sources.files_left_out,
         max_reject_fraction=config.run.max_reject_fraction,
+        max_delete_fraction=config.run.max_delete_fraction if config.run.mirror else None,
         configuration=configuration,
         model={
             "name": model.name,

@@ -87,4 +87,8 @@ def collection_space(
         projection_uri=None if recorded is None else recorded.projection_uri,
         labels=() if labels is None else labels.names,
         labels_digest=None if labels is None else labels.digest(prompts["document"]),
+        max_tokens=config.chunking.max_tokens,
+        min_tokens=config.chunking.min_tokens,
+        overlap=config.chunking.overlap,
+        structure=config.chunking.structure,
     )

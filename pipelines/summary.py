@@ -5,6 +5,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipelines.config import Config
+from transforms.logic.record import EXIT_OVER_LIMIT
+
+_COMMONEST_REASONS = 5
 
 
 def summarise(record: Mapping[str, Any], config: Config) -> str:
@@ -15,11 +18,14 @@ def summarise(record: Mapping[str, Any], config: Config) -> str:
     lines = [
         f"run {record['run_id']}: {record['status']} (exit code {record['exit_code']}), {record['seconds']:.1f} s",
         "",
-        _counts("documents", {name: count for name, count in documents.items() if name != "left_out"}, "read"),
+        _counts(
+            "documents", {name: count for name, count in documents.items() if name not in {"left_out", "gone"}}, "read"
+        ),
         *_left_out(record["left_out"]),
         f"  chunks      {record['chunks']['split']:>9,}   of {record['tokens']:,} tokens{_remarks(record['chunks'])}",
         f"  vectors     {vectors['encoded']:>9,} encoded in {embed['seconds']:.1f} s{speed}; {vectors['reused']:,} reused",
         _counts("rows", rows, "held"),
+        *_mirror(record["mirror"], config),
         "",
         *_table(record),
     ]
@@ -30,6 +36,7 @@ def summarise(record: Mapping[str, Any], config: Config) -> str:
             "",
             f"rejects: {reasons}; {record['reject_fraction']:.2%} of all ({limit}), kept in {', '.join(record['reject_files'])}",
         ]
+    lines += _over_limit(record, config)
     lines += ["", *(f"DOES NOT BALANCE: {difference}" for difference in record["differences"])]
     lines += ["search it:", f"  {_search_command(config)}"]
     return "\n".join(lines) + "\n"
@@ -59,6 +66,35 @@ def _left_out(left_out: Mapping[str, Mapping[str, int]]) -> list[str]:
         if reasons
     ]
     return [f"  left out    {', '.join(parts)}"] if parts else []
+
+
+def _mirror(mirror: Mapping[str, Any] | None, config: Config) -> list[str]:
+    """What became of the documents that the source no longer has, if the run looked for them."""
+    if mirror is None:
+        return []
+    said = {
+        "deleted": "deleted",
+        "source not whole": f"not deleted: {mirror['unread']:,} files or records that could not be read may hold them; "
+        "mend them, or leave them out of the input",
+        "over the limit": f"NOT DELETED: above --max-delete-fraction {config.run.max_delete_fraction:g}; "
+        "if that is meant, run again with a higher one",
+    }
+    return [
+        f"  mirror      {mirror['gone']:>9,} of {mirror['held']:,} documents gone from the source: {said[mirror['outcome']]}"
+    ]
+
+
+def _over_limit(record: Mapping[str, Any], config: Config) -> list[str]:
+    """The commonest reasons, if there were too many rejects."""
+    if record["exit_code"] != EXIT_OVER_LIMIT:
+        return []
+    commonest = sorted(record["rejects"].items(), key=lambda counted: (-counted[1], counted[0]))[:_COMMONEST_REASONS]
+    allowed = f"{config.run.max_reject_fraction:.2%}"
+    return [
+        "",
+        f"TOO MANY REJECTS: {record['reject_fraction']:.2%}, allowed by --max-reject-fraction {allowed}; the commonest:",
+        *(f"  {count:>9,} {name.partition('.')[2]} ({name.partition('.')[0]})" for name, count in commonest),
+    ]
 
 
 def _table(record: Mapping[str, Any]) -> list[str]:

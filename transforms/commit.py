@@ -69,6 +69,7 @@ class _CommitFn(beam.DoFn):
         after = Ledger(self._held.next_number, tuple(sorted(parts)), dict(sorted(counted.items())))
         changed = bool(self._held.intents) or replace(after, number=before.number) != before
         if not record["differences"] and changed:
+            self._held.check_lease()
             self._workspace.commit_ledger(after, self._context.run_id)
         record["ledger"] = before.number if record["differences"] or not changed else after.number
         self._workspace.write_record(self._context.run_id, record)

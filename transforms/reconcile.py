@@ -5,14 +5,16 @@ from typing import Any, NamedTuple
 
 import apache_beam as beam
 import pyarrow as pa
-from apache_beam.pvalue import PCollection, TaggedOutput
+from apache_beam.pvalue import AsSingleton, PCollection, TaggedOutput
 
 from transforms.adapters.workspace import Held, Workspace, read_intents
 from transforms.group import KeyByBucket, Keyed
-from transforms.logic.ledger import reconcile
+from transforms.logic.checksum import HELD, WANTED, checksum_counts
+from transforms.logic.ledger import gone_documents, reconcile
 from transforms.logic.records import Place, reject
-from transforms.logic.schemas import INTENTS, LEDGER, POINTERS, Reason, batch_of, concatenate, slices
+from transforms.logic.schemas import INTENTS, LEDGER, POINTERS, REJECTS, Reason, batch_of, slices
 from transforms.metrics import REJECTED, TALLIED, ByProducts, Stopwatch, Tally, rejected, tally
+from transforms.mirror import DecideMirror, of_schema, rejected_documents
 
 DELETES = "deletes"
 PARTS = "parts"
@@ -39,14 +41,20 @@ class ReconcileLedger(beam.PTransform[PCollection[pa.RecordBatch], Any]):
         held: Held,
         bucket_count: int,
         by_products: ByProducts,
+        max_delete_fraction: float | None = None,
     ) -> None:
-        """Takes what the collection holds, and into how many buckets documents are put."""
+        """Takes what the collection holds, and into how many buckets documents are put.
+
+        With `max_delete_fraction` the run mirrors its source: what is held of documents that the source no longer has is deleted too, if
+        `logic.mirroring` allows it. For that all of the source must be read.
+        """
         super().__init__()
         self._workspace = workspace
         self._held = held
         self._bucket_count = bucket_count
         self._function = _ReconcileFn(workspace, held)
         self._by_products = by_products
+        self._max_delete_fraction = max_delete_fraction
 
     def expand(self, pointers: PCollection[pa.RecordBatch]) -> Any:
         """Pointers in; `Reconciled` out."""
@@ -55,20 +63,22 @@ class ReconcileLedger(beam.PTransform[PCollection[pa.RecordBatch], Any]):
         intents = root | "Intents" >> beam.Create(self._held.intents, reshuffle=False)
         held = parts | "Read parts" >> beam.ParDo(_ReadPartFn(self._workspace))
         doubts = intents | "Read intents" >> beam.FlatMap(_read_intents)
+        inputs = {"pointers": pointers, "held rows": held, "intents": doubts}
+        rejects = None if self._max_delete_fraction is None else self._by_products.rejects
+        if rejects is not None:
+            inputs["rejects"] = rejects | "With their ids" >> beam.Map(rejected_documents)
         keyed: tuple[PCollection[Keyed], ...] = tuple(
             batches | f"Key {name}" >> KeyByBucket("document_id", "text", self._bucket_count)
-            for name, batches in (("pointers", pointers), ("held rows", held), ("intents", doubts))
+            for name, batches in inputs.items()
         )
-        outputs = (
-            keyed
-            | "Join" >> beam.Flatten()
-            | "By document" >> beam.GroupByKey()
-            | beam.ParDo(self._function)
-            .with_output_types(
-                pa.RecordBatch, **{DELETES: pa.RecordBatch, PARTS: str, REJECTED: pa.RecordBatch, TALLIED: Tally}
-            )
-            .with_outputs(DELETES, PARTS, REJECTED, TALLIED, main="main")
-        )
+        buckets = keyed | "Join" >> beam.Flatten() | "By document" >> beam.GroupByKey()
+        decisions = []
+        if rejects is not None and self._max_delete_fraction is not None:
+            decided = buckets | "Mirror" >> DecideMirror(rejects, self._max_delete_fraction, self._by_products)
+            decisions.append(AsSingleton(decided))
+        outputs = buckets | beam.ParDo(self._function, *decisions).with_output_types(
+            pa.RecordBatch, **{DELETES: pa.RecordBatch, PARTS: str, REJECTED: pa.RecordBatch, TALLIED: Tally}
+        ).with_outputs(DELETES, PARTS, REJECTED, TALLIED, main="main")
         return Reconciled(self._by_products.take(outputs), outputs[DELETES], outputs[PARTS])
 
 
@@ -89,21 +99,27 @@ class _ReconcileFn(beam.DoFn):
         self._workspace = workspace
         self._number = held.next_number
         self._trusted = held.trusted
+        self._claim = held.claim
 
-    def process(self, element: tuple[int, Iterable[pa.RecordBatch]]) -> Iterator[Any]:
+    def process(
+        self,
+        element: tuple[int, Iterable[pa.RecordBatch]],
+        deletes_gone: bool = False,  # noqa: FBT001, FBT002  a side input
+    ) -> Iterator[Any]:
         watch = Stopwatch()
         with watch.running():
             batches = list(element[1])
-            pointers, held, doubts = (
-                concatenate((batch for batch in batches if batch.schema.equals(schema)), schema).to_pylist()
-                for schema in (POINTERS, LEDGER, INTENTS)
-            )
-            result = reconcile(pointers, held, doubts if self._trusted else [*held, *doubts])
+            pointers, held, doubts = (of_schema(batches, schema).to_pylist() for schema in (POINTERS, LEDGER, INTENTS))
+            rejects = of_schema(batches, REJECTS).column("document_id").to_pylist()
+            gone, _ = gone_documents(pointers, held, rejects) if deletes_gone else ((), 0)
+            result = reconcile(pointers, held, doubts if self._trusted else [*held, *doubts], gone)
             if result.held:
                 part = self._workspace.write_ledger_part(pa.Table.from_batches([batch_of(result.held, LEDGER)]))
                 yield TaggedOutput(PARTS, part)
             changes = [*result.writes, *result.deletes]
             if changes:
+                if self._claim is not None:
+                    self._claim.check()
                 self._workspace.write_intents(self._number, pa.Table.from_batches([batch_of(changes, INTENTS)]))
         if result.writes:
             yield from slices(pa.Table.from_batches([batch_of(result.writes, LEDGER)]))
@@ -112,6 +128,8 @@ class _ReconcileFn(beam.DoFn):
                 yield TaggedOutput(DELETES, batch)
         yield from rejected([_duplicate(row) for row in result.duplicates])
         yield tally("reconcile", **{"seconds": watch.seconds, **result.counts})
+        checksums = {**checksum_counts(HELD, result.held), **checksum_counts(WANTED, result.writes)}
+        yield TaggedOutput(TALLIED, checksums)
 
 
 def _duplicate(row: Any) -> dict[str, Any]:

@@ -6,12 +6,13 @@ from typing import Any
 import apache_beam as beam
 import pyarrow as pa
 import pyarrow.compute as pc
-from apache_beam.pvalue import PCollection
+from apache_beam.pvalue import PCollection, TaggedOutput
 
 from transforms.adapters.milvus import Collection, Target, connect
+from transforms.logic.checksum import WRITTEN, checksum_counts
 from transforms.logic.outputs import OUTPUTS, Output
 from transforms.logic.rows import milvus_rows
-from transforms.metrics import ByProducts, Stopwatch, tally, with_by_products
+from transforms.metrics import TALLIED, ByProducts, Stopwatch, tally, with_by_products
 
 
 class WriteToMilvus(beam.PTransform[PCollection[pa.RecordBatch], PCollection[str]]):
@@ -72,6 +73,7 @@ class _UpsertFn(_CollectionFn):
             for partition, rows in _by_partition(batch):
                 self._collection().upsert(partition, milvus_rows(rows, self._outputs))
         yield tally("write", **{"seconds": watch.seconds, "rows.written": batch.num_rows})
+        yield TaggedOutput(TALLIED, checksum_counts(WRITTEN, batch.select(["id", "row_key"]).to_pylist()))
 
 
 class _DeleteFn(_CollectionFn):

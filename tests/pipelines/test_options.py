@@ -87,6 +87,10 @@ def test_defaults_are_those_of_the_interface() -> None:
         "milvus_token_env": None,
         "labels": None,
         "max_reject_fraction": 0.01,
+        "mirror": False,
+        "max_delete_fraction": 0.1,
+        "new_space": False,
+        "on_busy": "refuse",
         "logical_date": None,
     }
     assert beam_options.view_as(StandardOptions).runner == "FnApiRunner"
@@ -210,6 +214,25 @@ def test_a_wrong_selection_is_refused_with_the_value(flags: list[str], said: str
         _parse(*FLAGS, *flags)
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--date-from", "2026-03-01"], "--date-from leaves out"),
+        (["--date-to", "2026-03-01"], "--date-to leaves out"),
+        (["--sample", "0.5", "--limit", "3"], "--sample, --limit leaves out"),
+        (["--keep-languages", "de"], "--keep-languages leaves out"),
+        (["--exclude", "*.tmp"], "--exclude leaves out"),
+    ],
+)
+def test_what_is_mirrored_must_be_whole(flags: list[str], said: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="--mirror deletes what the input no longer has") as caught:
+        _parse(*FLAGS, "--mirror", *flags)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+    _parse(*FLAGS, *flags)
+    assert _parse(*FLAGS, "--mirror")[0] == _parse("--config", _toml(tmp_path, "mirror = true"), *FLAGS)[0]
 
 
 def test_dates_of_a_file_are_those_of_flags(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pipelines import options
 from pipelines.preflight import plan_run
 from tests.fakes import ENCODED, OPENED
 from tests.milvus_server import milvus_server
-from tests.pipelines.jobs import COLLECTION, DIMENSIONS, MAX_SEQUENCE_TOKENS, Job, document
+from tests.pipelines.jobs import COLLECTION, DIMENSIONS, MAX_SEQUENCE_TOKENS, Job, document, story
 from tests.transforms.adapters.detectors.test_fasttext import header
 from transforms.adapters.formats.splits import EXTRAS
 from transforms.adapters.milvus import release
@@ -212,6 +212,28 @@ def test_more_labels_than_milvus_has_partitions_are_refused_with_their_number(
     assert "use --top-languages" in message
 
 
+def test_another_way_of_cutting_is_refused_with_the_differences_unless_it_is_wanted(
+    job: Job, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job.write("a.jsonl", [document("d0", story("d0", 8))])
+    assert job.main() == 0
+    rows = job.rows()
+    assert len(rows) == 4
+    message = _refusal(job, capsys, max_tokens=64, overlap=4)
+    assert "max_tokens: 32 in the collection, 64 in this run" in message
+    assert "overlap: 0 in the collection, 4 in this run" in message
+    assert "--new-space" in message
+    assert job.rows() == rows
+    assert job.main("--new-space", max_tokens=64) == 0
+    cut_anew = job.rows()
+    assert 0 < len(cut_anew) < len(rows)
+    # From now on that is how its documents are cut.
+    assert "max_tokens: 64 in the collection, 32 in this run" in _refusal(job, capsys)
+    assert job.main(max_tokens=64) == 0
+    assert job.rows() == cut_anew
+    assert "holds vectors of another space" in _refusal(job, capsys, "--new-space", document_prompt="text: ")
+
+
 def _plan(job: Job, **changes: object) -> tuple[str, str]:
     try:
         plan = plan_run(options.to_config(job.options(**changes)))
@@ -223,7 +245,7 @@ def _plan(job: Job, **changes: object) -> tuple[str, str]:
 def test_names_of_run_and_space_come_from_the_configuration(filled: Job) -> None:
     same = _plan(filled)
     assert _plan(filled) == same
-    other_limit = _plan(filled, max_tokens=40)
+    other_limit = _plan(filled, max_reject_fraction=0.4)
     assert other_limit[0] != same[0]
     assert other_limit[1] == same[1]
     other_prompt = _plan(filled, collection="other", document_prompt="text: ")

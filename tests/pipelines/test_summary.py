@@ -68,3 +68,47 @@ def test_summary_of_a_clean_run_names_no_rejects(job: Job) -> None:
     assert "rejects" not in summarise(job.run(), options.to_config(job.options())).split("\n\n", 1)[1].replace(
         "0 rejected", ""
     )
+
+
+def test_summary_of_too_many_rejects_names_the_five_commonest_reasons(job: Job) -> None:
+    job.write("a.jsonl", [document("d0"), document("e", "")])
+    record = job.run(max_reject_fraction=0.1)
+    config = options.to_config(job.options(max_reject_fraction=0.1))
+    lines = summarise(record, config).splitlines()
+    place = lines.index("TOO MANY REJECTS: 50.00%, allowed by --max-reject-fraction 10.00%; the commonest:")
+    assert lines[place + 1] == "          1 empty_text (record)"
+    assert lines[place + 2] == ""
+    rejects = {
+        "chunk.bad_vector": 7,
+        "file.unreadable_file": 3,
+        "record.bad_encoding": 1200,
+        "record.empty_text": 7,
+        "record.missing_id": 4,
+        "record.too_large": 2,
+        "record.wrong_type": 1,
+    }
+    lines = summarise({**record, "rejects": rejects}, config).splitlines()
+    assert lines[place + 1 : place + 7] == [
+        "      1,200 bad_encoding (record)",
+        "          7 bad_vector (chunk)",
+        "          7 empty_text (record)",
+        "          4 missing_id (record)",
+        "          3 unreadable_file (file)",
+        "",
+    ]
+    assert "TOO MANY" not in summarise({**record, "exit_code": 3}, config)
+
+
+def test_summary_says_what_mirroring_came_to(job: Job) -> None:
+    job.write("a.jsonl", [document("d0")])
+    record = job.run()
+    config = options.to_config(job.options(max_delete_fraction=0.25))
+    assert "gone from the source" not in summarise(record, config)
+    found = {"held": 4000, "gone": 1200, "unread": 3, "deleted": 0}
+    said = {
+        "deleted": "1,200 of 4,000 documents gone from the source: deleted",
+        "over the limit": "gone from the source: NOT DELETED: above --max-delete-fraction 0.25; if that is meant",
+        "source not whole": "gone from the source: not deleted: 3 files or records that could not be read may hold them",
+    }
+    for outcome, sentence in said.items():
+        assert sentence in summarise({**record, "mirror": {**found, "outcome": outcome}}, config)

@@ -1,16 +1,25 @@
 """ReconcileLedger."""
 
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import apache_beam as beam
 import pyarrow as pa
 import pytest
 
 from tests.transforms.verbs import SPACE, Outcome, Row, run_verb
+from transforms.adapters.lease import Claim, leased
 from transforms.adapters.workspace import Held, Ledger, Workspace, read_intents
+from transforms.logic.checksum import HELD, WANTED, checksum
+from transforms.logic.errors import TransientError
 from transforms.logic.identity import chunk_id, digest
-from transforms.logic.schemas import INTENTS, LEDGER, POINTERS, Origin, batch_of
+from transforms.logic.mirroring import mirror
+from transforms.logic.records import Place, reject
+from transforms.logic.schemas import INTENTS, LEDGER, POINTERS, Origin, Reason, batch_of
+from transforms.metrics import ByProducts, rejected, with_by_products
 from transforms.reconcile import ReconcileLedger
 
 NOTHING = Held(Ledger(0, (), {}), (), trusted=True)
@@ -54,6 +63,44 @@ def _reconcile(workspace: Workspace, held: Held, pointers: list[Row], bucket_cou
     return run_verb(partial(ReconcileLedger, workspace, held, bucket_count), [one for one in batches if one.num_rows])
 
 
+class _Reject(beam.DoFn):
+    """Gives what it gets, and rejects of its own, as the verbs before do."""
+
+    def __init__(self, rejects: list[Row]) -> None:
+        self._rejects = rejects
+
+    def process(self, batch: pa.RecordBatch) -> Iterator[Any]:
+        yield batch
+        yield from rejected(self._rejects)
+
+
+class _Mirror(beam.PTransform[beam.PCollection[pa.RecordBatch], Any]):
+    """ReconcileLedger of a run that mirrors its source."""
+
+    def __init__(
+        self, reconcile: Callable[[ByProducts], ReconcileLedger], rejects: list[Row], kept: ByProducts
+    ) -> None:
+        super().__init__()
+        self._reconcile = reconcile
+        self._rejects = rejects
+        self._kept = kept
+
+    def expand(self, pointers: beam.PCollection[pa.RecordBatch]) -> Any:
+        read = self._kept.take(pointers | "Reject" >> with_by_products(_Reject(self._rejects)))
+        return read | "Reconcile" >> self._reconcile(self._kept)
+
+
+def _mirror(
+    workspace: Workspace, held: Held, pointers: list[Row], rejects: list[Row], max_delete_fraction: float
+) -> Outcome:
+    def make(kept: ByProducts) -> _Mirror:
+        return _Mirror(
+            lambda by_products: ReconcileLedger(workspace, held, 4, by_products, max_delete_fraction), rejects, kept
+        )
+
+    return run_verb(make, [batch_of(pointers, POINTERS)])
+
+
 def _ids(batches: list[pa.RecordBatch]) -> list[str]:
     return sorted(identity for batch in batches for identity in batch.column("id").to_pylist())
 
@@ -80,6 +127,7 @@ def test_first_run_writes_everything_and_holds_it(tmp_path: Path, bucket_count: 
         "rows.to_write": 18,
         "partition.lang_en": 18,
     }
+    assert outcome.checksum(HELD) == outcome.checksum(WANTED) == checksum(pointers)
 
 
 def test_what_changes_is_written_down_before_milvus_sees_it(tmp_path: Path) -> None:
@@ -160,3 +208,57 @@ def test_the_first_document_of_an_id_stands_and_the_others_are_rejected(tmp_path
         ]
         assert outcome.counts["chunks.reconciled"] == 4
         assert outcome.counts["documents.embedded"] == 1
+
+
+def _rejected(document: str | None, *, file: bool = False) -> Row:
+    place = "a.jsonl" if file else Place("a.jsonl", 0, "byte")
+    return reject("read", Reason.UNREADABLE_FILE if file else Reason.EMPTY_TEXT, place, "", document_id=document)
+
+
+@pytest.mark.parametrize(
+    ("rejects", "fraction", "outcome"),
+    [
+        ([], 0.2, "deleted"),
+        ([], 0.19, "over the limit"),
+        ([], 0, "over the limit"),
+        ([_rejected("d8")], 0.1, "deleted"),
+        ([_rejected("d8"), _rejected("d9")], 0, "deleted"),
+        ([_rejected("d3")], 0.2, "deleted"),
+        ([_rejected(None)], 1, "source not whole"),
+        ([_rejected(None, file=True)], 1, "source not whole"),
+        ([_rejected("d8"), _rejected("d9"), _rejected(None)], 1, "deleted"),
+    ],
+)
+def test_what_is_gone_from_a_whole_source_is_deleted_within_the_limit(
+    tmp_path: Path, rejects: list[Row], fraction: float, outcome: str
+) -> None:
+    """Of ten held documents two are not produced; which of them are gone, rejects may tell."""
+    workspace = _workspace(tmp_path)
+    everything = [_pointer(f"d{number}", ordinal, origin="stored") for number in range(10) for ordinal in range(3)]
+    held = _commit(workspace, [_held_row(row) for row in everything])
+    read = [row for row in everything if row["document_id"] not in {"d8", "d9"}]
+    there = {row["document_id"] for row in rejects}
+    gone = {"d8", "d9"} - there
+
+    result = _mirror(workspace, held, read, rejects, fraction)
+
+    mirrored = mirror(result.counts, fraction)
+    assert (mirrored.held, mirrored.gone, mirrored.outcome) == (10, len(gone), outcome)
+    deleted = [row for row in everything if outcome == "deleted" and row["document_id"] in gone]
+    assert _ids(result.outputs["deletes"]) == sorted(row["id"] for row in deleted)
+    stays = [row for row in everything if row not in deleted]
+    assert [row["id"] for row in _parts(workspace, result)] == sorted(row["id"] for row in stays)
+    assert result.checksum(HELD) == checksum(stays)
+    assert result.counts.get("rows.to_delete", 0) == len(deleted)
+    assert _ids(result.outputs["writes"]) == []
+
+
+def test_a_run_that_was_taken_over_writes_no_intents(tmp_path: Path) -> None:
+    workspace = _workspace(tmp_path)
+    with leased(workspace.lease, "run-1") as claim:
+        late = Claim(claim.directory, claim.epoch - 1)
+        with pytest.raises(TransientError, match=r"run run-1 .* took over the lease"):
+            _reconcile(workspace, replace(NOTHING, claim=late), [_pointer("d0")])
+        assert workspace.unsettled_intents(NOTHING.ledger) == []
+        _reconcile(workspace, replace(NOTHING, claim=claim), [_pointer("d0")])
+    assert len(workspace.unsettled_intents(NOTHING.ledger)) == 1

@@ -13,6 +13,7 @@ from tests.fakes import outputs_of
 from tests.transforms.verbs import chunks, record, run_verb
 from transforms.adapters.milvus import Collection, CollectionSpace, Query, Target, release, served
 from transforms.compress import compress_vectors
+from transforms.logic.checksum import WRITTEN, checksum
 from transforms.logic.outputs import Output
 from transforms.logic.representations import Representation
 from transforms.logic.rows import stored_rows
@@ -67,6 +68,7 @@ def test_rows_land_in_their_own_partitions_and_writing_again_changes_nothing(tar
     for _ in range(2):
         outcome = run_verb(partial(WriteToMilvus, target), [batch.slice(0, 5), batch.slice(5)])
         assert outcome.counts == {"rows.written": 12}
+        assert outcome.checksum(WRITTEN) == checksum(batch.to_pylist())
         assert _counts(target) == {"lang_de": 4, "lang_en": 4, "lang_fr": 4}
     collection = Collection(target)
     try:

@@ -10,6 +10,7 @@ import pyarrow as pa
 import transforms.coders  # noqa: F401  registers the coder of record batches
 from tests.fakes import FakeDetector, FakeTokenizer
 from transforms.identify import Partitioning, identify_language
+from transforms.logic.checksum import counted_checksum
 from transforms.logic.chunking import Limits
 from transforms.logic.reuse import Known, reuse_vectors
 from transforms.logic.schemas import CHUNKS, RECORDS, batch_of
@@ -45,8 +46,16 @@ class Outcome:
 
     @property
     def counts(self) -> Tally:
-        """The sum of the tallies, without measured times."""
-        return {name: value for name, value in sum_tallies(self.tallies).items() if not name.endswith(".seconds")}
+        """The sum of the tallies, without measured times and checksums."""
+        return {
+            name: value
+            for name, value in sum_tallies(self.tallies).items()
+            if not name.endswith(".seconds") and not name.startswith("checksum.")
+        }
+
+    def checksum(self, name: str) -> int:
+        """The checksum that the tallies add up to."""
+        return counted_checksum(name, sum_tallies(self.tallies))
 
 
 # The runner works in this process, so that its workers reach this list.

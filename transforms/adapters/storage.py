@@ -287,6 +287,13 @@ def write_bytes(uri: str, data: bytes, *, exclusive: bool = False) -> None:
     _sync_directory(final.parent)
 
 
+def remove(uri: str) -> None:
+    """Removes a file; one that is not there is no error."""
+    filesystem, path = filesystem_of(uri)
+    with _service(f"removing {uri}"), suppress(FileNotFoundError):
+        filesystem.rm_file(path)
+
+
 def _sync_directory(directory: Path) -> None:
     descriptor = os.open(directory, os.O_RDONLY)
     try:

@@ -2,6 +2,7 @@
 
     dataset/<embedding space>/<first>-<last>-<digest>.parquet   chunk rows with full-precision vectors, sorted by content key
     ledger/<collection>/<number>.json                            a committed ledger: its parts, and rows per partition
+    ledger/<collection>/lease/<epoch>.json                       the run that may write: see `lease`
     ledger/<collection>/parts/<digest>.parquet                   held rows of a bucket of documents
     ledger/<collection>/intents/<number>/<digest>.parquet        rows about to be written or deleted towards that ledger
     rejects/<run id>/<digest>.parquet                            what could not be processed
@@ -23,6 +24,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from transforms.adapters.lease import Claim
 from transforms.adapters.storage import join, list_names, open_binary, read_bytes, write_bytes
 from transforms.logic.errors import CorruptDataError, TransientError
 from transforms.logic.identity import digest, key_prefixes
@@ -63,12 +65,19 @@ class Held:
     """What a run starts from: the committed ledger, and what is not certain about it.
 
     `intents` are URIs left by runs that never committed. `trusted` says that Milvus held as many rows as the ledger when the run
-    was planned; otherwise every held row is written again.
+    was planned; otherwise every held row is written again. `claim` is the run's lease; without one the ledger's commit alone decides
+    between two runs.
     """
 
     ledger: Ledger
     intents: tuple[str, ...]
     trusted: bool
+    claim: Claim | None = None
+
+    def check_lease(self) -> None:
+        """Raises `TransientError` if another run took the lease over."""
+        if self.claim is not None:
+            self.claim.check()
 
     @property
     def next_number(self) -> int:
@@ -83,6 +92,11 @@ class Workspace:
     uri: str
     space: str
     collection_key: str
+
+    @property
+    def lease(self) -> str:
+        """Directory of the collection's lease."""
+        return join(self._ledger, "lease")
 
     def shards(self) -> list[Shard]:
         """The dataset's shards of this embedding space, ordered by name."""

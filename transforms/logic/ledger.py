@@ -4,7 +4,7 @@ All functions see one bucket of documents: every row of a document, held or new,
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,15 +25,27 @@ class Reconciliation:
     counts: dict[str, int] = field(default_factory=lambda: defaultdict(int))
 
 
-def reconcile(produced: Iterable[Row], ledger: Iterable[Row], uncertain: Iterable[Row]) -> Reconciliation:
+def gone_documents(produced: Iterable[Row], ledger: Iterable[Row], rejected: Iterable[str]) -> tuple[set[str], int]:
+    """Ids of the held documents that a whole source no longer has, and how many documents are held; arguments as for `reconcile`.
+
+    A document that was `rejected`, by its id, is in the source, whatever became of it.
+    """
+    held = {row["document_id"] for row in ledger}
+    return held - {row["document_id"] for row in produced} - set(rejected), len(held)
+
+
+def reconcile(
+    produced: Iterable[Row], ledger: Iterable[Row], uncertain: Iterable[Row], gone: Collection[str] = ()
+) -> Reconciliation:
     """Decides for one bucket of documents.
 
     Args:
         produced: rows of the `POINTERS` schema that this run made; `shard` is None for rejected chunks.
         ledger: rows of the `LEDGER` schema that the collection holds by its last committed ledger.
         uncertain: rows of the `INTENTS` schema from runs that never committed; Milvus may hold any version of them, or none.
+        gone: ids of documents to be held no longer, of `gone_documents`.
 
-    Of documents that share an id the first by (source, position) stands; the others become duplicates. Documents that this run
+    Of documents that share an id the first by (source, position) stands; the others become duplicates. Other documents that this run
     did not produce stay as they are. A row is written when it is new, differs from the held one, or is uncertain; an id is deleted
     when it is held or uncertain and no longer wanted.
     """
@@ -42,7 +54,8 @@ def reconcile(produced: Iterable[Row], ledger: Iterable[Row], uncertain: Iterabl
     doubts = {row["id"]: row for row in uncertain}
     produced = list(produced)
     documents = _first_of_each(produced, result)
-    wanted = {identity: row for identity, row in before.items() if row["document_id"] not in documents}
+    left = {*documents, *gone}
+    wanted = {identity: row for identity, row in before.items() if row["document_id"] not in left}
     for rows in documents.values():
         wanted.update({row["id"]: row for row in rows if row["shard"] is not None})
     for identity in sorted(wanted):

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from transforms.logic.checksum import HELD, WANTED, WRITTEN, as_text, counted_checksum
+from transforms.logic.mirroring import mirror
 from transforms.logic.parity import ENGLISH, premium
 
 FORMAT = 1
@@ -17,6 +19,7 @@ EXIT_REJECTS = 3
 EXIT_OVER_LIMIT = 4
 EXIT_UNBALANCED = 5
 EXIT_RETRY = 6
+EXIT_DELETES = 7
 _RATIO_DECIMALS = 4
 
 STATUS = {
@@ -24,6 +27,7 @@ STATUS = {
     EXIT_REJECTS: "complete with rejects under the limit",
     EXIT_OVER_LIMIT: "rejects over the limit",
     EXIT_UNBALANCED: "does not balance",
+    EXIT_DELETES: "complete, but deletes over the limit: nothing that is gone from the source was deleted",
 }
 
 Counts = Mapping[str, float]
@@ -31,7 +35,7 @@ Counts = Mapping[str, float]
 
 @dataclass(frozen=True)
 class RunContext:
-    """What is known of a run before it starts."""
+    """What is known of a run before it starts; `max_delete_fraction` is None for one that does not mirror its source."""
 
     run_id: str
     splits_planned: int
@@ -46,6 +50,7 @@ class RunContext:
     started_seconds: float
     files_left_out: Mapping[str, int] = field(default_factory=dict)
     computation: Mapping[str, Any] = field(default_factory=dict)
+    max_delete_fraction: float | None = None
 
 
 def build_record(context: RunContext, counts: Counts, counted: Mapping[str, int], seconds: float) -> dict[str, Any]:
@@ -60,10 +65,11 @@ def build_record(context: RunContext, counts: Counts, counted: Mapping[str, int]
     expected = {name: int(value) for name, value in _under("partition.", counts).items()}
     rejected = _under("rejects.", counts)
     left_out = _left_out(counts, context)
+    mirrored = None if context.max_delete_fraction is None else mirror(counts, context.max_delete_fraction)
     record: dict[str, Any] = {
         "format": FORMAT,
         "run_id": context.run_id,
-        "documents": _documents(counts),
+        "documents": {**_documents(counts), "gone": 0 if mirrored is None else mirrored.deleted},
         "files": {
             "planned": context.files_planned,
             "rejected": _sum(_under("rejects.file.", counts)),
@@ -76,6 +82,8 @@ def build_record(context: RunContext, counts: Counts, counted: Mapping[str, int]
         "tokens": _int(counts, "tokens.split"),
         "vectors": {"encoded": _int(counts, "vectors.encoded"), "reused": _int(counts, "vectors.reused")},
         "rows": _rows(counts),
+        "checksum": as_text(counted_checksum(HELD, counts)),
+        "mirror": None if mirrored is None else mirrored.describe(),
         "partitions": {
             name: {"expected": expected.get(name, 0), "milvus": counted.get(name, 0)}
             for name in sorted({*expected, *counted})
@@ -112,6 +120,12 @@ def differences(record: Mapping[str, Any], counts: Counts, context: RunContext) 
         ("chunks truncated", _int(counts, "chunks.truncated"), "allowed", 0),
         ("rows to write", _int(counts, "rows.to_write"), "rows loaded from the dataset", _int(counts, "rows.loaded")),
         ("rows to write", _int(counts, "rows.to_write"), "rows written", rows["written"]),
+        (
+            "checksum of rows to write",
+            as_text(counted_checksum(WANTED, counts)),
+            "of rows written",
+            as_text(counted_checksum(WRITTEN, counts)),
+        ),
         ("rows to delete", _int(counts, "rows.to_delete"), "rows deleted", rows["deleted"]),
     ]
     found = [
@@ -243,6 +257,8 @@ def _exit_code(record: Mapping[str, Any], max_reject_fraction: float) -> int:
         return EXIT_UNBALANCED
     if record["reject_fraction"] > max_reject_fraction:
         return EXIT_OVER_LIMIT
+    if record["mirror"] is not None and record["mirror"]["outcome"] == "over the limit":
+        return EXIT_DELETES
     return EXIT_REJECTS if record["reject_fraction"] > 0 else EXIT_COMPLETE
 
 

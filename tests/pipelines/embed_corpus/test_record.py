@@ -29,7 +29,7 @@ SAMPLED_OUT = "x5"
 SHAPE: dict[str, Any] = {
     "format": int,
     "run_id": str,
-    "documents": dict.fromkeys(("read", "embedded", "reused", "unchanged", "rejected", "left_out"), int),
+    "documents": dict.fromkeys(("read", "embedded", "reused", "unchanged", "rejected", "left_out", "gone"), int),
     "files": {"planned": int, "rejected": int, "left_out": int},
     "left_out": {"documents": {"sample": int}, "files": {"excluded": int}},
     "rejects": {"record.empty_text": int},
@@ -37,6 +37,8 @@ SHAPE: dict[str, Any] = {
     "chunks": dict.fromkeys(("split", "duplicates", "hot", "unknown", "truncated", "rejected"), int),
     "tokens": int,
     "vectors": {"encoded": int, "reused": int},
+    "checksum": str,
+    "mirror": type(None),
     "rows": {"held": int, "written": int, "unchanged": int, "deleted": int},
     "partitions": {name: {"expected": int, "milvus": int} for name in ("lang_de", "lang_en")},
     "languages": dict.fromkeys(("de", "en"), LANGUAGE),
@@ -115,7 +117,7 @@ def test_the_configuration_of_the_record_is_that_of_the_run(record: dict[str, An
 
 
 def test_figures_of_the_record_are_those_of_the_run(record: dict[str, Any], job: Job) -> None:
-    outcomes = {"embedded": 1, "reused": 1, "unchanged": 0, "rejected": 1, "left_out": 1}
+    outcomes = {"embedded": 1, "reused": 1, "unchanged": 0, "rejected": 1, "left_out": 1, "gone": 0}
     assert record["documents"] == {"read": 4, **outcomes}
     assert record["files"] == {"planned": 2, "rejected": 0, "left_out": 1}
     assert record["left_out"] == {"documents": {"sample": 1}, "files": {"excluded": 1}}

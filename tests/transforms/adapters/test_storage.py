@@ -22,6 +22,7 @@ from transforms.adapters.storage import (
     list_names,
     open_binary,
     read_bytes,
+    remove,
     write_bytes,
 )
 from transforms.logic.errors import ConfigurationError, TransientError
@@ -344,3 +345,12 @@ def test_an_object_store_that_refuses_is_named(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("fsspec.implementations.memory.MemoryFileSystem.pipe_file", refuse)
     with pytest.raises(ConfigurationError, match=r"'memory://bucket/workspace'.*storage\.objects\.create"):
         check_writable("memory://bucket/workspace")
+
+
+def test_what_is_removed_is_gone_and_removing_it_again_is_no_error(root: str) -> None:
+    for name in ("a", "b"):
+        write_bytes(join(root, name), b"x")
+    for _ in range(2):
+        remove(join(root, "a"))
+        assert list_names(root) == ["b"]
+    remove(join(root, "no such directory", "a"))

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from transforms.logic.identity import chunk_id, digest
-from transforms.logic.ledger import Reconciliation, reconcile
+from transforms.logic.ledger import Reconciliation, gone_documents, reconcile
 from transforms.logic.schemas import INTENTS, LEDGER, POINTERS, Origin, batch_of
 
 Document = tuple[
@@ -132,6 +132,29 @@ def test_counts_add_up(
     assert {row["id"] for row in result.writes} <= {row["id"] for row in result.held}
     partitions = Counter(f"partition.{row['partition']}" for row in result.held)
     assert {name: count for name, count in counts.items() if name.startswith("partition.")} == partitions
+
+
+@settings(deadline=None, derandomize=True, max_examples=200)
+@given(READ, READ, READ, st.sets(st.sampled_from(("a", "b", "c", "d"))))
+def test_a_mirrored_run_leaves_exactly_what_its_source_has(
+    before: list[Document], died: list[Document], now: list[Document], rejected: set[str]
+) -> None:
+    """Whatever another run left undone; a document that was rejected is there, and keeps the rows it has."""
+    held = reconcile([row for document in before for row in pointers(document)], [], []).held
+    lost = reconcile([row for document in died for row in pointers(document)], held, [])
+    read = [row for document in now for row in pointers(document)]
+
+    gone, documents = gone_documents(read, held, rejected)
+    result = reconcile(read, held, [*lost.writes, *lost.deletes], gone)
+
+    source = rows_of(now)
+    stays = {name: rows for name, rows in rows_of(before).items() if name in rejected}
+    wanted = flat({**stays, **source})
+    assert {row["id"]: row["row_key"] for row in result.held} == wanted
+    touched = {row["id"] for row in (*held, *lost.writes, *lost.deletes)}
+    assert {row["id"] for row in result.deletes} == touched - wanted.keys()
+    held_before = {row["document_id"] for row in held}
+    assert (gone, documents) == (held_before - source.keys() - rejected, len(held_before))
 
 
 @settings(deadline=None, derandomize=True, max_examples=100)

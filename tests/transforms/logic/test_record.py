@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from transforms.logic.checksum import HELD, WANTED, WRITTEN, as_text, checksum, checksum_counts
 from transforms.logic.parity import CHARACTERS_PER_ENGLISH_CHARACTER
 from transforms.logic.record import Counts, RunContext, build_record
 
@@ -75,7 +76,7 @@ def test_a_run_that_balances_is_complete() -> None:
 
     assert record["differences"] == []
     assert (record["exit_code"], record["status"]) == (0, "complete")
-    outcomes = {"embedded": 4, "reused": 3, "unchanged": 3, "rejected": 0, "left_out": 0}
+    outcomes = {"embedded": 4, "reused": 3, "unchanged": 3, "rejected": 0, "left_out": 0, "gone": 0}
     assert record["documents"] == {"read": 10, **outcomes}
     assert record["rows"] == {"held": 20, "written": 13, "unchanged": 7, "deleted": 2}
     assert record["vectors"] == {"encoded": 8, "reused": 5}
@@ -114,6 +115,51 @@ def test_each_difference_is_found_and_said(changed: Counts, difference: str) -> 
 
     assert record["differences"] == [difference]
     assert (record["exit_code"], record["status"]) == (5, "does not balance")
+
+
+def test_rows_that_are_as_many_but_not_the_wanted_ones_do_not_balance() -> None:
+    """One row was written with the content of another."""
+    wanted = [{"id": "1", "row_key": b"x"}, {"id": "2", "row_key": b"y"}]
+    written = [{"id": "1", "row_key": b"y"}, {"id": "2", "row_key": b"y"}]
+    balanced = checksum_counts(WANTED, wanted) | checksum_counts(WRITTEN, wanted)
+    assert record_of(balanced)["differences"] == []
+
+    (difference,) = record_of(balanced | checksum_counts(WRITTEN, written))["differences"]
+
+    assert (
+        difference
+        == f"checksum of rows to write {as_text(checksum(wanted))} != of rows written {as_text(checksum(written))}"
+    )
+
+
+def test_the_checksum_is_that_of_the_held_rows() -> None:
+    rows = [{"id": str(number), "row_key": b"k"} for number in range(9)]
+    parts = [checksum_counts(HELD, rows[:4]), checksum_counts(HELD, rows[4:])]
+    counts = {name: parts[0][name] + parts[1][name] for name in parts[0]}
+
+    assert record_of(counts)["checksum"] == as_text(checksum(rows))
+    assert record_of()["checksum"] == "0" * 32
+
+
+@pytest.mark.parametrize(
+    ("counts", "outcome", "deleted", "code"),
+    [
+        ({"mirror.held": 100}, "deleted", 0, 0),
+        ({"mirror.held": 100, "mirror.gone": 10}, "deleted", 10, 0),
+        ({"mirror.held": 100, "mirror.gone": 11}, "over the limit", 0, 7),
+        ({"mirror.held": 100, "mirror.gone": 1, "mirror.unread": 1}, "source not whole", 0, 0),
+        ({"mirror.held": 100, "mirror.unread": 1}, "deleted", 0, 0),
+    ],
+)
+def test_what_mirroring_came_to_is_recorded(counts: Counts, outcome: str, deleted: int, code: int) -> None:
+    record = record_of(counts, max_delete_fraction=0.1)
+
+    assert (record["mirror"]["outcome"], record["mirror"]["deleted"], record["exit_code"]) == (outcome, deleted, code)
+    assert record["documents"]["gone"] == deleted
+    assert record_of(counts)["mirror"] is None
+    # Rejects above their limit, and what does not balance, are worse.
+    worse = record_of({**counts, **REJECTED_RECORD}, max_delete_fraction=0.1, max_reject_fraction=0.0)
+    assert worse["exit_code"] == 4
 
 
 def test_a_partition_that_only_milvus_has_is_a_difference() -> None:

@@ -98,6 +98,15 @@ class Collection:
             ),
         )
 
+    def record(self, space: CollectionSpace) -> None:
+        """Lets the collection record this space in place of another with the same fields."""
+        call(
+            "alter_collection_properties",
+            lambda: self._client.alter_collection_properties(
+                self._name, {PROPERTY: space.to_json()}, timeout=CALL_TIMEOUT_SECONDS
+            ),
+        )
+
     def upsert(self, partition: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Writes rows with distinct ids into one partition, creating it if needed; repeating a call changes nothing."""
         self._ensure_partition(partition)

@@ -1,7 +1,7 @@
 """What a collection records about itself, so that spaces never mix (guarantee G5)."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from transforms.logic.errors import ConfigurationError
@@ -9,9 +9,9 @@ from transforms.logic.outputs import OUTPUTS, Output
 from transforms.logic.representations import Recorded, VectorType
 
 PROPERTY = "corpus_embed.space"
-_FORMAT = 3
-# Of the time before outputs, representations and labels: what it does not say has its default.
-_FORMAT_OF_DENSE = 2
+_FORMAT = 4
+# Of the time before outputs, representations and labels (2), and before the way of cutting (3): what they do not say has its default.
+_OLDER_FORMATS = (2, 3)
 # Its rows lack the languages of chunks, so this version could not write to it.
 _FORMAT_WITHOUT_LANGUAGES = 1
 _TUPLES = ("languages", "outputs", "milvus_outputs", "labels")
@@ -30,6 +30,7 @@ _DECISIVE = (
     "labels_digest",
 )
 _EXPLAINING = ("model", "revision", "dtype", "document_prompt")
+_CUTTING = ("max_tokens", "min_tokens", "overlap", "structure")
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,10 @@ class CollectionSpace:
         projection_uri: where it lies.
         labels: names of the labels that chunks have, ordered.
         labels_digest: of the meaning of the labels; None without labels.
+        max_tokens: how documents were cut, as the options of these names; None where the collection is older than this record.
+        min_tokens: see `max_tokens`.
+        overlap: see `max_tokens`.
+        structure: see `max_tokens`.
     """
 
     embedding_space: str
@@ -77,6 +82,10 @@ class CollectionSpace:
     projection_uri: str | None = None
     labels: tuple[str, ...] = ()
     labels_digest: str | None = None
+    max_tokens: int | None = None
+    min_tokens: int | None = None
+    overlap: int | None = None
+    structure: str | None = None
 
     def to_json(self) -> str:
         """One line of JSON with its format version."""
@@ -84,11 +93,11 @@ class CollectionSpace:
 
     @classmethod
     def from_json(cls, text: str) -> "CollectionSpace":
-        """Reads `to_json` of this version and the one before; anything else raises `ConfigurationError`."""
+        """Reads `to_json` of this version and the two before; anything else raises `ConfigurationError`."""
         try:
             values = json.loads(text)
             version = values.pop("format")
-            if version in {_FORMAT, _FORMAT_OF_DENSE}:
+            if version in {_FORMAT, *_OLDER_FORMATS}:
                 return cls(**{name: _as_declared(name, value) for name, value in values.items()})
         except (ValueError, AttributeError, KeyError, TypeError) as error:
             message = f"the collection's property {PROPERTY} is not of this project: {text[:80]!r}"
@@ -120,22 +129,37 @@ class CollectionSpace:
         """The outputs that the collection holds, each with the kind of field that it needs, as `capabilities` names them."""
         return {output: str(self.vector_type) if output == "dense" else output for output in self.milvus_outputs}
 
-    def check_same(self, wanted: "CollectionSpace", name: str) -> None:
-        """Refuses to write vectors of another space: `ConfigurationError` with every difference.
+    def check_same(self, wanted: "CollectionSpace", name: str, *, may_cut_anew: bool = False) -> None:
+        """Refuses to write vectors of another space, or chunks cut in another way: `ConfigurationError` with every difference.
 
         Args:
             wanted: the space of the run.
             name: of the collection.
+            may_cut_anew: whether chunks may be cut in another way than those that are held.
         """
         there, here = asdict(self), asdict(wanted)
+        cut = [one for one in _CUTTING if there[one] not in {None, here[one]}]
         differing = [one for one in _DECISIVE if there[one] != here[one]]
         if differing:
-            shown = [*differing, *(one for one in _EXPLAINING if there[one] != here[one])]
-            lines = "\n".join(
-                f"  {one}: {_shown(there[one])} in the collection, {_shown(here[one])} in this run" for one in shown
+            shown = [*differing, *(one for one in _EXPLAINING if there[one] != here[one]), *cut]
+            what = "holds vectors of another space; use the same settings or another --collection"
+        elif cut and not may_cut_anew:
+            shown = cut
+            what = (
+                "holds documents that were cut in another way; use the same settings or another --collection, "
+                "or cut those of the input anew by --new-space"
             )
-            message = f"collection {name!r} holds vectors of another space; use the same settings or another --collection:\n{lines}"
-            raise ConfigurationError(message)
+        else:
+            return
+        lines = "\n".join(
+            f"  {one}: {_shown(there[one])} in the collection, {_shown(here[one])} in this run" for one in shown
+        )
+        message = f"collection {name!r} {what}:\n{lines}"
+        raise ConfigurationError(message)
+
+    def cut_as(self, wanted: "CollectionSpace") -> "CollectionSpace":
+        """This space with the way of cutting of another."""
+        return replace(self, **{one: getattr(wanted, one) for one in _CUTTING})
 
 
 def _as_declared(name: str, value: Any) -> Any:

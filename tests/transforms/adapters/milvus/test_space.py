@@ -24,6 +24,7 @@ from transforms.logic.representations import Recorded
         '{"format": 3}',
         '{"format": 2, "model": "a"}',
         '{"format": 4}',
+        '{"format": 5}',
         '"text"',
     ],
 )
@@ -41,12 +42,12 @@ def test_a_space_reads_back_as_written(languages: tuple[str, ...] | None) -> Non
 @pytest.mark.parametrize(
     ("version", "said"),
     [
-        (1, "written in format 1, this version reads 3; choose another --collection"),
-        (4, "written in format 4, this version reads 3; use a newer corpus-embed"),
+        (1, "written in format 1, this version reads 4; choose another --collection"),
+        (5, "written in format 5, this version reads 4; use a newer corpus-embed"),
     ],
 )
 def test_a_space_of_another_version_is_refused_with_what_to_do(version: int, said: str) -> None:
-    text = SPACE.to_json().replace('"format": 3', f'"format": {version}')
+    text = SPACE.to_json().replace('"format": 4', f'"format": {version}')
     with pytest.raises(ConfigurationError, match=said):
         CollectionSpace.from_json(text)
 
@@ -64,6 +65,10 @@ FULL = replace(
     projection_uri="gs://bucket/d.safetensors",
     labels=("a", "b"),
     labels_digest="f" * 32,
+    max_tokens=256,
+    min_tokens=8,
+    overlap=16,
+    structure="auto",
 )
 
 
@@ -113,6 +118,39 @@ def test_another_space_is_refused_with_the_difference(change: dict[str, Any], sa
     assert "collection 'corpus' holds vectors of another space" in message
     assert said in message
     assert len(message.splitlines()) == 2
+
+
+CUT_IN_ANOTHER_WAY: dict[str, Any] = {"max_tokens": 128, "min_tokens": 0, "overlap": 0, "structure": "plain"}
+
+
+def test_another_way_of_cutting_is_refused_field_by_field_unless_it_is_wanted() -> None:
+    other = replace(FULL, **CUT_IN_ANOTHER_WAY)
+    with pytest.raises(ConfigurationError) as caught:
+        other.check_same(FULL, "corpus")
+    first, *lines = str(caught.value).splitlines()
+    assert "collection 'corpus' holds documents that were cut in another way" in first
+    assert "--new-space" in first
+    assert lines == [
+        "  max_tokens: 128 in the collection, 256 in this run",
+        "  min_tokens: 0 in the collection, 8 in this run",
+        "  overlap: 0 in the collection, 16 in this run",
+        "  structure: 'plain' in the collection, 'auto' in this run",
+    ]
+    other.check_same(FULL, "corpus", may_cut_anew=True)
+    assert other.cut_as(FULL) == FULL
+
+
+def test_vectors_of_another_space_are_refused_however_documents_may_be_cut() -> None:
+    other = replace(FULL, **CUT_IN_ANOTHER_WAY, embedding_space="x")
+    with pytest.raises(ConfigurationError, match="holds vectors of another space") as caught:
+        other.check_same(FULL, "corpus", may_cut_anew=True)
+    assert "--new-space" not in str(caught.value)
+    assert "  max_tokens: 128 in the collection, 256 in this run" in str(caught.value)
+
+
+def test_a_collection_that_does_not_say_how_its_documents_were_cut_is_taken_as_it_is() -> None:
+    unknown: dict[str, Any] = dict.fromkeys(CUT_IN_ANOTHER_WAY)
+    replace(FULL, **unknown).check_same(FULL, "corpus")
 
 
 def test_what_does_not_decide_a_vector_may_differ() -> None:
