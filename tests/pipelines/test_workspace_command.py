@@ -1,7 +1,6 @@
 """What a workspace holds, as the command shows it."""
 
 import json
-from pathlib import Path
 
 import pytest
 

@@ -14,6 +14,7 @@ class Kind(StrEnum):
 
     SHARD = "shard"
     LEDGER = "ledger"
+    LEASE = "lease"
     PART = "ledger part"
     INTENTS = "intents"
     REJECTS = "rejects"
@@ -29,6 +30,7 @@ _PATHS = (
     (Kind.TEMPORARY, r"(?:.*/)?\.(?:[^/]+\.partial|write-probe)"),
     (Kind.SHARD, r"dataset/(?P<owner>[^/]+)/[^/.][^/]*\.parquet"),
     (Kind.LEDGER, r"ledger/(?P<owner>[^/]+)/(?P<number>\d+)\.json"),
+    (Kind.LEASE, r"ledger/(?P<owner>[^/]+)/lease/\d+\.json"),
     (Kind.PART, r"ledger/(?P<owner>[^/]+)/parts/[^/.][^/]*\.parquet"),
     (Kind.INTENTS, r"ledger/(?P<owner>[^/]+)/intents/(?P<number>\d+)/[^/.][^/]*\.parquet"),
     (Kind.REJECTS, r"rejects/(?P<owner>[^/]+)/[^/.][^/]*\.parquet"),
