@@ -97,7 +97,7 @@ def test_metadata_is_flat_and_loses_nothing() -> None:
 
 def test_metadata_that_pinecone_would_refuse_is_named() -> None:
     large = json.dumps({"note": "x" * MAX_PINECONE_METADATA_BYTES})
-    with pytest.raises(ConfigurationError, match="metadata of chunk [0-9a-f]{32} has"):
+    with pytest.raises(ConfigurationError, match=r"metadata of chunk [0-9a-f]{32} has"):
         pinecone_rows(rows(range(1), metadata=large))
 
 
