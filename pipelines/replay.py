@@ -35,8 +35,8 @@ def replay(
     """Runs the main job again over the files in which a run had rejects with these reasons, or with any if none is named.
 
     The configuration is the run's own, as its record has it, but for `changes`; documents that were not rejected are unchanged then. A
-    replay never mirrors, as what is not in these files is not gone. A reject is cured if the replay rejected nothing at its place, nor the same
-    bytes elsewhere in its file.
+    replay never mirrors, as what is not in these files is not gone. A reject is cured if the replay rejected nothing at its place, nor
+    the same bytes elsewhere in its file.
 
     Raises:
         ConfigurationError: there is no such run, or it has no such rejects.

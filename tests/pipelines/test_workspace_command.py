@@ -1,6 +1,7 @@
 """What a workspace holds, as the command shows it."""
 
 import json
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -14,10 +15,10 @@ def corpus(job: Job) -> None:
     job.write("a.jsonl", [document("d0"), document("d1", lang="de"), document("d2", story("d2", 6)), b"no json"])
 
 
-def listed(job: Job, capsys: pytest.CaptureFixture[str]) -> dict[str, object]:
+def listed(job: Job, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
     capsys.readouterr()
     assert cli.main(["workspace", "ls", str(job.workspace), "--json"]) == 0
-    found: dict[str, object] = json.loads(capsys.readouterr().out)
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)
     return found
 
 
@@ -76,7 +77,7 @@ def test_collecting_shows_first_and_removes_when_told(job: Job, capsys: pytest.C
     corpus(job)
     job.run()
     for number in range(3):
-        job.write("b.jsonl", [document(f"more {number}")])
+        job.write("b.jsonl", [document("more", story(f"number {number}", 1))])
         job.run()
     rows = job.rows()
     before = {path for path in job.workspace.rglob("*") if path.is_file()}

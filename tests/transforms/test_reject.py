@@ -14,8 +14,10 @@ from transforms.metrics import ByProducts
 from transforms.reject import WriteRejects
 
 
-def _make(workspace: Workspace, kept: ByProducts) -> beam.PTransform[beam.PCollection[object], beam.PCollection[str]]:
-    return WriteRejects(workspace, "run-1")
+def _make(
+    workspace: Workspace, kept: ByProducts, *, keep_text: bool = False
+) -> beam.PTransform[beam.PCollection[object], beam.PCollection[str]]:
+    return WriteRejects(workspace, "run-1", keep_text=keep_text)
 
 
 def _rejects() -> list[Row]:
@@ -76,10 +78,7 @@ def test_text_is_kept_for_who_asks_and_for_nobody_else(tmp_path: Path) -> None:
     found = {}
     for keep_text in (False, True):
         workspace = Workspace(str(tmp_path / str(keep_text)), SPACE, "c")
-        outcome = run_verb(
-            lambda _, one=workspace, keep=keep_text: WriteRejects(one, "run-1", keep_text=keep),
-            [batch_of(rows, REJECTS)],
-        )
+        outcome = run_verb(partial(_make, workspace, keep_text=keep_text), [batch_of(rows, REJECTS)])
         tables = [pq.read_table(uri) for uri in outcome.main]
         found[keep_text] = {row["reason"]: row["text"] for table in tables for row in table.to_pylist()}
     assert set(found[False].values()) == {None}

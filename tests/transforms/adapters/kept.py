@@ -1,6 +1,7 @@
 """A workspace with ledgers, made by hand."""
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import pyarrow as pa
 
@@ -16,7 +17,7 @@ def stored(
     version: int = 0,
     partitions: Mapping[int, str] | None = None,
     outputs: tuple[Output, ...] = OUTPUTS[:1],
-) -> list[dict[str, object]]:
+) -> list[dict[str, Any]]:
     """Writes a shard of these texts and gives ledger rows that name its rows; texts without a partition are in `lang_en`."""
     table = shard_rows(numbers, version, outputs)
     of_row = [(partitions or {}).get(int(text.split()[1]), "lang_en") for text in table.column("text").to_pylist()]
@@ -28,7 +29,7 @@ def stored(
     return [{**row, "shard": shard, "row": number} for number, row in enumerate(rows)]
 
 
-def commit(workspace: Workspace, rows: list[dict[str, object]], parts: int = 1, run_id: str = "run-1") -> Ledger:
+def commit(workspace: Workspace, rows: list[dict[str, Any]], parts: int = 1, run_id: str = "run-1") -> Ledger:
     """Commits the next ledger with these rows, in so many parts."""
     names = [
         workspace.write_ledger_part(pa.Table.from_batches([batch_of(rows[start::parts], LEDGER)]))
@@ -43,6 +44,6 @@ def commit(workspace: Workspace, rows: list[dict[str, object]], parts: int = 1, 
     return ledger
 
 
-def intend(workspace: Workspace, number: int, rows: list[dict[str, object]]) -> None:
+def intend(workspace: Workspace, number: int, rows: list[dict[str, Any]]) -> None:
     """Writes intents towards a ledger."""
     workspace.write_intents(number, pa.Table.from_batches([batch_of(rows, INTENTS)]))

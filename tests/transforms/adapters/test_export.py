@@ -1,5 +1,6 @@
 """A collection's rows in files of other stores: all that its ledger names, once, and nothing else."""
 
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.servers import Store
 from tests.transforms.adapters.kept import commit, stored
 from transforms.adapters import export as export_module
 from transforms.adapters.export import FORMATS, Format, export_collection
+from transforms.adapters.storage import read_bytes
 from transforms.adapters.workspace import Workspace, collection_key
 from transforms.logic.errors import ConfigurationError, CorruptDataError
 from transforms.logic.exports import as_uuid
@@ -87,6 +90,21 @@ def test_plain_rows_are_those_of_the_dataset(workspace: Workspace, tmp_path: Pat
     commit(workspace, rows, 3)
     export_collection(workspace.uri, "corpus", None, str(tmp_path / "out"), "parquet")
     assert read(tmp_path / "out") == workspace.read_shard(str(rows[0]["shard"])).to_pylist()
+
+
+@pytest.mark.slow
+def test_a_workspace_in_a_bucket_is_exported_into_a_bucket(store: Store) -> None:
+    workspace = Workspace(f"{store.root}/work", "space", collection_key(MILVUS, "corpus"))
+    rows = stored(workspace, range(9), partitions=PARTITIONS)
+    ledger = commit(workspace, rows)
+    found = export_collection(workspace.uri, "corpus", MILVUS, f"{store.root}/out", "pinecone")
+    assert found.partitions == ledger.partitions
+    exported = []
+    for partition in ("lang_de", "lang_th"):
+        exported += pq.read_table(io.BytesIO(read_bytes(f"{store.root}/out/{partition}/00000.parquet"))).to_pylist()
+    assert sorted(row["id"] for row in exported) == sorted(row["id"] for row in rows)
+    with pytest.raises(ConfigurationError, match="holds files already"):
+        export_collection(workspace.uri, "corpus", MILVUS, f"{store.root}/out", "pinecone")
 
 
 def test_only_the_current_ledger_counts(workspace: Workspace, tmp_path: Path) -> None:

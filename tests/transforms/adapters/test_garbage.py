@@ -2,17 +2,20 @@
 
 import os
 from pathlib import Path
+from time import sleep
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.servers import Store
 from tests.transforms.adapters.kept import commit, intend, stored
 from tests.transforms.adapters.rows import key
 from transforms.adapters.garbage import find_garbage, remove_garbage
 from transforms.adapters.workspace import Workspace
 from transforms.logic.errors import ConfigurationError, CorruptDataError
+from transforms.logic.inventory import Kind
 
 Rows = list[dict[str, Any]]
 
@@ -127,6 +130,26 @@ def test_a_shard_with_a_content_of_its_own_goes_by_choice_alone(workspace: Works
     Path(workspace.uri, "dataset", "space", str(alone[0]["shard"])).unlink()
     # Of two shards that alone hold a content one stays.
     assert len(paths(workspace)) == 1
+
+
+@pytest.mark.slow
+def test_garbage_in_a_bucket(store: Store) -> None:
+    workspace = Workspace(f"{store.root}/work", "space", "corpus-12345678")
+    twin = stored(workspace, range(4))
+    commit(workspace, twin)
+    rows = stored(workspace, range(4), version=1)
+    intend(workspace, 2, rows)
+    # GCS and S3 tell the second of a write; only what is surely older may go.
+    sleep(1.1)
+    last = commit(workspace, rows)
+    garbage = find_garbage(workspace.uri, 1)
+    assert [one.file.kind for one in garbage] == [Kind.SHARD, Kind.INTENTS, Kind.PART]
+    assert garbage[0].file.name == twin[0]["shard"]
+    remove_garbage(workspace.uri, garbage)
+    remove_garbage(workspace.uri, garbage)
+    assert find_garbage(workspace.uri, 1) == []
+    assert [shard.name for shard in workspace.shards()] == [rows[0]["shard"]]
+    assert workspace.latest_ledger() == last
 
 
 def test_half_written_files_go_when_a_later_run_was_committed(workspace: Workspace) -> None:
