@@ -10,6 +10,7 @@ from pipelines.tables import as_json, table
 from transforms.adapters.rejected import check_reasons, count_rejects, read_rejects, reject_files
 from transforms.logic.errors import ConfigurationError
 
+_SHOWN_CHARACTERS = 60
 _COUNTED = {"run_id": "run", "level": "level", "stage": "stage", "reason": "reason", "rows": "rejects"}
 _SHOWN = {
     "reason": "reason",
@@ -78,7 +79,9 @@ def _show(arguments: argparse.Namespace) -> int:
     if arguments.json:
         sys.stdout.write(as_json(rows))
         return 0
-    sys.stdout.write(table(rows, _SHOWN, "") or "no rejects\n")
+    columns = {**_SHOWN, "text": "begins"} if any(row["text"] for row in rows) else _SHOWN
+    shown = [{**row, "text": row["text"] and repr(row["text"][:_SHOWN_CHARACTERS])} for row in rows]
+    sys.stdout.write(table(shown, columns, "") or "no rejects\n")
     if more:
         sys.stdout.write(f"{more:,} more; --limit 0 shows all\n")
     return 0

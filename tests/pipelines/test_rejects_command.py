@@ -103,6 +103,10 @@ def test_text_is_kept_for_who_asks_and_for_nobody_else(job: Job, capsys: pytest.
     assert TEXT in texts["missing_id"]
     assert texts["bad_vector"] == fakes.POISON
     assert texts["malformed_record"].strip() == "no json"
+    assert rejects(job, "show", "--run", asked["run_id"], "--reason", "bad_vector") == 0
+    header, row = capsys.readouterr().out.splitlines()
+    assert header.endswith("begins")
+    assert row.endswith(repr(fakes.POISON))
 
 
 def test_a_replay_reads_only_the_files_with_rejects_and_says_what_was_cured(

@@ -21,7 +21,10 @@ class Garbage:
 
 
 def ledger_garbage(listing: Listing, collection_key: str, named_parts: Collection[str]) -> list[Garbage]:
-    """Settled intents, and parts that no kept ledger names; nothing while intents are unsettled or before the first commit."""
+    """Settled intents, and parts older than the current ledger that no kept one names; nothing while intents are unsettled.
+
+    A part that is newer was written by a run towards the next ledger, which may be under way though it has no intents yet.
+    """
     latest = listing.latest_ledger(collection_key)
     if latest is None or listing.unsettled_intents(collection_key):
         return []
@@ -31,7 +34,7 @@ def ledger_garbage(listing: Listing, collection_key: str, named_parts: Collectio
     parts = [
         Garbage(file, "no kept ledger names it")
         for file in listing.of(Kind.PART, collection_key)
-        if file.name not in named_parts
+        if file.name not in named_parts and is_older(file, latest)
     ]
     return intents + parts
 

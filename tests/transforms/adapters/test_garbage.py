@@ -5,6 +5,7 @@ from pathlib import Path
 from time import sleep
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,6 +17,7 @@ from transforms.adapters.garbage import find_garbage, remove_garbage
 from transforms.adapters.workspace import Workspace
 from transforms.logic.errors import ConfigurationError, CorruptDataError
 from transforms.logic.inventory import Kind
+from transforms.logic.schemas import LEDGER, REJECTS, batch_of
 
 Rows = list[dict[str, Any]]
 
@@ -167,16 +169,38 @@ def test_half_written_files_go_when_a_later_run_was_committed(workspace: Workspa
     assert not half.exists()
 
 
+def test_rejects_that_their_record_does_not_name_go(workspace: Workspace) -> None:
+    empty = pa.Table.from_batches([], REJECTS)
+    uris = {run_id: workspace.write_rejects(run_id, empty) for run_id in ("run-1", "run-died")}
+    left = Path(uris["run-1"]).with_name("0" * 32 + ".parquet")
+    left.write_bytes(Path(uris["run-1"]).read_bytes())
+    age(workspace, 10)
+    commit(workspace, stored(workspace, range(3)))
+    workspace.write_record("run-1", {"format": 1, "reject_files": [uris["run-1"]]})
+    age(workspace, 20)
+    assert paths(workspace) == [f"rejects/run-1/{left.name}"]
+    # A run under the same id may have written it, and writes its record at the end.
+    os.utime(left, (30, 30))
+    assert paths(workspace) == []
+
+
 def test_unknown_files_and_ledgers_never_go(workspace: Workspace) -> None:
     rows = stored(workspace, range(3))
     for count in (3, 2, 1):
         commit(workspace, rows[:count])
+        age(workspace, 10 - count)
     (Path(workspace.uri) / "notes.txt").write_text("mine")
     (Path(workspace.uri) / "dataset" / "space" / "notes.txt").write_text("mine")
-    age(workspace, 1)
+    unnamed = workspace.write_ledger_part(pa.Table.from_batches([batch_of(rows[1:2], LEDGER)]))
     found = paths(workspace, keep_ledgers=1, all_unreferenced_shards=True)
     assert len(found) == 2
     assert all(path.startswith(ledger_path(workspace, "parts")) for path in found)
+    # Its run may be under way; it is not once a later ledger was committed.
+    assert ledger_path(workspace, "parts", unnamed) not in found
+    age(workspace, 10)
+    commit(workspace, rows)
+    age(workspace, 11)
+    assert ledger_path(workspace, "parts", unnamed) in paths(workspace)
 
 
 def test_a_ledger_that_cannot_be_followed_stops_everything(workspace: Workspace) -> None:
