@@ -1,6 +1,7 @@
 """What a workspace holds, as the command shows it."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -13,6 +14,11 @@ from tests.pipelines.jobs import COLLECTION, Job, document, row_counts, story
 
 def corpus(job: Job) -> None:
     job.write("a.jsonl", [document("d0"), document("d1", lang="de"), document("d2", story("d2", 6)), b"no json"])
+
+
+def files(job: Job) -> set[Path]:
+    """What the workspace keeps; leases come and go."""
+    return {path for path in job.workspace.rglob("*") if path.is_file() and path.parent.name != "lease"}
 
 
 def listed(job: Job, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
@@ -38,8 +44,7 @@ def test_what_a_run_left_is_listed(job: Job, capsys: pytest.CaptureFixture[str])
         {"run_id": record["run_id"], "rows": 1, "bytes": found["rejects"][0]["bytes"], "files": 1, "unnamed_files": 0}
     ]
     assert [run["run_id"] for run in found["runs"]] == [record["run_id"]]
-    files = [path for path in job.workspace.rglob("*") if path.is_file()]
-    assert found["bytes"] == sum(path.stat().st_size for path in files)
+    assert found["bytes"] == sum(path.stat().st_size for path in job.workspace.rglob("*") if path.is_file())
     assert (found["temporary"], found["other"]) == ({"files": 0, "bytes": 0}, {"files": 0, "bytes": 0})
 
 
@@ -80,16 +85,16 @@ def test_collecting_shows_first_and_removes_when_told(job: Job, capsys: pytest.C
         job.write("b.jsonl", [document("more", story(f"number {number}", 1))])
         job.run()
     rows = job.rows()
-    before = {path for path in job.workspace.rglob("*") if path.is_file()}
+    before = files(job)
     capsys.readouterr()
     assert cli.main(["workspace", "gc", str(job.workspace), "--keep-ledgers", "1"]) == 0
     shown = capsys.readouterr().out
     assert shown.endswith("may go; --delete removes them\n")
-    assert {path for path in job.workspace.rglob("*") if path.is_file()} == before
+    assert files(job) == before
     assert cli.main(["workspace", "gc", str(job.workspace), "--keep-ledgers", "1", "--delete", "--json"]) == 0
     removed = json.loads(capsys.readouterr().out)
     assert {one["kind"] for one in removed["garbage"]} == {"intents", "ledger part"}
-    after = {path for path in job.workspace.rglob("*") if path.is_file()}
+    after = files(job)
     assert {str(path.relative_to(job.workspace)) for path in before - after} == {
         one["path"] for one in removed["garbage"]
     }
