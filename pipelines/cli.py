@@ -30,11 +30,25 @@ def _calibrate() -> ModuleType:
     return calibrate
 
 
+def _workspace() -> ModuleType:
+    from pipelines import workspace_command  # noqa: PLC0415
+
+    return workspace_command
+
+
+def _rejects() -> ModuleType:
+    from pipelines import rejects_command  # noqa: PLC0415
+
+    return rejects_command
+
+
 COMMANDS: MappingProxyType[str, tuple[str, Callable[[], ModuleType]]] = MappingProxyType(
     {
         "run": ("embed a corpus into a Milvus collection; run again, it writes only what changed", _run),
         "calibrate": ("measure what each vector type loses on this corpus, and freeze what binary needs", _calibrate),
         "search": ("ask a collection a question in any language", _search),
+        "workspace": ("show what a workspace holds, remove what nothing names, export a collection's rows", _workspace),
+        "rejects": ("count, show and process again what could not be processed", _rejects),
     }
 )
 

@@ -278,6 +278,9 @@ class Run(Section):
     logical_date: str | None = Field(
         None, pattern=r"^[0-9A-Za-z_.:+-]{1,64}$", description="name of the interval a scheduled run stands for"
     )
+    keep_rejected_text: bool = Field(
+        default=False, description="keep with each rejected record or chunk how it begins, at most 16 KiB"
+    )
 
 
 class Config(Section):

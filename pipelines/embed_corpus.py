@@ -63,7 +63,9 @@ def build(root: beam.Pipeline, plan: Plan) -> PCollection[int]:
         rows = rows | "Compress vectors" >> CompressVectors(plan.representation, kept)
     _ = rows | "Write to Milvus" >> WriteToMilvus(plan.target, kept, plan.space.milvus_outputs)
     _ = changes.deletes | "Delete from Milvus" >> DeleteFromMilvus(plan.target, kept)
-    rejects = kept.rejects | "Write rejects" >> WriteRejects(plan.workspace, plan.context.run_id)
+    rejects = kept.rejects | "Write rejects" >> WriteRejects(
+        plan.workspace, plan.context.run_id, keep_text=plan.keep_rejected_text
+    )
     end = CommitRun(plan.workspace, plan.target, plan.held, plan.context, kept.tallies, changes.parts, rejects)
     exit_code: PCollection[int] = root | "Commit run" >> end
     return exit_code

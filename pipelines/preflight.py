@@ -89,6 +89,11 @@ class Plan:
     device: str
 
     @property
+    def keep_rejected_text(self) -> bool:
+        """Whether rejects keep how they begin."""
+        return bool(self.context.configuration["run"]["keep_rejected_text"])
+
+    @property
     def loaded_outputs(self) -> tuple[Output, ...]:
         """What is read back from the dataset: the outputs that Milvus holds, and the dense one to label by."""
         of_milvus = self.space.milvus_outputs

@@ -15,6 +15,7 @@ from transforms.logic.schemas import Reason
 MAX_DOCUMENT_ID_BYTES = 1024
 MAX_METADATA_BYTES = 60_000
 MAX_METADATA_DEPTH = 64
+MAX_REJECTED_TEXT_BYTES = 16 << 10
 _JSON = json.JSONEncoder(ensure_ascii=False, sort_keys=True)
 _DECIMAL_BITS = 2048  # 617 digits; Python's own limit cannot be set below 640
 
@@ -63,7 +64,8 @@ def reject(
 ) -> dict[str, Any]:
     """A row of the `REJECTS` schema. A place given as text is a source: the whole file is rejected.
 
-    `raw` is kept only as its digest and length; `detail` must not quote the text.
+    `raw` becomes a digest and a length; how that of a record begins goes along for those who asked for it (`WriteRejects`), with U+FFFD
+    for what is not UTF-8. `detail` must not quote it.
     """
     whole_file = isinstance(place, str)
     return {
@@ -76,6 +78,7 @@ def reject(
         "detail": detail,
         "hash": digest(raw).hex(),
         "length_bytes": len(raw),
+        "text": raw[:MAX_REJECTED_TEXT_BYTES].decode("utf-8", "replace") if raw and not whole_file else None,
     }
 
 

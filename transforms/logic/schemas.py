@@ -138,9 +138,13 @@ REJECTS = pa.schema(
         pa.field("detail", pa.string(), nullable=False),
         pa.field("hash", pa.string(), nullable=False),
         pa.field("length_bytes", pa.int64(), nullable=False),
+        pa.field("text", pa.string()),
     ]
 )
-"""What could not be processed; `level` is file, record or chunk, `hash` and `length_bytes` describe the bytes, never the text."""
+"""What could not be processed; `level` is file, record or chunk, `hash` and `length_bytes` describe its bytes.
+
+`text` is how it begins, as text, and null in what is kept unless that was asked for.
+"""
 
 
 class Origin(StrEnum):

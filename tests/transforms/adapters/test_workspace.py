@@ -35,6 +35,7 @@ REJECT = {
     "detail": "",
     "hash": "",
     "length_bytes": 0,
+    "text": None,
 }
 
 

@@ -1,0 +1,214 @@
+"""A workspace looked at from outside: which files it has, and what their records and footers say. Nothing is written here."""
+
+import datetime as dt
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, cast
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from transforms.adapters import stores
+from transforms.adapters.calibrations import read_calibration
+from transforms.adapters.storage import filesystem_of, join, open_binary, read_bytes
+from transforms.adapters.workspace import FORMAT, Ledger, Workspace, collection_key
+from transforms.logic.errors import ConfigurationError, CorruptDataError, TransientError
+from transforms.logic.inventory import KeptFile, Kind, Listing, kept_file, sizes
+
+_FORMAT_KEY = b"corpus_embed.format"
+_FOOTERS_AT_ONCE = 16
+_TIMES = ("mtime", "updated", "LastModified", "created")
+
+
+def list_workspace(uri: str) -> Listing:
+    """Every file below the URI, hidden ones too, from one listing.
+
+    Raises:
+        ConfigurationError: there is nothing, or it cannot be listed.
+        TransientError: the store failed beyond the retries at the call.
+    """
+    filesystem, path = filesystem_of(uri)
+    try:
+        found = filesystem.find(path, detail=True)
+    except stores.store_errors() as error:
+        message = f"the workspace {uri!r} cannot be listed: {error}"
+        if stores.is_transient(error):
+            raise TransientError(message) from error
+        raise ConfigurationError(f"{message}; {stores.remedy(uri)}") from error
+    root = f"{path.rstrip('/')}/"
+    files = [
+        kept_file(name.removeprefix(root), int(info["size"]), _modified_seconds(info))
+        for name, info in found.items()
+        if info["type"] == "file" and name.startswith(root) and not name.endswith("/")
+    ]
+    if not files:
+        raise ConfigurationError(f"there is no workspace at {uri!r}: nothing lies below it; check the name")
+    return Listing(sorted(files, key=lambda file: file.path))
+
+
+def _modified_seconds(info: Mapping[str, Any]) -> float | None:
+    """When the store says that a file was written; None if it does not say."""
+    for name in _TIMES:
+        value = info.get(name)
+        if isinstance(value, dt.datetime):
+            return value.timestamp()
+        if isinstance(value, int | float):
+            return float(value)
+    return None
+
+
+def read_records(uri: str, listing: Listing) -> dict[str, dict[str, Any]]:
+    """Every run record by run id, ordered by it."""
+    workspace = Workspace(uri, "", "")
+    return {file.owner: workspace.read_record(file.owner) for file in listing.of(Kind.RECORD)}
+
+
+def read_ledger(uri: str, file: KeptFile) -> tuple[Ledger, str]:
+    """A committed ledger, and the id of the run that committed it; anything else raises `CorruptDataError`."""
+    place = join(uri, file.path)
+    try:
+        values = json.loads(read_bytes(place))
+        if values["format"] != FORMAT:
+            raise CorruptDataError(_other_format(place, values["format"]))
+        return Ledger(file.number, tuple(values["parts"]), dict(values["partitions"])), str(values["run_id"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        message = f"{place} is not a ledger: {error!r}; restore it, or start anew with another workspace and collection"
+        raise CorruptDataError(message) from error
+
+
+@contextmanager
+def open_parquet(uri: str) -> Iterator[pq.ParquetFile]:
+    """A Parquet file of a workspace; one that is gone, damaged or of another format raises `CorruptDataError`."""
+    try:
+        with open_binary(uri) as stream:
+            file = pq.ParquetFile(stream, page_checksum_verification=True)
+            version = int((file.schema_arrow.metadata or {}).get(_FORMAT_KEY, b"0"))
+            if version != FORMAT:
+                raise CorruptDataError(_other_format(uri, version))
+            yield file
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise CorruptDataError(f"{uri} is gone or damaged: {error}; restore it, or remove it") from error
+
+
+def count_rows(uri: str, files: Sequence[KeptFile]) -> int:
+    """Rows of some Parquet files, by their footers."""
+    with ThreadPoolExecutor(_FOOTERS_AT_ONCE) as pool:
+        return sum(pool.map(partial(_rows_of, uri), files))
+
+
+def _rows_of(uri: str, file: KeptFile) -> int:
+    with open_parquet(join(uri, file.path)) as parquet:
+        return int(parquet.metadata.num_rows)
+
+
+def _other_format(uri: str, version: Any) -> str:
+    return f"{uri} has format {version!r}, this version reads {FORMAT}; use the corpus-embed that wrote it"
+
+
+def describe_workspace(uri: str) -> dict[str, Any]:
+    """What a workspace holds, as plain values in a fixed order.
+
+    Rows of the dataset and of rejects are those that the footers of their files name, rows of a collection those of its ledger.
+
+    Raises:
+        ConfigurationError: there is no workspace.
+        CorruptDataError: a file is damaged, or of a format that this version does not know.
+    """
+    listing = list_workspace(uri)
+    records = read_records(uri, listing)
+    for file in listing.of(Kind.CALIBRATION):
+        read_calibration(join(uri, file.path))
+    return {
+        "workspace": uri,
+        "format": FORMAT,
+        "spaces": [_space(uri, listing, space, records) for space in listing.owners(Kind.SHARD, Kind.CALIBRATION)],
+        "collections": [
+            _collection(uri, listing, key, records) for key in listing.owners(Kind.LEDGER, Kind.PART, Kind.INTENTS)
+        ],
+        "runs": [_run(run_id, records[run_id]) for run_id in records],
+        "rejects": [_rejects(uri, listing, run_id, records.get(run_id)) for run_id in listing.owners(Kind.REJECTS)],
+        "tokenizers": sizes(listing.of(Kind.TOKENIZER)),
+        "temporary": sizes(listing.of(Kind.TEMPORARY)),
+        "other": sizes(listing.of(Kind.OTHER)),
+        "bytes": sizes(listing.files)["bytes"],
+    }
+
+
+def _space(uri: str, listing: Listing, space: str, records: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    shards = listing.of(Kind.SHARD, space)
+    models = {
+        (record["model"]["name"], record["model"]["revision"])
+        for record in records.values()
+        if record["embedding_space"] == space
+    }
+    name, revision = min(models, default=(None, None), key=repr)
+    return {
+        "embedding_space": space,
+        "model": name,
+        "revision": revision,
+        "shards": len(shards),
+        "rows": count_rows(uri, shards),
+        "bytes": sizes(shards)["bytes"],
+        "calibrations": len(listing.of(Kind.CALIBRATION, space)),
+        "projections": len(listing.of(Kind.PROJECTION, space)),
+    }
+
+
+def _collection(uri: str, listing: Listing, key: str, records: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    places = {
+        (storage["collection"], storage["milvus"])
+        for storage in (record["configuration"]["storage"] for record in records.values())
+        if collection_key(storage["milvus"], storage["collection"]) == key
+    }
+    name, milvus = min(places, default=(None, None))
+    latest = listing.latest_ledger(key)
+    ledger, run_id = (Ledger(0, (), {}), None) if latest is None else read_ledger(uri, latest)
+    return {
+        "key": key,
+        "collection": name,
+        "milvus": milvus,
+        "ledger": ledger.number,
+        "run_id": run_id,
+        "rows": ledger.rows,
+        "partitions": dict(sorted(ledger.partitions.items())),
+        "unsettled_intents": len(listing.unsettled_intents(key)),
+        "bytes": sizes([file for file in listing.files if file.path.startswith(f"ledger/{key}/")])["bytes"],
+    }
+
+
+def _run(run_id: str, record: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "run_id": run_id,
+        "started_at": record["started_at"],
+        "status": record["status"],
+        "exit_code": record["exit_code"],
+        "documents": record["documents"]["read"],
+        "rows": record["rows"]["held"],
+        "ledger": record["ledger"],
+        "embedding_space": record["embedding_space"],
+        "collection": record["configuration"]["storage"]["collection"],
+    }
+
+
+def _rejects(uri: str, listing: Listing, run_id: str, record: Mapping[str, Any] | None) -> dict[str, Any]:
+    files = listing.of(Kind.REJECTS, run_id)
+    named = named_rejects(files, record)
+    return {
+        "run_id": run_id,
+        "rows": count_rows(uri, named),
+        "bytes": sizes(named)["bytes"],
+        "files": len(named),
+        "unnamed_files": len(files) - len(named),
+    }
+
+
+def named_rejects(files: Sequence[KeptFile], record: Mapping[str, Any] | None) -> list[KeptFile]:
+    """Those of a run's reject files that its record names; none without a record.
+
+    They are told by their names, which digests of their content make unique, as a workspace may have been moved or copied.
+    """
+    names = {name.rsplit("/", 1)[-1] for name in cast("list[str]", (record or {}).get("reject_files", []))}
+    return [file for file in files if file.name in names]
