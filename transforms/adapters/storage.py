@@ -18,6 +18,7 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from transforms.adapters import stores
+from transforms.adapters.crashpoints import durable
 from transforms.logic.errors import ConfigurationError, TransientError
 from transforms.logic.selection import PathTemplate
 
@@ -243,9 +244,19 @@ def list_names(directory: str) -> list[str]:
 
 
 def read_bytes(uri: str) -> bytes:
-    """The whole content of a file."""
+    """The whole content of a file.
+
+    Raises:
+        TransientError: the network or the store failed beyond the retries at the call, or less came than the file holds.
+        OSError: anything else.
+    """
     with open_binary(uri) as stream:
-        return stream.read()
+        data = stream.read()
+        size_bytes = getattr(stream, "size", None)
+    if size_bytes is not None and len(data) != size_bytes:
+        message = f"reading {uri}: {len(data)} of {size_bytes} bytes came"
+        raise TransientError(message)
+    return data
 
 
 def write_bytes(uri: str, data: bytes, *, exclusive: bool = False) -> None:
@@ -278,10 +289,11 @@ def write_bytes(uri: str, data: bytes, *, exclusive: bool = False) -> None:
             stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
-        if exclusive:
-            os.link(temporary, final)
-        else:
-            temporary.replace(final)
+        with durable("file name"):
+            if exclusive:
+                os.link(temporary, final)
+            else:
+                temporary.replace(final)
     finally:
         temporary.unlink(missing_ok=True)
     _sync_directory(final.parent)
@@ -305,7 +317,8 @@ def check_writable(directory: str) -> None:
     probe = join(directory, ".write-probe")
     with _planning(f"the workspace {directory!r} cannot be written", directory):
         # Of two runs that start at once one may remove the other's probe, so one success proves nothing.
-        refused = any(_refuses_taken_name(probe) for _ in range(_PROBES))
+        with durable("workspace probe"):
+            refused = any(_refuses_taken_name(probe) for _ in range(_PROBES))
         filesystem, path = filesystem_of(probe)
         with suppress(FileNotFoundError):
             filesystem.rm_file(path)
