@@ -11,13 +11,16 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 from tests.conftest import ROOT
 from tests.faults.stub import LOG_VARIABLE
+from tests.pipelines.jobs import Job, document, make_model
 from transforms.adapters.crashpoints import VARIABLE
 
 KILLED = -signal.SIGKILL
@@ -96,12 +99,36 @@ def _serve() -> None:
 
     assert embed_corpus
     preflight.open_encoder = open_logging_encoder  # type: ignore[assignment]
+    _import_what_a_run_imports(cli.main)
     for line in sys.stdin:
         request = json.loads(line)
         child = os.fork()
         if child == 0:
             _be_a_run(request, cli.main)
         print(json.dumps(_wait(child, request["kill_after_seconds"])), flush=True)
+
+
+def _import_what_a_run_imports(main: Any) -> None:
+    """Much is imported where it is needed; a first run tells what, and is thrown away."""
+    with TemporaryDirectory() as home:
+        job = Job(Path(home), make_model(Path(home, "model")))
+        job.write("a.jsonl", [document("d0")])
+        names = Path(home, "modules")
+
+        def run(flags: Sequence[str]) -> int:
+            status = main(flags)
+            names.write_text("\n".join(sys.modules), encoding="utf-8")
+            return int(status)
+
+        child = os.fork()
+        if child == 0:
+            environment = {LOG_VARIABLE: str(Path(home, "encoded"))}
+            flags = ["run", *job.flags(), "--runner=FnApiRunner"]
+            _be_a_run({"output": str(Path(home, "output")), "environment": environment, "flags": flags}, run)
+        os.waitpid(child, 0)
+        for name in names.read_text(encoding="utf-8").split():
+            with suppress(ImportError):
+                import_module(name)
 
 
 def _be_a_run(request: Mapping[str, Any], main: Any) -> None:
