@@ -8,13 +8,11 @@ import pytest
 
 from tests.faults.forking import KILLED
 from tests.faults.scene import ENDED_WITH_REJECTS, Scene, State
+from tests.transforms.adapters.test_crashpoints import OF_NO_RUN
 from transforms.adapters.crashpoints import POINTS
 
 OF_NEW_COLLECTIONS = {"before collection", "after collection"}
-ELSEWHERE = {
-    f"{side} {step}" for side in ("before", "after") for step in ("tokenizer proof", "projection", "calibration")
-}
-"""Steps that these runs do not have: their files are tested alone, in `test_crashpoints.py`."""
+ELSEWHERE = {f"{side} {step}" for side in ("before", "after") for step in OF_NO_RUN}
 OF_RUNS = [point for point in POINTS if point not in ELSEWHERE | OF_NEW_COLLECTIONS]
 
 

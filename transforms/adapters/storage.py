@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from errno import EEXIST
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -202,10 +203,15 @@ def _service(doing: str) -> Iterator[None]:
         if stores.is_transient(error) or stores.is_lack_of_credentials(error):
             message = f"{doing}: {_said(error)}"
             raise TransientError(message) from error
-        if isinstance(error, OSError):
-            raise
         message = f"{doing}: {_said(error)}"
-        raise OSError(message) from error
+        if not isinstance(error, OSError):
+            raise OSError(message) from error
+        if error.errno is None and type(error).__module__ == "builtins":
+            raise type(error)(message) from error
+        if error.filename is None:
+            # "No space left on device" alone does not say on which.
+            error.filename = doing
+        raise
 
 
 @contextmanager
@@ -278,12 +284,16 @@ def write_bytes(uri: str, data: bytes, *, exclusive: bool = False) -> None:
                 filesystem.pipe_file(path, data, mode="create" if exclusive else "overwrite")
             except OSError as error:
                 if exclusive and stores.is_failed_condition(error):
-                    raise FileExistsError(uri) from error
+                    raise FileExistsError(EEXIST, os.strerror(EEXIST), uri) from error
                 raise
         return
-    final = Path(path)
-    final.parent.mkdir(parents=True, exist_ok=True)
+    with _service(f"writing {uri}"):
+        _write_local(Path(path), data, exclusive=exclusive)
+
+
+def _write_local(final: Path, data: bytes, *, exclusive: bool) -> None:
     temporary = final.with_name(f".{final.name}.{os.getpid()}-{threading.get_ident()}.partial")
+    final.parent.mkdir(parents=True, exist_ok=True)
     try:
         with temporary.open("wb") as stream:
             stream.write(data)
