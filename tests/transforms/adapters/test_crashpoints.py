@@ -12,7 +12,7 @@ from transforms.adapters.crashpoints import POINTS, VARIABLE, durable, parse
 from transforms.logic.errors import ConfigurationError
 
 OF_NO_RUN = ("tokenizer proof", "projection", "calibration")
-"""Steps that the runs of `tests/faults` do not take."""
+"""Steps that the runs of `tests/pipelines/faults` do not take."""
 
 _STEP = """
 import sys

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.forking import Forker, forker
-from tests.faults.scene import FIRST, NEXT, Scene
+from tests.pipelines.faults.forking import Forker, forker
+from tests.pipelines.faults.scene import FIRST, NEXT, Scene
 from tests.pipelines.jobs import Job, make_model
 
 

@@ -19,7 +19,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 from tests.conftest import ROOT
-from tests.faults.stub import LOG_VARIABLE
+from tests.pipelines.faults.stub import LOG_VARIABLE
 from tests.pipelines.jobs import Job, document, make_model
 from transforms.adapters.crashpoints import VARIABLE
 
@@ -81,7 +81,7 @@ class Forker:
 def forker(home: Path) -> Iterator[Forker]:
     """Starts such a process; its files lie in `home`."""
     home.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "tests.faults.forking"]
+    command = [sys.executable, "-m", "tests.pipelines.faults.forking"]
     process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
         yield Forker(process, home)
@@ -95,7 +95,7 @@ def forker(home: Path) -> Iterator[Forker]:
 
 def _serve() -> None:
     from pipelines import cli, embed_corpus, preflight  # the imports that every child inherits
-    from tests.faults.stub import open_logging_encoder
+    from tests.pipelines.faults.stub import open_logging_encoder
 
     assert embed_corpus
     preflight.open_encoder = open_logging_encoder  # type: ignore[assignment]

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from tests.faults.stores import FAULTS, TRANSIENT, Plan, empty, failing
+from tests.pipelines.faults.stores import FAULTS, TRANSIENT, Plan, empty, failing
 from tests.transforms.adapters.rows import shard_rows
 from transforms.adapters import storage
 from transforms.adapters.storage import (

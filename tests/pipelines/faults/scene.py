@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from tests.faults.forking import Forker
+from tests.pipelines.faults.forking import Forker
 from tests.pipelines.jobs import Job, document, story
 from transforms.adapters.workspace import Workspace
 
