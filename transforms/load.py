@@ -54,7 +54,10 @@ class _LoadFn(beam.DoFn):
                 numbers = of_shard.column("row").to_numpy()
                 rows = self._workspace.read_shard(shard, self._columns, numbers, whole=True)
                 if not rows.column("row_key").combine_chunks().equals(of_shard.column("row_key").combine_chunks()):
-                    message = f"{shard} does not hold the rows that the ledger names in it; start anew with another workspace and collection"
+                    message = (
+                        f"{shard} does not hold the rows that the ledger names in it; "
+                        "start anew with another workspace and collection"
+                    )
                     raise CorruptDataError(message)
                 rows = rows.sort_by([("partition", "ascending"), ("id", "ascending")])
             yield from slices(rows)

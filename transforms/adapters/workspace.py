@@ -141,15 +141,10 @@ class Workspace:
             return Ledger(0, (), {})
         uri = self._ledger_uri(number)
         values = _json(uri)
-        try:
-            if values.pop("digest") != _digest(_json_bytes(values)):
-                raise ValueError("its digest is not that of its content")
-            return Ledger(number, tuple(values["parts"]), dict(values["partitions"]))
-        except (KeyError, TypeError, ValueError) as error:
-            message = (
-                f"{uri} is not a ledger: {error!r}; restore it, or start anew with another workspace and collection"
-            )
-            raise CorruptDataError(message) from error
+        if values.pop("digest", None) != _digest(_json_bytes(values)):
+            message = f"{uri} is not a ledger as it was committed; restore it, or start anew with another workspace and collection"
+            raise CorruptDataError(message)
+        return Ledger(number, tuple(values["parts"]), dict(values["partitions"]))
 
     def commit_ledger(self, ledger: Ledger, run_id: str) -> None:
         """Makes a ledger the current one; of two runs that try the same number one wins, the other gets `TransientError`.

@@ -94,18 +94,18 @@ def forker(home: Path) -> Iterator[Forker]:
 
 
 def _serve() -> None:
-    from pipelines import cli, embed_corpus, preflight  # the imports that every child inherits
+    from pipelines import cli, preflight
     from tests.pipelines.faults.stub import open_logging_encoder
 
-    assert embed_corpus
-    preflight.open_encoder = open_logging_encoder  # type: ignore[assignment]
+    preflight.__dict__["open_encoder"] = open_logging_encoder
     _import_what_a_run_imports(cli.main)
     for line in sys.stdin:
         request = json.loads(line)
         child = os.fork()
         if child == 0:
             _be_a_run(request, cli.main)
-        print(json.dumps(_wait(child, request["kill_after_seconds"])), flush=True)
+        sys.stdout.write(f"{json.dumps(_wait(child, request['kill_after_seconds']))}\n")
+        sys.stdout.flush()
 
 
 def _import_what_a_run_imports(main: Any) -> None:
@@ -141,7 +141,7 @@ def _be_a_run(request: Mapping[str, Any], main: Any) -> None:
         os.environ.update(request["environment"])
         status = main(request["flags"])
         sys.stdout.flush()
-    except BaseException:
+    except BaseException:  # noqa: BLE001  a forked process must not go on in its parent's code
         traceback.print_exc()
     finally:
         os._exit(status)

@@ -25,7 +25,12 @@ FAULTS: dict[str, Callable[[], Exception]] = {
     "input/output": lambda: OSError(5, "Input/output error"),
 }
 TRANSIENT = {"408", "429", "500", "503", "timeout", "reset", "broken pipe"}
-"""Faults that a later attempt may not meet."""
+"""Faults that a later attempt may not meet. Credentials that are no longer valid (401) are that in the course of a run, not before."""
+
+
+def made(fault: str) -> Exception:
+    """The exception of a fault."""
+    return FAULTS[fault]()
 
 
 @dataclass
@@ -80,14 +85,14 @@ class FaultyFileSystem(MemoryFileSystem):  # type: ignore[misc]
             plan.calls += 1
             strikes = plan.calls == plan.call
             if strikes and not plan.reply_lost:
-                raise FAULTS[plan.fault]()
+                raise made(plan.fault)
         kind.depth += 1
         try:
             result = function(*arguments, **settings)
         finally:
             kind.depth -= 1
         if plan is not None and strikes:
-            raise FAULTS[plan.fault]()
+            raise made(plan.fault)
         return result
 
 

@@ -53,7 +53,9 @@ class Held:
         doubts = [read_intents(uri) for uri in self.workspace.unsettled_intents(ledger)]
         places = pa.concat_tables(parts).combine_chunks().to_batches()
         columns = ["id", "partition", "row_key", "text", "vector"]
-        loaded = [one for one in _LoadFn(self.workspace, columns).process((0, places)) if isinstance(one, pa.RecordBatch)]
+        loaded = [
+            one for one in _LoadFn(self.workspace, columns).process((0, places)) if isinstance(one, pa.RecordBatch)
+        ]
         return [ledger, *(table.to_pylist() for table in (*parts, *doubts, *loaded))]
 
 
@@ -66,9 +68,7 @@ def held(tmp_path: Path) -> Held:
         name = workspace.write_shard(rows)
         named = rows.select(["id", "document_id", "partition", "row_key"]).to_pylist()
         places += [{**row, "shard": name, "row": row_number} for row_number, row in enumerate(named)]
-    parts = [
-        workspace.write_ledger_part(pa.Table.from_batches([batch_of(places[half::2], LEDGER)])) for half in (0, 1)
-    ]
+    parts = [workspace.write_ledger_part(pa.Table.from_batches([batch_of(places[half::2], LEDGER)])) for half in (0, 1)]
     workspace.commit_ledger(Ledger(1, tuple(parts[:1]), {"lang_de": len(places[::2])}), "run1")
     workspace.commit_ledger(Ledger(2, tuple(sorted(parts)), {"lang_de": len(places)}), "run2")
     intent = {name: places[0][name] for name in INTENTS.names}
@@ -122,7 +122,9 @@ def point_elsewhere(path: Path, chance: random.Random) -> None:
     def change(table: pa.Table) -> pa.Table:
         numbers = table.column("row").to_pylist()
         numbers[chance.randrange(len(numbers))] += 1
-        return table.set_column(table.column_names.index("row"), table.schema.field("row"), pa.array(numbers, pa.int32()))
+        return table.set_column(
+            table.column_names.index("row"), table.schema.field("row"), pa.array(numbers, pa.int32())
+        )
 
     rewrite(path, change)
 
@@ -225,9 +227,11 @@ def test_what_is_sound_is_read(held: Held) -> None:
 def test_a_row_that_the_ledger_names_and_the_shard_does_not_hold_is_noticed(held: Held) -> None:
     """Both files are what their names say; they do not belong together."""
     rows = pq.read_table(held.part).replace_schema_metadata(None)
-    wrong = rows.set_column(rows.column_names.index("row_key"), LEDGER.field("row_key"), rows.column("row_key").take(
-        pa.array(np.roll(np.arange(len(rows)), 1))
-    ))
+    wrong = rows.set_column(
+        rows.column_names.index("row_key"),
+        LEDGER.field("row_key"),
+        rows.column("row_key").take(pa.array(np.roll(np.arange(len(rows)), 1))),
+    )
     with pytest.raises(CorruptDataError, match="does not hold the rows that the ledger names"):
         list(_LoadFn(held.workspace, ["id", "partition", "row_key"]).process((0, wrong.combine_chunks().to_batches())))
 
