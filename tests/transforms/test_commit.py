@@ -125,7 +125,7 @@ def test_rows_written_again_to_the_same_state_are_committed_so_that_their_intent
 ) -> None:
     ledger = Ledger(1, ("p", "q"), {"lang_de": 1})
     workspace.commit_ledger(ledger, "run-0")
-    written = {"partition.lang_de": 1, "rows.to_write": 1, "rows.loaded": 1, "rows.written": 1}
+    written: Tally = {"partition.lang_de": 1, "rows.to_write": 1, "rows.loaded": 1, "rows.written": 1}
     code, record = _commit(workspace, target, Held(ledger, (), False), [*READ, written])
     assert (code, record["ledger"]) == (0, 2)
     assert workspace.latest_ledger() == Ledger(2, ledger.parts, ledger.partitions)

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Sequence
+from pathlib import Path
 
 from tests.fakes import FakeEncoder
 from transforms.adapters.encoders import Computation, Encoded, TokenIds
@@ -16,7 +17,7 @@ class LoggingEncoder(FakeEncoder):
 
     def encode(self, texts: Sequence[str], token_ids: Sequence[TokenIds]) -> Encoded:
         lines = "".join(f"{json.dumps(text)}\n" for text in texts)
-        with open(os.environ[LOG_VARIABLE], "ab", buffering=0) as log:
+        with Path(os.environ[LOG_VARIABLE]).open("ab", buffering=0) as log:
             log.write(lines.encode())
         return super().encode(texts, token_ids)
 
