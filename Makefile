@@ -76,6 +76,10 @@ benchmark: setup model $(VENV)/.stamp-benchmark ## Run the benchmarks
 test: setup model ## Run the tests
 	@$(BIN)/python -m pytest -q
 
+.PHONY: test-long
+test-long: setup model ## Run the tests that take minutes: 500 kills, every crash point each time it is reached, the soak
+	@$(BIN)/python -m pytest -q -m long
+
 SECONDS_TO_FUZZ ?= 60
 .PHONY: fuzz
 fuzz: setup ## Read damaged files for a minute (SECONDS_TO_FUZZ=600: longer); the first that breaks a promise is kept

@@ -67,7 +67,9 @@ class _CommitFn(beam.DoFn):
         record["reject_files"] = sorted(reject_files)
         before = self._held.ledger
         after = Ledger(self._held.next_number, tuple(sorted(parts)), dict(sorted(counted.items())))
-        changed = bool(self._held.intents) or replace(after, number=before.number) != before
+        # Rows that are written again to the same state left intents too, which only a commit settles.
+        settles = bool(self._held.intents) or total.get("rows.to_write", 0) + total.get("rows.to_delete", 0) > 0
+        changed = settles or replace(after, number=before.number) != before
         if not record["differences"] and changed:
             self._held.check_lease()
             self._workspace.commit_ledger(after, self._context.run_id)

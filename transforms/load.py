@@ -9,6 +9,7 @@ from apache_beam.pvalue import PCollection
 
 from transforms.adapters.workspace import Workspace
 from transforms.group import KeyByBucket
+from transforms.logic.errors import CorruptDataError
 from transforms.logic.outputs import OUTPUTS, Output
 from transforms.logic.schemas import LEDGER, concatenate, row_schema, slices
 from transforms.metrics import ByProducts, Stopwatch, tally, with_by_products
@@ -49,9 +50,15 @@ class _LoadFn(beam.DoFn):
         watch = Stopwatch()
         for shard in places.column("shard").unique().sort().to_pylist():
             with watch.running():
-                numbers = places.filter(pa.compute.equal(places.column("shard"), shard)).column("row").to_numpy()
-                rows = self._workspace.read_shard(shard, self._columns, numbers).sort_by(
-                    [("partition", "ascending"), ("id", "ascending")]
-                )
+                of_shard = places.filter(pa.compute.equal(places.column("shard"), shard))
+                numbers = of_shard.column("row").to_numpy()
+                rows = self._workspace.read_shard(shard, self._columns, numbers, whole=True)
+                if not rows.column("row_key").combine_chunks().equals(of_shard.column("row_key").combine_chunks()):
+                    message = (
+                        f"{shard} does not hold the rows that the ledger names in it; "
+                        "start anew with another workspace and collection"
+                    )
+                    raise CorruptDataError(message)
+                rows = rows.sort_by([("partition", "ascending"), ("id", "ascending")])
             yield from slices(rows)
         yield tally("load", **{"seconds": watch.seconds, "rows.loaded": places.num_rows})

@@ -120,6 +120,17 @@ def test_settled_intents_make_a_new_ledger_of_the_same_state(workspace: Workspac
     assert workspace.latest_ledger() == Ledger(2, ledger.parts, ledger.partitions)
 
 
+def test_rows_written_again_to_the_same_state_are_committed_so_that_their_intents_are_settled(
+    workspace: Workspace, target: Target
+) -> None:
+    ledger = Ledger(1, ("p", "q"), {"lang_de": 1})
+    workspace.commit_ledger(ledger, "run-0")
+    written: Tally = {"partition.lang_de": 1, "rows.to_write": 1, "rows.loaded": 1, "rows.written": 1}
+    code, record = _commit(workspace, target, Held(ledger, (), False), [*READ, written])
+    assert (code, record["ledger"]) == (0, 2)
+    assert workspace.latest_ledger() == Ledger(2, ledger.parts, ledger.partitions)
+
+
 def test_of_two_runs_at_once_one_commits(workspace: Workspace, target: Target) -> None:
     workspace.commit_ledger(Ledger(1, ("r",), {"lang_de": 1}), "the other run")
     with pytest.raises(TransientError, match="another run committed"):

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
+from transforms.adapters.crashpoints import durable
 from transforms.adapters.storage import filesystem_of, join, list_names, read_bytes, write_bytes
 from transforms.adapters.workspace import Workspace
 from transforms.logic.calibration import Calibration, Projection, check_space, checked_projection
@@ -58,7 +59,8 @@ def write_calibration(workspace: Workspace, calibration: Calibration) -> str:
     number = 1 if latest is None else int(latest.rsplit("/", 1)[-1].removesuffix(".json")) + 1
     uri = join(_directory(workspace), f"{number:08d}.json")
     try:
-        write_bytes(uri, calibration.to_json(), exclusive=True)
+        with durable("calibration"):
+            write_bytes(uri, calibration.to_json(), exclusive=True)
     except FileExistsError as error:
         if read_calibration(uri) == calibration:
             return uri
@@ -85,7 +87,9 @@ def keep_projection(workspace: Workspace, projection: Projection) -> str:
     """Copies a projection into the workspace, where the collections that need it find it; gives its URI."""
     uri = join(_directory(workspace), f"{projection.sha256}.safetensors")
     if uri.rsplit("/", 1)[-1] not in list_names(_directory(workspace)):
-        write_bytes(uri, save({"matrix": np.array(projection.matrix), "mean": np.array(projection.mean)}))
+        data = save({"matrix": np.array(projection.matrix), "mean": np.array(projection.mean)})
+        with durable("projection"):
+            write_bytes(uri, data)
     return uri
 
 

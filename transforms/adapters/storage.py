@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from errno import EEXIST
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -18,6 +19,7 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from transforms.adapters import stores
+from transforms.adapters.crashpoints import durable
 from transforms.logic.errors import ConfigurationError, TransientError
 from transforms.logic.selection import PathTemplate
 
@@ -201,10 +203,15 @@ def _service(doing: str) -> Iterator[None]:
         if stores.is_transient(error) or stores.is_lack_of_credentials(error):
             message = f"{doing}: {_said(error)}"
             raise TransientError(message) from error
-        if isinstance(error, OSError):
-            raise
         message = f"{doing}: {_said(error)}"
-        raise OSError(message) from error
+        if not isinstance(error, OSError):
+            raise OSError(message) from error
+        if error.errno is None and type(error).__module__ == "builtins":
+            raise type(error)(message) from error
+        if error.filename is None:
+            # "No space left on device" alone does not say on which.
+            error.filename = doing
+        raise
 
 
 @contextmanager
@@ -243,9 +250,19 @@ def list_names(directory: str) -> list[str]:
 
 
 def read_bytes(uri: str) -> bytes:
-    """The whole content of a file."""
+    """The whole content of a file.
+
+    Raises:
+        TransientError: the network or the store failed beyond the retries at the call, or less came than the file holds.
+        OSError: anything else.
+    """
     with open_binary(uri) as stream:
-        return stream.read()
+        data = stream.read()
+        size_bytes = getattr(stream, "size", None)
+    if size_bytes is not None and len(data) != size_bytes:
+        message = f"reading {uri}: {len(data)} of {size_bytes} bytes came"
+        raise TransientError(message)
+    return data
 
 
 def write_bytes(uri: str, data: bytes, *, exclusive: bool = False) -> None:
@@ -267,21 +284,26 @@ def write_bytes(uri: str, data: bytes, *, exclusive: bool = False) -> None:
                 filesystem.pipe_file(path, data, mode="create" if exclusive else "overwrite")
             except OSError as error:
                 if exclusive and stores.is_failed_condition(error):
-                    raise FileExistsError(uri) from error
+                    raise FileExistsError(EEXIST, os.strerror(EEXIST), uri) from error
                 raise
         return
-    final = Path(path)
-    final.parent.mkdir(parents=True, exist_ok=True)
+    with _service(f"writing {uri}"):
+        _write_local(Path(path), data, exclusive=exclusive)
+
+
+def _write_local(final: Path, data: bytes, *, exclusive: bool) -> None:
     temporary = final.with_name(f".{final.name}.{os.getpid()}-{threading.get_ident()}.partial")
+    final.parent.mkdir(parents=True, exist_ok=True)
     try:
         with temporary.open("wb") as stream:
             stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
-        if exclusive:
-            os.link(temporary, final)
-        else:
-            temporary.replace(final)
+        with durable("file name"):
+            if exclusive:
+                os.link(temporary, final)
+            else:
+                temporary.replace(final)
     finally:
         temporary.unlink(missing_ok=True)
     _sync_directory(final.parent)
@@ -312,7 +334,8 @@ def check_writable(directory: str) -> None:
     probe = join(directory, ".write-probe")
     with _planning(f"the workspace {directory!r} cannot be written", directory):
         # Of two runs that start at once one may remove the other's probe, so one success proves nothing.
-        refused = any(_refuses_taken_name(probe) for _ in range(_PROBES))
+        with durable("workspace probe"):
+            refused = any(_refuses_taken_name(probe) for _ in range(_PROBES))
         filesystem, path = filesystem_of(probe)
         with suppress(FileNotFoundError):
             filesystem.rm_file(path)

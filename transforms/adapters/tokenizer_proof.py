@@ -22,6 +22,7 @@ import orjson
 import regex
 from tokenizers import Tokenizer
 
+from transforms.adapters.crashpoints import durable
 from transforms.adapters.storage import join, list_names, read_bytes, write_bytes
 from transforms.logic.errors import CorruptDataError
 from transforms.logic.graphemes import joins_left
@@ -132,7 +133,8 @@ def known_proof(model_directory: str, workspace: str, *, worth_proving: bool) ->
     if not worth_proving:
         return None
     proven = prove(model_directory)
-    write_bytes(join(directory, name), orjson.dumps({"format": 1, "proven": proven}))
+    with durable("tokenizer proof"):
+        write_bytes(join(directory, name), orjson.dumps({"format": 1, "proven": proven}))
     return proven
 
 

@@ -8,7 +8,8 @@
     rejects/<run id>/<digest>.parquet                            what could not be processed
     runs/<run id>/run.json                                       the run record
 
-Files are named by their content and never changed. Readers trust a ledger that was committed by exclusive creation, and of the dataset
+Files are named by their content and never changed: whoever reads one whole checks it against the digest in its name; of a shard that is
+read in part, the checksums of its pages are checked. Readers trust a ledger that was committed by exclusive creation, and of the dataset
 whatever a content key names; a file that nothing names does no harm.
 """
 
@@ -24,8 +25,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from transforms.adapters.crashpoints import Step, durable
 from transforms.adapters.lease import Claim
-from transforms.adapters.storage import join, list_names, open_binary, read_bytes, write_bytes
+from transforms.adapters.storage import current_etag, join, list_names, open_binary, read_bytes, write_bytes
 from transforms.logic.errors import CorruptDataError, TransientError
 from transforms.logic.identity import digest, key_prefixes
 
@@ -112,15 +114,24 @@ class Workspace:
         prefixes = key_prefixes(rows.column("content_key"))
         data = _parquet(rows)
         name = f"{int(prefixes[0]):08x}-{int(prefixes[-1]):08x}-{_digest(data)}.parquet"
-        write_bytes(join(self._dataset, name), data)
+        with durable("dataset shard"):
+            write_bytes(join(self._dataset, name), data)
         return name
 
-    def read_shard(self, name: str, columns: Sequence[str] | None = None, rows: np.ndarray | None = None) -> pa.Table:
+    def read_shard(
+        self,
+        name: str,
+        columns: Sequence[str] | None = None,
+        rows: np.ndarray | None = None,
+        *,
+        whole: bool = False,
+    ) -> pa.Table:
         """Columns of a shard, all of them by default; `rows`, ascending row numbers, takes only these.
 
-        Only row groups that hold a wanted row are decoded. An unreadable shard raises `CorruptDataError`.
+        Only row groups that hold a wanted row are decoded. With `whole` the file is read to its end and must be the one that its name
+        says. An unreadable shard raises `CorruptDataError`.
         """
-        with _opened(join(self._dataset, name)) as file:
+        with _opened(join(self._dataset, name), whole=whole) as file:
             if rows is None:
                 return file.read(columns=columns, use_threads=False)
             tables = [file.read_row_groups([], columns=columns)]
@@ -135,30 +146,31 @@ class Workspace:
 
     def latest_ledger(self) -> Ledger:
         """The last committed ledger, or the empty one."""
-        numbers = [int(name.removesuffix(".json")) for name in list_names(self._ledger) if name.endswith(".json")]
-        if not numbers:
+        names = [name for name in list_names(self._ledger) if name.endswith(".json")]
+        number = max((int(name.removesuffix(".json")) for name in names), default=0)
+        # A listing may be old, a question after one name is answered by what is there.
+        while current_etag(self._ledger_uri(number + 1)) is not None:
+            number += 1
+        if number == 0:
             return Ledger(0, (), {})
-        number = max(numbers)
-        uri = join(self._ledger, f"{number:08d}.json")
+        uri = self._ledger_uri(number)
         values = _json(uri)
-        try:
-            return Ledger(number, tuple(values["parts"]), dict(values["partitions"]))
-        except (KeyError, TypeError) as error:
-            message = (
-                f"{uri} is not a ledger: {error!r}; restore it, or start anew with another workspace and collection"
-            )
-            raise CorruptDataError(message) from error
+        if values.pop("digest", None) != _digest(_json_bytes(values)):
+            message = f"{uri} is not a ledger as it was committed; restore it, or start anew with another workspace and collection"
+            raise CorruptDataError(message)
+        return Ledger(number, tuple(values["parts"]), dict(values["partitions"]))
 
     def commit_ledger(self, ledger: Ledger, run_id: str) -> None:
         """Makes a ledger the current one; of two runs that try the same number one wins, the other gets `TransientError`.
 
         A second call for the same run and ledger changes nothing: a worker may die after the commit and be asked again.
         """
-        uri = join(self._ledger, f"{ledger.number:08d}.json")
+        uri = self._ledger_uri(ledger.number)
         values = {"format": FORMAT, "run_id": run_id, "parts": list(ledger.parts), "partitions": ledger.partitions}
-        data = _json_bytes(values)
+        data = _json_bytes({**values, "digest": _digest(_json_bytes(values))})
         try:
-            write_bytes(uri, data, exclusive=True)
+            with durable("ledger"):
+                write_bytes(uri, data, exclusive=True)
         except FileExistsError as error:
             if read_bytes(uri) == data:
                 return
@@ -167,7 +179,7 @@ class Workspace:
 
     def write_ledger_part(self, rows: pa.Table) -> str:
         """Stores held rows and gives the part's name; nothing names it before a commit."""
-        return self._write_named(join(self._ledger, "parts"), rows)
+        return self._write_named("ledger part", join(self._ledger, "parts"), rows)
 
     def read_ledger_part(self, name: str) -> pa.Table:
         """Held rows of one part."""
@@ -175,7 +187,7 @@ class Workspace:
 
     def write_intents(self, number: int, rows: pa.Table) -> str:
         """Stores, before Milvus sees them, the rows that a run is about to write or delete towards ledger `number`."""
-        return self._write_named(self._intents(number), rows)
+        return self._write_named("intents", self._intents(number), rows)
 
     def unsettled_intents(self, ledger: Ledger) -> list[str]:
         """URIs of intents left by runs that never committed a ledger after `ledger`."""
@@ -185,7 +197,7 @@ class Workspace:
     def write_rejects(self, run_id: str, rows: pa.Table) -> str:
         """Stores rejects of a run and gives the file's URI."""
         directory = join(self.uri, "rejects", run_id)
-        return join(directory, self._write_named(directory, rows))
+        return join(directory, self._write_named("rejects", directory, rows))
 
     def record_uri(self, run_id: str) -> str:
         """Where the run record lies."""
@@ -193,11 +205,15 @@ class Workspace:
 
     def write_record(self, run_id: str, record: dict[str, Any]) -> None:
         """Stores the run record in place of an earlier one of the same run."""
-        write_bytes(self.record_uri(run_id), _json_bytes(record))
+        with durable("run record"):
+            write_bytes(self.record_uri(run_id), _json_bytes(record))
 
     def read_record(self, run_id: str) -> dict[str, Any]:
         """The run record; a missing or foreign one raises `CorruptDataError`."""
         return _json(self.record_uri(run_id))
+
+    def _ledger_uri(self, number: int) -> str:
+        return join(self._ledger, f"{number:08d}.json")
 
     def _intents(self, number: int) -> str:
         return join(self._ledger, "intents", f"{number:08d}")
@@ -210,10 +226,11 @@ class Workspace:
     def _ledger(self) -> str:
         return join(self.uri, "ledger", self.collection_key)
 
-    def _write_named(self, directory: str, rows: pa.Table) -> str:
+    def _write_named(self, step: Step, directory: str, rows: pa.Table) -> str:
         data = _parquet(rows)
         name = f"{_digest(data)}.parquet"
-        write_bytes(join(directory, name), data)
+        with durable(step):
+            write_bytes(join(directory, name), data)
         return name
 
 
@@ -254,10 +271,11 @@ def _repeating(rows: pa.Table) -> list[str]:
 
 
 @contextmanager
-def _opened(uri: str) -> Iterator[pq.ParquetFile]:
+def _opened(uri: str, *, whole: bool = False) -> Iterator[pq.ParquetFile]:
     try:
         with open_binary(uri) as stream:
-            file = pq.ParquetFile(stream, page_checksum_verification=True)
+            source = _named_content(uri, stream.read()) if whole else stream
+            file = pq.ParquetFile(source, page_checksum_verification=True)
             version = int((file.schema_arrow.metadata or {}).get(_FORMAT_KEY, b"0"))
             if version != FORMAT:
                 message = f"{uri} has format {version}, this version reads {FORMAT}; use the corpus-embed that wrote it"
@@ -268,8 +286,15 @@ def _opened(uri: str) -> Iterator[pq.ParquetFile]:
         raise CorruptDataError(message) from error
 
 
+def _named_content(uri: str, data: bytes) -> pa.BufferReader:
+    """The content of a file, if it is the one that the digest in the file's name is of; else `ValueError`."""
+    if _digest(data) != uri.removesuffix(".parquet").replace("-", "/").rsplit("/", 1)[-1]:
+        raise ValueError("its content is not what its name says")
+    return pa.BufferReader(data)
+
+
 def _read_table(uri: str) -> pa.Table:
-    with _opened(uri) as file:
+    with _opened(uri, whole=True) as file:
         return file.read(use_threads=False).replace_schema_metadata(None)
 
 

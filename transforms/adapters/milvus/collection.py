@@ -8,6 +8,7 @@ import grpc
 from pymilvus import AnnSearchRequest, MilvusClient, MilvusException, RRFRanker
 from pymilvus.client.embedding_list import EmbeddingList
 
+from transforms.adapters.crashpoints import durable
 from transforms.adapters.milvus.calls import CALL_TIMEOUT_SECONDS, CONNECT_TIMEOUT_SECONDS, call, text_of
 from transforms.adapters.milvus.query import Query, one_of
 from transforms.adapters.milvus.schema import VECTORS_OF_TOKENS, indexes_of, schema_of
@@ -87,16 +88,17 @@ class Collection:
         indexes = self._client.prepare_index_params()
         for field, settings in indexes_of(space).items():
             indexes.add_index(field, **settings)
-        call(
-            "create_collection",
-            lambda: self._client.create_collection(
-                self._name,
-                schema=schema_of(space),
-                index_params=indexes,
-                properties={PROPERTY: space.to_json()},
-                timeout=CALL_TIMEOUT_SECONDS,
-            ),
-        )
+        with durable("collection"):
+            call(
+                "create_collection",
+                lambda: self._client.create_collection(
+                    self._name,
+                    schema=schema_of(space),
+                    index_params=indexes,
+                    properties={PROPERTY: space.to_json()},
+                    timeout=CALL_TIMEOUT_SECONDS,
+                ),
+            )
 
     def record(self, space: CollectionSpace) -> None:
         """Lets the collection record this space in place of another with the same fields."""
@@ -110,22 +112,24 @@ class Collection:
     def upsert(self, partition: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Writes rows with distinct ids into one partition, creating it if needed; repeating a call changes nothing."""
         self._ensure_partition(partition)
-        call(
-            "upsert",
-            lambda: self._client.upsert(
-                self._name, [dict(row) for row in rows], partition_name=partition, timeout=CALL_TIMEOUT_SECONDS
-            ),
-        )
+        with durable("upsert"):
+            call(
+                "upsert",
+                lambda: self._client.upsert(
+                    self._name, [dict(row) for row in rows], partition_name=partition, timeout=CALL_TIMEOUT_SECONDS
+                ),
+            )
 
     def delete(self, partition: str, ids: Sequence[str]) -> None:
         """Deletes rows of one partition by primary key; ids that are not there are no error."""
         if partition in self.partitions():
-            call(
-                "delete",
-                lambda: self._client.delete(
-                    self._name, ids=list(ids), partition_name=partition, timeout=CALL_TIMEOUT_SECONDS
-                ),
-            )
+            with durable("delete"):
+                call(
+                    "delete",
+                    lambda: self._client.delete(
+                        self._name, ids=list(ids), partition_name=partition, timeout=CALL_TIMEOUT_SECONDS
+                    ),
+                )
 
     def partitions(self) -> list[str]:
         """Names of the partitions, ordered."""
@@ -227,10 +231,11 @@ class Collection:
             return
         if partition not in self.partitions():
             try:
-                call(
-                    "create_partition",
-                    lambda: self._client.create_partition(self._name, partition, timeout=CALL_TIMEOUT_SECONDS),
-                )
+                with durable("partition"):
+                    call(
+                        "create_partition",
+                        lambda: self._client.create_partition(self._name, partition, timeout=CALL_TIMEOUT_SECONDS),
+                    )
             except CorpusEmbedError:
                 # Another worker may have created it in between; anything else is the server's own refusal.
                 if partition not in self.partitions():
