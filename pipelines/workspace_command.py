@@ -4,14 +4,17 @@ import argparse
 import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 from pipelines.tables import as_json, size, table
 from transforms.adapters.export import FORMATS, export_collection
 from transforms.adapters.garbage import find_garbage, remove_garbage
-from transforms.adapters.inventory import describe_workspace
+from transforms.adapters.inventory import describe_workspace, list_workspace
+from transforms.adapters.lease import leased
+from transforms.adapters.workspace import Workspace
 from transforms.logic.garbage import Garbage
-from transforms.logic.inventory import sizes
+from transforms.logic.inventory import Kind, sizes
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -60,9 +63,15 @@ def _list(arguments: argparse.Namespace) -> int:
 
 def _collect(arguments: argparse.Namespace) -> int:
     uri = arguments.workspace.rstrip("/")
-    garbage = find_garbage(uri, arguments.keep_ledgers, all_unreferenced_shards=arguments.unreferenced_shards)
-    if arguments.delete:
-        remove_garbage(uri, garbage)
+    with ExitStack() as until_done:
+        for key in (
+            list_workspace(uri).owners(Kind.LEDGER, Kind.PART, Kind.INTENTS, Kind.LEASE) if arguments.delete else ()
+        ):
+            # Whoever holds all leases knows that no run is under way.
+            until_done.enter_context(leased(Workspace(uri, "", key).lease, "workspace gc"))
+        garbage = find_garbage(uri, arguments.keep_ledgers, all_unreferenced_shards=arguments.unreferenced_shards)
+        if arguments.delete:
+            remove_garbage(uri, garbage)
     total = sizes([one.file for one in garbage])
     if arguments.json:
         files = [
