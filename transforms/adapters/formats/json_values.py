@@ -36,6 +36,7 @@ _REST_OF_STRING = re.compile(rb'[^"\\\n]*+(?:\\.[^"\\\n]*+)*+')
 _UNFINISHED_LITERAL = re.compile(rb"[tfnNI][a-zA-Z]{0,7}\Z")
 _JUNK = re.compile(rb'[^\s,:{}\[\]"]+')
 _MORE_JUNK = re.compile(rb'[^{}\[\]"]+')
+_OPEN_STRING = re.compile(rb'"(?:[^"\\\n]|\\.)*+\\?\Z')
 _JUNK_LINE = re.compile(rb"[^\n{]+")
 _STRAY = re.compile(rb"(?:\s*\})*")
 _SCALAR = re.compile(
@@ -134,7 +135,12 @@ class _Scanner:
     def _scalar(self) -> RawRecord:
         """A string, number or literal; or a line of what is none of these, up to where an object might begin."""
         while True:
-            found = _SCALAR.match(self._buffer, self._at) or _JUNK_LINE.match(self._buffer, self._at)
+            found = _SCALAR.match(self._buffer, self._at)
+            # What looks like an object may stand in a string whose end was not read yet.
+            is_open = found is None and _OPEN_STRING.match(self._buffer, self._at) is not None
+            if is_open and len(self._buffer) - self._at <= self._reading.max_record_bytes and self._more():
+                continue
+            found = found or _JUNK_LINE.match(self._buffer, self._at)
             end = found.end() if found else self._at + 1
             oversized = end - self._at > self._reading.max_record_bytes
             if end < len(self._buffer) or oversized or not self._more():
