@@ -75,6 +75,7 @@ def build_record(context: RunContext, counts: Counts, counted: Mapping[str, int]
         "chunks": _chunks(counts),
         "tokens": _int(counts, "tokens.split"),
         "vectors": {"encoded": _int(counts, "vectors.encoded"), "reused": _int(counts, "vectors.reused")},
+        "budget_reductions": _int(counts, "budget.reductions"),
         "rows": _rows(counts),
         "partitions": {
             name: {"expected": expected.get(name, 0), "milvus": counted.get(name, 0)}

@@ -37,6 +37,7 @@ SHAPE: dict[str, Any] = {
     "chunks": dict.fromkeys(("split", "duplicates", "hot", "unknown", "truncated", "rejected"), int),
     "tokens": int,
     "vectors": {"encoded": int, "reused": int},
+    "budget_reductions": int,
     "rows": {"held": int, "written": int, "unchanged": int, "deleted": int},
     "partitions": {name: {"expected": int, "milvus": int} for name in ("lang_de", "lang_en")},
     "languages": dict.fromkeys(("de", "en"), LANGUAGE),
