@@ -1,1 +1,5 @@
-"""The Beam verbs, in the order of the flow: read, identify, split, reuse, embed, store, reconcile, load, compress, write, commit."""
+"""The Beam verbs, in the order of the flow.
+
+read, identify, split, reuse, embed, share, store, reconcile, load, label, compress, write, commit; beside them reject, metrics, group and
+coders.
+"""

@@ -22,6 +22,8 @@ from transforms.metrics import ByProducts, Stopwatch, at_end_of_bundle, rejected
 
 # A vector a token: 128 MB of float32 at 1,024 dimensions.
 _MULTI_TOKENS = 1 << 15
+# Rows that have their vectors wait too, for those before them.
+_MOST_WAITING_BYTES = 64 << 20
 
 
 class EmbedChunks(beam.PTransform[PCollection[pa.RecordBatch], PCollection[pa.RecordBatch]]):
@@ -77,10 +79,11 @@ class _EmbedFn(beam.DoFn):
         self._enough_tokens = 0
         self._latest: Latest | None = None
         self._waiting: list[pa.RecordBatch] = []
-        self._tokens = 0
+        self._waiting_bytes = self._tokens = 0
 
     def start_bundle(self) -> None:
-        self._latest, self._waiting, self._tokens = None, [], 0
+        self._latest, self._waiting = None, []
+        self._waiting_bytes = self._tokens = 0
 
     def process(self, batch: pa.RecordBatch) -> Iterator[Any]:
         lengths = batch.column("tokens").to_pylist()
@@ -88,10 +91,12 @@ class _EmbedFn(beam.DoFn):
         for rows in parts:
             part = batch.slice(rows.start, len(rows))
             self._waiting.append(part)
+            self._waiting_bytes += part.nbytes
             self._tokens += pc.sum(part.column("tokens").take(pa.array(rows_to_encode(part)))).as_py() or 0
             if self._tokens:
                 yield from self._load()
-            if not self._tokens or self._tokens >= self._enough_tokens:
+            has_enough = self._tokens >= self._enough_tokens or self._waiting_bytes >= _MOST_WAITING_BYTES
+            if not self._tokens or has_enough:
                 yield from self._embed()
 
     def finish_bundle(self) -> Iterator[Any]:
@@ -108,7 +113,8 @@ class _EmbedFn(beam.DoFn):
 
     def _embed(self) -> Iterator[Any]:
         """Encodes what waits, in one call."""
-        parts, self._waiting, self._tokens = self._waiting, [], 0
+        parts, self._waiting = self._waiting, []
+        self._waiting_bytes = self._tokens = 0
         chosen = [part.take(pa.array(rows_to_encode(part))) for part in parts]
         made = Made()
         if self._encoder is not None and any(one.num_rows for one in chosen):

@@ -272,7 +272,7 @@ def test_a_device_that_is_not_here_is_refused_where_the_workers_are_here(
 
 def test_a_device_of_other_machines_is_left_to_them(filled: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    _plan(filled, device="cuda")
+    assert plan_run(options.to_config(filled.options(device="cuda"))).device == "cuda"
 
 
 def test_every_output_is_named_with_what_holds_it(filled: Job, heads: Path) -> None:

@@ -174,6 +174,16 @@ def test_batches_are_gathered_until_there_is_enough_for_a_call(
     assert outcome.counts["vectors.encoded"] == 4
 
 
+def test_no_more_than_so_many_bytes_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_CountingEncoder, "call_tokens", lambda _: 1000)
+    batch = reused([chunks(*(record(f"{number}", f"text {number}") for number in range(6)))])
+    monkeypatch.setattr(embed, "_MOST_WAITING_BYTES", batch.slice(0, 2).nbytes + 1)
+    outcome = _embed(*(batch.slice(number, 1) for number in range(6)))
+    assert [len(texts) for texts in asked] == [3, 3]
+    assert [row["id"] for row in outcome.rows] == batch.column("id").to_pylist()
+    assert all(row["vector"] == _vector(row["text"]) for row in outcome.rows)
+
+
 def test_nothing_waits_for_a_call_once_the_bundle_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_CountingEncoder, "call_tokens", lambda _: 1000)
     outcome = _embed(reused([chunks(record("a", "one text"))]))

@@ -1,6 +1,8 @@
 """Everything the project keeps below one URI.
 
     dataset/<embedding space>/<first>-<last>-<digest>.parquet   chunk rows with full-precision vectors, sorted by content key
+    calibration/<embedding space>/                               what representations need (`calibrations.py`)
+    tokenizers/<fingerprint>.json                                proofs of the faster tokenizer (`tokenizer_proof.py`)
     ledger/<collection>/<number>.json                            a committed ledger: its parts, and rows per partition
     ledger/<collection>/lease/<epoch>.json                       the run that may write: see `lease`
     ledger/<collection>/parts/<digest>.parquet                   held rows of a bucket of documents

@@ -81,6 +81,7 @@ def build_record(context: RunContext, counts: Counts, counted: Mapping[str, int]
         "chunks": _chunks(counts),
         "tokens": _int(counts, "tokens.split"),
         "vectors": {"encoded": _int(counts, "vectors.encoded"), "reused": _int(counts, "vectors.reused")},
+        "budget_reductions": _int(counts, "budget.reductions"),
         "rows": _rows(counts),
         "checksum": as_text(counted_checksum(HELD, counts)),
         "mirror": None if mirrored is None else mirrored.describe(),

@@ -39,6 +39,7 @@ SHAPE: dict[str, Any] = {
     "vectors": {"encoded": int, "reused": int},
     "checksum": str,
     "mirror": type(None),
+    "budget_reductions": int,
     "rows": {"held": int, "written": int, "unchanged": int, "deleted": int},
     "partitions": {name: {"expected": int, "milvus": int} for name in ("lang_de", "lang_en")},
     "languages": dict.fromkeys(("de", "en"), LANGUAGE),

@@ -188,3 +188,14 @@ def test_an_embedding_that_is_not_a_number_costs_only_the_chunks_that_read_it(tm
     sound = encoded.outputs.take([1, 3, 4, 6]).dense
     assert sound is not None
     assert agreement(sound, expected) >= LIKE_FLOAT32
+
+
+@pytest.mark.parametrize("name", ["multilingual-e5-small", "multilingual-e5-base", "BGE-M3"])
+def test_a_vector_does_not_depend_on_what_is_packed_beside_it(models: dict[str, ModelDescription], name: str) -> None:
+    # The probe decides by the clock how much goes into a pass: it must not decide what comes out.
+    model = models[name]
+    engine = open_engine(model, "", Computation("float32", "cpu"))
+    texts = [f"the river {'runs to sea ' * number}" for number in range(1, 9)]
+    together = dense(engine, model, texts)
+    for index, text in enumerate(texts):
+        np.testing.assert_allclose(dense(engine, model, [text])[0], together[index], atol=1e-6)
