@@ -271,6 +271,10 @@ class Run(Section):
         default=False,
         description="write to a collection whose documents were cut in another way; those of the input are cut anew",
     )
+    recheck: bool = Field(
+        default=False,
+        description="take every document through the pipeline, also those that the collection holds as they are",
+    )
     on_busy: Literal["refuse", "wait"] = Field(
         "refuse",
         description="while another run writes to the collection: end with exit code 6, or wait until it is done",

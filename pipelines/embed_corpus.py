@@ -26,6 +26,7 @@ from transforms.load import LoadRows
 from transforms.logic.errors import CorpusEmbedError, find_in_text, without_step
 from transforms.metrics import ByProducts
 from transforms.read import ReadDocuments
+from transforms.recognise import RecogniseDocuments
 from transforms.reconcile import ReconcileLedger
 from transforms.reject import WriteRejects
 from transforms.reuse import ReuseVectors
@@ -38,10 +39,14 @@ from transforms.write import DeleteFromMilvus, WriteToMilvus
 def build(root: beam.Pipeline, plan: Plan) -> PCollection[int]:
     """The whole flow; gives the exit code of the run."""
     kept, outputs = ByProducts(), plan.space.outputs
-    reused = (
+    recognised = (
         root
         | "Plan splits" >> beam.Create(plan.groups, reshuffle=False)
         | "Read documents" >> ReadDocuments(plan.reading, plan.selection, kept)
+        | "Recognise documents" >> RecogniseDocuments(plan.workspace, plan.known_parts, plan.recipe, kept)
+    )
+    reused = (
+        recognised.changed
         | "Identify language" >> IdentifyLanguage(plan.detector, plan.partitioning, kept)
         | "Split into chunks" >> SplitIntoChunks(plan.tokenizer, plan.detector, plan.splitting, kept)
         | "Reuse vectors" >> ReuseVectors(plan.workspace, plan.shards, plan.bucket_count, kept, outputs)
@@ -53,7 +58,7 @@ def build(root: beam.Pipeline, plan: Plan) -> PCollection[int]:
     stored = {"chunks": embedded, "repeats": shared} | "Store vectors" >> StoreVectors(
         plan.workspace, plan.full_dimensions, plan.bucket_count, kept, outputs
     )
-    changes = stored | "Reconcile ledger" >> ReconcileLedger(
+    changes = {"pointers": stored, "kept": recognised.kept} | "Reconcile ledger" >> ReconcileLedger(
         plan.workspace, plan.held, plan.bucket_count, kept, plan.context.max_delete_fraction
     )
     rows = changes.writes | "Load rows" >> LoadRows(plan.workspace, plan.bucket_count, kept, plan.loaded_outputs)

@@ -12,6 +12,7 @@ from pipelines.collection import Opened, Wanted, open_collection
 from pipelines.config import Config
 from pipelines.labelling import labels_of, plan_labelling
 from pipelines.partitions import of_new_collection, read_kept_languages, read_own_partitions
+from pipelines.recipe import recipe_of
 from pipelines.sources import Sources, plan_sources
 from pipelines.spaces import choose_prompts, computation, embedding_space, milvus_outputs
 from transforms.adapters.detectors import Detector, read_choice
@@ -77,6 +78,7 @@ class Plan:
     target: Target
     shards: list[Shard]
     held: Held
+    recipe: str
     bucket_count: int
     full_dimensions: int
     representation: Representation | None
@@ -92,6 +94,11 @@ class Plan:
     def keep_rejected_text(self) -> bool:
         """Whether rejects keep how they begin."""
         return bool(self.context.configuration["run"]["keep_rejected_text"])
+
+    @property
+    def known_parts(self) -> tuple[str, ...]:
+        """Parts of the ledger whose documents need not be looked into."""
+        return () if self.context.configuration["run"]["recheck"] else self.held.ledger.parts
 
     @property
     def loaded_outputs(self) -> tuple[Output, ...]:
@@ -148,19 +155,22 @@ def plan_run(
         lambda: of_new_collection(own, splits, reading, choice, config),
     )
     space = opened.space
+    partitioning = Partitioning(
+        config.language.partition_by, space.languages, config.language.language_floor, keep_languages
+    )
+    splitting = _splitting(config, space.embedding_space)
     return Plan(
         groups=sources.groups,
         reading=reading,
         selection=sources.selection,
-        partitioning=Partitioning(
-            config.language.partition_by, space.languages, config.language.language_floor, keep_languages
-        ),
-        splitting=_splitting(config, space.embedding_space),
+        partitioning=partitioning,
+        splitting=splitting,
         space=space,
         workspace=workspace,
         target=target,
         shards=workspace.shards(),
         held=replace(opened.held, claim=claim),
+        recipe=recipe_of(config.language.detector, choice, partitioning, splitting),
         bucket_count=_bucket_count(splits, model, wanted),
         full_dimensions=model.dimensions,
         representation=None if opened.choice is None else opened.choice.representation,

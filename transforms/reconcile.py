@@ -1,23 +1,30 @@
 """ReconcileLedger: what the collection holds against what this run wants it to hold."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
+from math import ceil
 from typing import Any, NamedTuple
 
 import apache_beam as beam
 import pyarrow as pa
 from apache_beam.pvalue import AsSingleton, PCollection, TaggedOutput
 
+from transforms.adapters.held import HeldRows
 from transforms.adapters.workspace import Held, Workspace, read_intents
 from transforms.group import KeyByBucket, Keyed
 from transforms.logic.checksum import HELD, WANTED, checksum_counts
-from transforms.logic.ledger import gone_documents, reconcile
+from transforms.logic.ledger import Bucket, reconcile_bucket
 from transforms.logic.records import Place, reject
-from transforms.logic.schemas import INTENTS, LEDGER, POINTERS, REJECTS, Reason, batch_of, slices
+from transforms.logic.schemas import INTENTS, KEPT, LEDGER, POINTERS, Reason, batch_of, slices
 from transforms.metrics import REJECTED, TALLIED, ByProducts, Stopwatch, Tally, rejected, tally
-from transforms.mirror import DecideMirror, of_schema, rejected_documents
+from transforms.mirror import DecideMirror, Meeting, of_schema, rejected_documents, rejected_ids
 
 DELETES = "deletes"
 PARTS = "parts"
+
+# A worker holds one bucket; what changed of it goes row by row.
+_BUCKET_ROWS = 1 << 16
+_MAX_BUCKETS = 4096
+_NOTHING = batch_of([], KEPT)
 
 
 class Reconciled(NamedTuple):
@@ -28,11 +35,11 @@ class Reconciled(NamedTuple):
     parts: PCollection[str]
 
 
-class ReconcileLedger(beam.PTransform[PCollection[pa.RecordBatch], Any]):
-    """Pointers of this run meet the held rows of the same documents; only keys and places cross the shuffle.
+class ReconcileLedger(beam.PTransform[Any, Any]):
+    """Pointers of this run meet the held rows of the same documents; only keys and places cross the shuffle, and no held row.
 
     Rows about to change are written down as intents before anything downstream touches Milvus, so that a run that dies there leaves
-    a trace the next one follows.
+    a trace the next one follows. A part of the ledger in which nothing changes is named again as it is.
     """
 
     def __init__(
@@ -43,27 +50,24 @@ class ReconcileLedger(beam.PTransform[PCollection[pa.RecordBatch], Any]):
         by_products: ByProducts,
         max_delete_fraction: float | None = None,
     ) -> None:
-        """Takes what the collection holds, and into how many buckets documents are put.
+        """Takes what the collection holds, and into how many buckets documents are put at least.
 
         With `max_delete_fraction` the run mirrors its source: what is held of documents that the source no longer has is deleted too, if
         `logic.mirroring` allows it. For that all of the source must be read.
         """
         super().__init__()
-        self._workspace = workspace
         self._held = held
-        self._bucket_count = bucket_count
-        self._function = _ReconcileFn(workspace, held)
+        self._bucket_count = max(bucket_count, min(_MAX_BUCKETS, ceil(held.ledger.rows / _BUCKET_ROWS)))
+        self._function = _ReconcileFn(workspace, held, self._bucket_count)
+        self._open_bucket = _OpenBucket(workspace, held, self._bucket_count)
         self._by_products = by_products
         self._max_delete_fraction = max_delete_fraction
 
-    def expand(self, pointers: PCollection[pa.RecordBatch]) -> Any:
-        """Pointers in; `Reconciled` out."""
-        root = pointers.pipeline
-        parts = root | "Parts" >> beam.Create(self._held.ledger.parts, reshuffle=False)
+    def expand(self, found: Any) -> Any:
+        """`POINTERS` of the chunks that were stored, and `KEPT` documents, under the names "pointers" and "kept"; `Reconciled` out."""
+        root = found["pointers"].pipeline
         intents = root | "Intents" >> beam.Create(self._held.intents, reshuffle=False)
-        held = parts | "Read parts" >> beam.ParDo(_ReadPartFn(self._workspace))
-        doubts = intents | "Read intents" >> beam.FlatMap(_read_intents)
-        inputs = {"pointers": pointers, "held rows": held, "intents": doubts}
+        inputs = {**found, "intents": intents | "Read intents" >> beam.FlatMap(_read_intents)}
         rejects = None if self._max_delete_fraction is None else self._by_products.rejects
         if rejects is not None:
             inputs["rejects"] = rejects | "With their ids" >> beam.Map(rejected_documents)
@@ -71,10 +75,18 @@ class ReconcileLedger(beam.PTransform[PCollection[pa.RecordBatch], Any]):
             batches | f"Key {name}" >> KeyByBucket("document_id", "text", self._bucket_count)
             for name, batches in inputs.items()
         )
-        buckets = keyed | "Join" >> beam.Flatten() | "By document" >> beam.GroupByKey()
+        # Each is visited, whether or not this run says anything of it: rows that are held there stay held.
+        visits = (
+            root
+            | "Buckets" >> beam.Create(range(self._bucket_count), reshuffle=False)
+            | "Visit each" >> beam.Map(lambda number: (number, _NOTHING)).with_output_types(Keyed)
+        )
+        buckets = (*keyed, visits) | "Join" >> beam.Flatten() | "By document" >> beam.GroupByKey()
         decisions = []
         if rejects is not None and self._max_delete_fraction is not None:
-            decided = buckets | "Mirror" >> DecideMirror(rejects, self._max_delete_fraction, self._by_products)
+            decided = buckets | "Mirror" >> DecideMirror(
+                self._open_bucket, rejects, self._max_delete_fraction, self._by_products
+            )
             decisions.append(AsSingleton(decided))
         outputs = buckets | beam.ParDo(self._function, *decisions).with_output_types(
             pa.RecordBatch, **{DELETES: pa.RecordBatch, PARTS: str, REJECTED: pa.RecordBatch, TALLIED: Tally}
@@ -82,45 +94,53 @@ class ReconcileLedger(beam.PTransform[PCollection[pa.RecordBatch], Any]):
         return Reconciled(self._by_products.take(outputs), outputs[DELETES], outputs[PARTS])
 
 
-class _ReadPartFn(beam.DoFn):
-    def __init__(self, workspace: Workspace) -> None:
-        self._workspace = workspace
+class _OpenBucket:
+    """What met in a bucket, and the rows that are held there."""
 
-    def process(self, name: str) -> Iterator[pa.RecordBatch]:
-        yield from slices(self._workspace.read_ledger_part(name))
+    def __init__(self, workspace: Workspace, held: Held, bucket_count: int) -> None:
+        self._held = HeldRows(workspace, held.ledger.parts)
+        self._trusted = held.trusted
+        self._bucket_count = bucket_count
 
+    def __call__(self, number: int, batches: Sequence[pa.RecordBatch]) -> Bucket:
+        return self.with_parts(number, batches)[0]
 
-def _read_intents(uri: str) -> Iterator[pa.RecordBatch]:
-    yield from slices(read_intents(uri))
+    def with_parts(self, number: int, batches: Sequence[pa.RecordBatch]) -> tuple[Bucket, tuple[str, ...] | None]:
+        """Also the parts that hold those rows and no others, or None if some hold more."""
+        produced, kept, doubts = (of_schema(batches, schema) for schema in (POINTERS, KEPT, INTENTS))
+        held = self._held.of_bucket(number, self._bucket_count)
+        if not self._trusted:
+            doubts = pa.concat_tables([held.rows.select(INTENTS.names), doubts])
+        return Bucket(produced, kept, held.rows, doubts), held.parts
 
 
 class _ReconcileFn(beam.DoFn):
-    def __init__(self, workspace: Workspace, held: Held) -> None:
+    def __init__(self, workspace: Workspace, held: Held, bucket_count: int) -> None:
         self._workspace = workspace
         self._number = held.next_number
-        self._trusted = held.trusted
         self._claim = held.claim
+        self._open_bucket = _OpenBucket(workspace, held, bucket_count)
 
     def process(
         self,
-        element: tuple[int, Iterable[pa.RecordBatch]],
+        element: Meeting,
         deletes_gone: bool = False,  # noqa: FBT001, FBT002  a side input
     ) -> Iterator[Any]:
         watch = Stopwatch()
         with watch.running():
             batches = list(element[1])
-            pointers, held, doubts = (of_schema(batches, schema).to_pylist() for schema in (POINTERS, LEDGER, INTENTS))
-            rejects = of_schema(batches, REJECTS).column("document_id").to_pylist()
-            gone, _ = gone_documents(pointers, held, rejects) if deletes_gone else ((), 0)
-            result = reconcile(pointers, held, doubts if self._trusted else [*held, *doubts], gone)
-            if result.held:
-                part = self._workspace.write_ledger_part(pa.Table.from_batches([batch_of(result.held, LEDGER)]))
-                yield TaggedOutput(PARTS, part)
+            bucket, parts = self._open_bucket.with_parts(element[0], batches)
+            gone, _ = bucket.gone(rejected_ids(batches)) if deletes_gone else ((), 0)
+            result, held = reconcile_bucket(bucket, gone)
+            if held.num_rows and (parts is None or not held.equals(bucket.ledger)):
+                parts = (self._workspace.write_ledger_part(held),)
             changes = [*result.writes, *result.deletes]
             if changes:
                 if self._claim is not None:
                     self._claim.check()
                 self._workspace.write_intents(self._number, pa.Table.from_batches([batch_of(changes, INTENTS)]))
+        for name in parts if held.num_rows and parts else ():
+            yield TaggedOutput(PARTS, name)
         if result.writes:
             yield from slices(pa.Table.from_batches([batch_of(result.writes, LEDGER)]))
         if result.deletes:
@@ -128,8 +148,12 @@ class _ReconcileFn(beam.DoFn):
                 yield TaggedOutput(DELETES, batch)
         yield from rejected([_duplicate(row) for row in result.duplicates])
         yield tally("reconcile", **{"seconds": watch.seconds, **result.counts})
-        checksums = {**checksum_counts(HELD, result.held), **checksum_counts(WANTED, result.writes)}
-        yield TaggedOutput(TALLIED, checksums)
+        rows = held.select(["id", "row_key"]).to_pylist()
+        yield TaggedOutput(TALLIED, {**checksum_counts(HELD, rows), **checksum_counts(WANTED, result.writes)})
+
+
+def _read_intents(uri: str) -> Iterator[pa.RecordBatch]:
+    yield from slices(read_intents(uri))
 
 
 def _duplicate(row: Any) -> dict[str, Any]:

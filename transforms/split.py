@@ -101,6 +101,9 @@ def split_into_chunks(
             rejects.append(_reject_document(document, of_document))
         elif len(fitting) < len(of_document):
             rejects.extend(_reject_chunk(row, splitting) for row in of_document if _is_refused(row, splitting))
+            for row in fitting:
+                # Known, the document would not come here again, and the next run would not say what is missing of it.
+                row["document_key"] = None
     _label(open_languages, detector)
     return list(with_row_keys(rows)), rejects
 

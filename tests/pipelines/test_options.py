@@ -92,6 +92,8 @@ def test_defaults_are_those_of_the_interface() -> None:
         "new_space": False,
         "on_busy": "refuse",
         "logical_date": None,
+        "keep_rejected_text": False,
+        "recheck": False,
     }
     assert beam_options.view_as(StandardOptions).runner == "FnApiRunner"
 

@@ -5,7 +5,7 @@
     tokenizers/<fingerprint>.json                                proofs of the faster tokenizer (`tokenizer_proof.py`)
     ledger/<collection>/<number>.json                            a committed ledger: its parts, and rows per partition
     ledger/<collection>/lease/<epoch>.json                       the run that may write: see `lease`
-    ledger/<collection>/parts/<digest>.parquet                   held rows of a bucket of documents
+    ledger/<collection>/parts/<first>-<last>-<digest>.parquet    held rows of a bucket of documents
     ledger/<collection>/intents/<number>/<digest>.parquet        rows about to be written or deleted towards that ledger
     rejects/<run id>/<digest>.parquet                            what could not be processed
     runs/<run id>/run.json                                       the run record
@@ -31,7 +31,8 @@ from transforms.adapters.crashpoints import Step, durable
 from transforms.adapters.lease import Claim
 from transforms.adapters.storage import current_etag, join, list_names, open_binary, read_bytes, write_bytes
 from transforms.logic.errors import CorruptDataError, TransientError
-from transforms.logic.identity import digest, key_prefixes
+from transforms.logic.identity import digest, key_prefixes, text_prefixes
+from transforms.logic.schemas import LEDGER
 
 FORMAT = 1
 _FORMAT_KEY = b"corpus_embed.format"
@@ -180,12 +181,20 @@ class Workspace:
             raise TransientError(message) from error
 
     def write_ledger_part(self, rows: pa.Table) -> str:
-        """Stores held rows and gives the part's name; nothing names it before a commit."""
-        return self._write_named("ledger part", join(self._ledger, "parts"), rows)
+        """Stores held rows, at least one, and gives the part's name; nothing names it before a commit.
+
+        The name tells the range of the prefixes of its document ids, as that of a shard does of its content keys.
+        """
+        prefixes = text_prefixes(rows.column("document_id").unique().to_pylist())
+        held_range = f"{int(prefixes.min()):08x}-{int(prefixes.max()):08x}-"
+        return self._write_named("ledger part", join(self._ledger, "parts"), rows, held_range)
 
     def read_ledger_part(self, name: str) -> pa.Table:
-        """Held rows of one part."""
-        return _read_table(join(self._ledger, "parts", name))
+        """Held rows of one part, in the `LEDGER` schema; a column that an earlier version did not write is null."""
+        rows = _read_table(join(self._ledger, "parts", name))
+        for field in (field for field in LEDGER if field.nullable and field.name not in rows.schema.names):
+            rows = rows.append_column(field, pa.nulls(rows.num_rows, field.type))
+        return rows.select(LEDGER.names).cast(LEDGER)
 
     def write_intents(self, number: int, rows: pa.Table) -> str:
         """Stores, before Milvus sees them, the rows that a run is about to write or delete towards ledger `number`."""
@@ -228,9 +237,9 @@ class Workspace:
     def _ledger(self) -> str:
         return join(self.uri, "ledger", self.collection_key)
 
-    def _write_named(self, step: Step, directory: str, rows: pa.Table) -> str:
+    def _write_named(self, step: Step, directory: str, rows: pa.Table, prefix: str = "") -> str:
         data = _parquet(rows)
-        name = f"{_digest(data)}.parquet"
+        name = f"{prefix}{_digest(data)}.parquet"
         with durable(step):
             write_bytes(join(directory, name), data)
         return name

@@ -12,6 +12,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+_PREFIX_BITS = 32
+PREFIXES = 1 << _PREFIX_BITS
+"""How many prefixes of keys there are."""
+
 
 def digest(*fields: str | bytes | int) -> bytes:
     """128-bit digest, 16 bytes, of the fields in order. Text must hold no lone surrogates (`UnicodeEncodeError`)."""
@@ -37,6 +41,11 @@ def row_key(content: bytes, *fields: str | int) -> bytes:
     return digest("row", content, *fields)
 
 
+def document_key(recipe: str, text: str, *fields: str | None) -> bytes:
+    """Names a document as it was read, and how it becomes rows: equal keys mean equal rows."""
+    return digest("document", recipe, text, repr(fields))
+
+
 def fingerprint(description: Mapping[str, Any]) -> str:
     """32 hexadecimal characters over a JSON description, independent of key order."""
     return digest("fingerprint", json.dumps(description, sort_keys=True, ensure_ascii=False)).hex()
@@ -51,7 +60,12 @@ def key_prefixes(keys: pa.Array) -> np.ndarray:
 
 def buckets_of(prefixes: np.ndarray, bucket_count: int) -> np.ndarray:
     """Bucket of each prefix, shape (n,), int64 in [0, bucket_count): equal, ordered ranges of the key space."""
-    return ((prefixes.astype(np.uint64) * np.uint64(bucket_count)) >> np.uint64(32)).astype(np.int64)
+    return ((prefixes.astype(np.uint64) * np.uint64(bucket_count)) >> np.uint64(_PREFIX_BITS)).astype(np.int64)
+
+
+def bucket_of_prefix(prefix: int, bucket_count: int) -> int:
+    """The bucket of one prefix, as `buckets_of`."""
+    return prefix * bucket_count >> _PREFIX_BITS
 
 
 def text_prefixes(texts: Sequence[str]) -> np.ndarray:

@@ -225,6 +225,7 @@ def _stages(counts: Counts) -> dict[str, dict[str, float | None]]:
     stages: dict[str, dict[str, float | None]] = {}
     for stage in (
         "read",
+        "recognise",
         "identify",
         "split",
         "reuse",

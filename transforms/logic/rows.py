@@ -51,6 +51,7 @@ PARENT_FIELDS = (
     "metadata",
     "partition",
     "position",
+    "document_key",
 )
 
 

@@ -33,9 +33,22 @@ RECORDS = pa.schema(
 )
 """Documents as read: `text` is scrubbed NFC, `position` a byte offset or row number within `source`, `metadata` JSON."""
 
+RECOGNISED = pa.schema([*RECORDS, pa.field("document_key", KEY)])
+"""Documents that the ledger does not know as they are, with the key by which the next run may know them."""
+
+KEPT = pa.schema(
+    [
+        pa.field("document_id", pa.string(), nullable=False),
+        pa.field("document_key", KEY, nullable=False),
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("position", pa.int64(), nullable=False),
+    ]
+)
+"""Documents that the ledger knows as they are: their rows stay."""
+
 DOCUMENTS = pa.schema(
     [
-        *(field for field in RECORDS if field.name != "declared_language"),
+        *(field for field in RECOGNISED if field.name != "declared_language"),
         pa.field("language", pa.string(), nullable=False),
         pa.field("script", pa.string(), nullable=False),
         pa.field("language_score", pa.float32(), nullable=False),
@@ -66,6 +79,7 @@ CHUNKS = pa.schema(
         pa.field("metadata", pa.string(), nullable=False),
         pa.field("partition", pa.string(), nullable=False),
         pa.field("position", pa.int64(), nullable=False),
+        pa.field("document_key", KEY),
         pa.field("content_key", KEY, nullable=False),
         pa.field("row_key", KEY, nullable=False),
         pa.field("token_ids", pa.list_(pa.int32()), nullable=False),
@@ -94,6 +108,7 @@ POINTERS = pa.schema(
     [
         pa.field("id", pa.string(), nullable=False),
         pa.field("document_id", pa.string(), nullable=False),
+        pa.field("document_key", KEY),
         pa.field("source", pa.string(), nullable=False),
         pa.field("position", pa.int64(), nullable=False),
         pa.field("partition", pa.string(), nullable=False),
@@ -114,9 +129,14 @@ LEDGER = pa.schema(
         pa.field("row_key", KEY, nullable=False),
         pa.field("shard", pa.string(), nullable=False),
         pa.field("row", pa.int32(), nullable=False),
+        pa.field("source", pa.string()),
+        pa.field("document_key", KEY),
     ]
 )
-"""One held row of a collection, and where its full-precision vector lies."""
+"""One held row of a collection, and where its full-precision vector lies.
+
+`document_key` is null for a document that is to go through the pipeline again: one of its chunks was rejected.
+"""
 
 INTENTS = pa.schema(
     [
@@ -177,7 +197,7 @@ class Reason(StrEnum):
 
 def row_schema(dimensions: int, outputs: Collection[Output] = OUTPUTS[:1]) -> pa.Schema:
     """Schema of a dataset shard: a chunk row with its full-precision vectors, each of `dimensions` numbers where it is dense."""
-    kept = [field for field in CHUNKS if field.name not in {"token_ids", "position"}]
+    kept = [field for field in CHUNKS if field.name not in {"token_ids", "position", "document_key"}]
     types = {
         "dense": pa.list_(pa.float16(), dimensions),
         "sparse": SPARSE,

@@ -23,11 +23,13 @@ class Choice:
         column: the column of the source that is trusted first; None if no column is.
         label_count: the most languages that the detectors may name; None if a column may name any.
         detector: opens the detector, in the process that uses it.
+        model_files: of the detectors that have one.
     """
 
     column: str | None
     label_count: int | None
     detector: Callable[[], Detector]
+    model_files: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ class _Part:
 
     open: Callable[[], Detector]
     label_count: int
+    model_file: str | None = None
 
 
 def read_choice(specification: str, floor: float) -> Choice:
@@ -55,7 +58,8 @@ def read_choice(specification: str, floor: float) -> Choice:
             )
     read = [_read_part(part) for part in parts]
     label_count = None if column else sum(part.label_count for part in read)
-    return Choice(column, label_count, partial(open_detector, tuple(part.open for part in read), floor))
+    files = tuple(part.model_file for part in read if part.model_file is not None)
+    return Choice(column, label_count, partial(open_detector, tuple(part.open for part in read), floor), files)
 
 
 def open_detector(openers: tuple[Callable[[], Detector], ...], floor: float) -> Detector:
@@ -76,7 +80,7 @@ def _read_part(part: str) -> _Part:
             return _fasttext(flag, _argument(part, "the path of a model"))
         case "agree":
             path = bundled_model() if part == kind else _argument(part, "the path of a model")
-            return _Part(partial(_open_agreeing, path), len(cld2_languages()) + check_model(flag, path))
+            return _Part(partial(_open_agreeing, path), len(cld2_languages()) + check_model(flag, path), path)
         case "const":
             code = _argument(part, "a language code")
             check_code(flag, code)
@@ -99,7 +103,7 @@ def _argument(part: str, what: str) -> str:
 
 
 def _fasttext(flag: str, path: str) -> _Part:
-    return _Part(partial(open_model, path), check_model(flag, path))
+    return _Part(partial(open_model, path), check_model(flag, path), path)
 
 
 def _open_agreeing(path: str) -> Detector:
