@@ -39,10 +39,12 @@ def open_collection(
     target: Target,
     workspace: Workspace,
     choose_languages: Callable[[], tuple[str, ...] | None],
+    check_cutting: Callable[[], None],
 ) -> Opened:
     """What the collection holds by the workspace's ledger, and its space; creates it if it does not exist.
 
-    Languages with a partition of their own are chosen when a collection is created, and stand from then on.
+    Languages with a partition of their own are chosen when a collection is created, and stand from then on. `check_cutting` is asked
+    whether the model can read chunks as they are to be cut, unless that is how the collection's are cut: then it was asked before.
 
     Raises:
         ConfigurationError: this Milvus does not hold what is asked for, or the collection holds vectors of another space.
@@ -57,6 +59,7 @@ def open_collection(
         space = collection_space(wanted.config, wanted.model, recorded, wanted.labels)
         check_held(collection.version, space.field_kinds)
         if found is None:
+            check_cutting()
             space = replace(space, languages=choose_languages())
             collection.create(space)
             # A new collection holds nothing, whatever an older one of this name held.
@@ -64,6 +67,7 @@ def open_collection(
         space = replace(space, languages=wanted.own.languages if wanted.own.is_named else found.languages)
         found.check_same(space, target.collection, may_cut_anew=wanted.config.run.new_space)
         if found.cut_as(space) != found:
+            check_cutting()
             # Before the first row: if this run dies, a collection that holds both is brought to the end by its like alone.
             collection.record(found.cut_as(space))
         collection.load()

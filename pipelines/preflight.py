@@ -138,9 +138,7 @@ def plan_run(
     model = describe_model(config.encoding.model, config.encoding.revision)
     check_outputs(model, wanted.outputs)
     prompt = choose_prompts(model, config)["document"]
-    tokenizer = open_tokenizer(model.tokenizer_directory)
-    _check_limits(config, model, tokenizer, prompt)
-    labelling = None if labels is None else _labelling(labels, model, tokenizer, prompt, wanted)
+    labelling = None if labels is None else _labelling(labels, model, prompt, wanted)
     workspace = Workspace(
         config.storage.workspace.rstrip("/"),
         embedding_space(config, model),
@@ -153,6 +151,7 @@ def plan_run(
         target,
         workspace,
         lambda: of_new_collection(own, splits, reading, choice, config),
+        lambda: _check_limits(config, model, prompt),
     )
     space = opened.space
     partitioning = Partitioning(
@@ -220,10 +219,9 @@ def _proof(config: Config, model: ModelDescription, splits: list[Split]) -> Prov
     return known_proof(model.tokenizer_directory, config.storage.workspace, worth_proving=worth_proving)
 
 
-def _labelling(
-    labels: Labels, model: ModelDescription, tokenizer: ModelTokenizer, document_prompt: str, wanted: Computation
-) -> Labelling:
+def _labelling(labels: Labels, model: ModelDescription, document_prompt: str, wanted: Computation) -> Labelling:
     prompt = document_prompt if labels.prompt is None else labels.prompt
+    tokenizer = open_tokenizer(model.tokenizer_directory)
     for_few = replace(wanted, outputs=("dense",), budget_tokens=model.max_sequence_tokens)
     encoder = partial(open_encoder, model, prompt, for_few)
     return plan_labelling(labels, tokenizer, _room_tokens(model, tokenizer, prompt), encoder)
@@ -242,9 +240,9 @@ def _room_tokens(model: ModelDescription, tokenizer: ModelTokenizer, prompt: str
     return model.max_sequence_tokens - len(before) - len(after) - len(tokenizer.ids(prompt))
 
 
-def _check_limits(config: Config, model: ModelDescription, tokenizer: ModelTokenizer, prompt: str) -> None:
+def _check_limits(config: Config, model: ModelDescription, prompt: str) -> None:
     wanted = config.chunking.max_tokens
-    room = _room_tokens(model, tokenizer, prompt)
+    room = _room_tokens(model, open_tokenizer(model.tokenizer_directory), prompt)
     if wanted > room:
         message = (
             f"--max-tokens {wanted} does not fit: {config.encoding.model!r} reads {model.max_sequence_tokens} tokens, "

@@ -154,19 +154,23 @@ class _SplitFn(beam.DoFn):
         self._tokenizer_factory = tokenizer
         self._detector_factory = detector
         self._splitting = splitting
+        self._opened: tuple[Tokenizer, Detector] | None = None
 
-    def setup(self) -> None:
-        self._tokenizer = self._tokenizer_factory()
-        self._detector = self._detector_factory()
+    # Not in setup(), which is called where nothing arrives too: a tokenizer takes a second, and a run may find nothing to split.
+    def _open(self) -> tuple[Tokenizer, Detector]:
+        if self._opened is None:
+            self._opened = self._tokenizer_factory(), self._detector_factory()
+        return self._opened
 
     def process(self, batch: pa.RecordBatch) -> Iterator[Any]:
         watch = Stopwatch()
         with watch.running():
-            rows, rejects = split_into_chunks(batch, self._tokenizer, self._detector, self._splitting)
+            tokenizer, detector = self._open()
+            rows, rejects = split_into_chunks(batch, tokenizer, detector, self._splitting)
             batches = list(slices(pa.Table.from_batches([batch_of(rows, CHUNKS)])))
         yield from batches
         yield from rejected(rejects)
-        yield tally("split", seconds=watch.seconds, **chunk_counts(rows, self._tokenizer, self._splitting))
+        yield tally("split", seconds=watch.seconds, **chunk_counts(rows, tokenizer, self._splitting))
 
 
 def chunk_counts(rows: Sequence[Row], tokenizer: Tokenizer, splitting: Splitting) -> dict[str, int]:

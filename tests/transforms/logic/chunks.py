@@ -19,6 +19,7 @@ _REST: Row = {
     "metadata": "{}",
     "tokens": 1,
     "token_ids": [1],
+    "document_key": None,
 }
 
 

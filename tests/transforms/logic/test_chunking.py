@@ -381,7 +381,7 @@ tokenizer = ModelTokenizer(sys.argv[1])
 texts = json.load(sys.stdin)
 spans = split_texts(texts, tokenizer.tokenise, Limits(32, 8, 200), splits_at_whitespace=tokenizer.splits_at_whitespace)
 parent = dict(document_id="d", language="en", script="Latn", language_score=0.9, source="s", date="", metadata="{}", partition="p")
-parent["position"] = 0
+parent["position"], parent["document_key"] = 0, None
 rows = [row for text, of in zip(texts, spans) for row in with_row_keys(chunk_rows({**parent, "text": text}, of, "space"))]
 print([tuple(sorted({**row, "token_ids": row["token_ids"].tolist()}.items())) for row in rows])
 """

@@ -5,12 +5,13 @@ from collections.abc import Collection, Iterable
 from random import Random
 from typing import Any
 
+import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from transforms.logic.identity import chunk_id, digest
-from transforms.logic.ledger import Reconciliation, gone_documents, reconcile
-from transforms.logic.schemas import INTENTS, LEDGER, POINTERS, Origin, batch_of
+from transforms.logic.ledger import Bucket, Reconciliation, reconcile, reconcile_bucket
+from transforms.logic.schemas import INTENTS, KEPT, LEDGER, POINTERS, Origin, batch_of
 
 Document = tuple[
     str, str, int, str, tuple[str | None, ...]
@@ -43,6 +44,7 @@ def pointers(document: Document, stored: Collection[str | None] = ()) -> list[di
                 "document_id": document_id,
                 "source": source,
                 "position": position,
+                "document_key": document_key(document),
                 "partition": partition,
                 "tokens": 1,
                 "row_key": digest(identity, content or ""),
@@ -52,6 +54,33 @@ def pointers(document: Document, stored: Collection[str | None] = ()) -> list[di
             }
         )
     return batch_of(rows, POINTERS).to_pylist()
+
+
+def document_key(document: Document) -> bytes:
+    """Of everything but the position."""
+    return digest("document", document[0], document[1], *document[3:4], *map(str, document[4]))
+
+
+def kept_row(document: Document) -> dict[str, Any]:
+    return {
+        "document_id": document[0],
+        "document_key": document_key(document),
+        "source": document[1],
+        "position": document[2],
+    }
+
+
+def bucket_of(
+    read: list[dict[str, Any]],
+    held: Iterable[Any],
+    uncertain: list[dict[str, Any]],
+    kept: Iterable[dict[str, Any]] = (),
+) -> Bucket:
+    tables = (
+        pa.Table.from_batches([batch_of(list(rows), schema)])
+        for rows, schema in ((read, POINTERS), (kept, KEPT), (held, LEDGER), (uncertain, INTENTS))
+    )
+    return Bucket(*tables)
 
 
 def rows_of(documents: Iterable[Document]) -> dict[str, dict[str, bytes]]:
@@ -144,7 +173,7 @@ def test_a_mirrored_run_leaves_exactly_what_its_source_has(
     lost = reconcile([row for document in died for row in pointers(document)], held, [])
     read = [row for document in now for row in pointers(document)]
 
-    gone, documents = gone_documents(read, held, rejected)
+    gone, documents = bucket_of(read, held, []).gone(rejected)
     result = reconcile(read, held, [*lost.writes, *lost.deletes], gone)
 
     source = rows_of(now)
@@ -155,6 +184,60 @@ def test_a_mirrored_run_leaves_exactly_what_its_source_has(
     assert {row["id"] for row in result.deletes} == touched - wanted.keys()
     held_before = {row["document_id"] for row in held}
     assert (gone, documents) == (held_before - source.keys() - rejected, len(held_before))
+
+
+@settings(deadline=None, derandomize=True, max_examples=400)
+@given(READ, READ, READ, st.booleans(), st.booleans())
+def test_a_document_that_skips_the_pipeline_ends_as_if_it_had_not(
+    before: list[Document], died: list[Document], now: list[Document], trusted: bool, mirrors: bool
+) -> None:
+    held = reconcile([row for document in before for row in pointers(document)], [], []).held
+    lost = reconcile([row for document in died for row in pointers(document)], held, [])
+    doubts = [*lost.writes, *lost.deletes] if trusted else [*held, *lost.writes, *lost.deletes]
+    known = {row["document_key"] for row in held} - {None}
+    kept = [document for document in now if document_key(document) in known]
+    changed = [row for document in now if document not in kept for row in pointers(document, {*"xyz"})]
+    read = [row for document in now for row in pointers(document, {*"xyz"})]
+    gone = bucket_of(read, held, doubts).gone(())[0] if mirrors else set[str]()
+    short = bucket_of(changed, held, doubts, map(kept_row, kept))
+
+    whole = reconcile(read, held, doubts, gone)
+    result, wanted = reconcile_bucket(short, gone)
+
+    assert not mirrors or short.gone(()) == bucket_of(read, held, doubts).gone(())
+    assert wanted.schema == LEDGER
+    assert wanted.to_pylist() == batch_of(whole.held, LEDGER).to_pylist()
+    assert changes(result) == changes(whole)
+    places = ("document_id", "source", "position")
+    assert [[row[name] for name in places] for row in result.duplicates] == [
+        [row[name] for name in places] for row in whole.duplicates
+    ]
+    of_way = {"chunks.reconciled", "rows.produced"}
+    counts = {name: count for name, count in result.counts.items() if count and name not in of_way}
+    assert counts == {name: count for name, count in whole.counts.items() if count and name not in of_way}
+
+
+def test_a_kept_document_that_the_ledger_does_not_hold_is_counted_nowhere() -> None:
+    """So that the run does not balance, and says so."""
+    document: Document = ("a", "one.jsonl", 0, "lang_de", ("x",))
+    result, held = reconcile_bucket(bucket_of([], [], [], [kept_row(document)]))
+
+    assert not held.num_rows
+    assert not any(count for name, count in result.counts.items() if name.startswith("documents."))
+
+
+def test_a_document_that_lacks_a_chunk_is_not_known() -> None:
+    whole: Document = ("a", "one.jsonl", 0, "lang_de", ("x", "y"))
+    lacking: Document = ("b", "one.jsonl", 1, "lang_de", ("x", None))
+    held = reconcile([*pointers(whole), *pointers(lacking)], [], []).held
+
+    assert [
+        (row["document_id"], row["document_key"]) for row in sorted(held, key=lambda row: str(row["document_id"]))
+    ] == [
+        ("a", document_key(whole)),
+        ("a", document_key(whole)),
+        ("b", None),
+    ]
 
 
 @settings(deadline=None, derandomize=True, max_examples=100)

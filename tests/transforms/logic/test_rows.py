@@ -9,7 +9,7 @@ import pytest
 from tests.fakes import outputs_of
 from tests.transforms.logic.chunks import with_vectors
 from transforms.logic.chunking import Span
-from transforms.logic.identity import chunk_id, content_key
+from transforms.logic.identity import chunk_id, content_key, digest
 from transforms.logic.outputs import OUTPUTS, Output
 from transforms.logic.rows import STORED_FIELDS, chunk_rows, milvus_rows, stored_rows, with_row_keys
 from transforms.logic.schemas import CHUNKS, batch_of, row_schema
@@ -31,6 +31,7 @@ DOCUMENT: dict[str, Any] = {
     "metadata": '{"title": "T", "n": [1, null]}',
     "partition": "lang_de",
     "position": 5,
+    "document_key": digest("document"),
 }
 SPANS = [Span(0, 6, ids(4, 5)), Span(7, 9, ids(6))]
 MILVUS_FIELDS = {
@@ -69,6 +70,7 @@ def test_a_chunk_row_tells_where_its_text_stood() -> None:
         ({"date": "2025"}, True, False),
         ({"metadata": "{}"}, True, False),
         ({"position": 6}, False, False),
+        ({"document_key": None}, False, False),
         ({"language_score": 0.1}, True, False),
     ],
 )

@@ -23,12 +23,17 @@ _SINCE: Mapping[str, tuple[int, int, int]] = MappingProxyType(
 """The first version that holds a kind of field: a number type of the dense vector, `sparse`, or `multi` (array of struct with a vector)."""
 
 
+def is_lite(version: str) -> bool:
+    """Whether the version is that of Milvus Lite, which is no server."""
+    return version.startswith(_LITE)
+
+
 def held_by(version: str) -> frozenset[str]:
     """Kinds of fields, keys of the table above, that a server of this version holds.
 
     A version that is no number, as that of a server built from a branch, is taken for the newest: such a server refuses by itself.
     """
-    if version.startswith(_LITE):
+    if is_lite(version):
         return _HELD_BY_LITE
     found = _VERSION.match(version)
     if found is None:
@@ -67,4 +72,4 @@ def check_held(version: str, kinds: Mapping[str, str]) -> None:
 
 
 def _name(version: str) -> str:
-    return f"Milvus Lite {version.removeprefix(_LITE)}" if version.startswith(_LITE) else f"Milvus {version}"
+    return f"Milvus Lite {version.removeprefix(_LITE)}" if is_lite(version) else f"Milvus {version}"
