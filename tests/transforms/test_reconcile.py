@@ -1,8 +1,7 @@
 """ReconcileLedger."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from transforms.logic.errors import TransientError
 from transforms.logic.identity import chunk_id, digest
 from transforms.logic.mirroring import mirror
 from transforms.logic.records import Place, reject
-from transforms.logic.schemas import INTENTS, LEDGER, POINTERS, Origin, Reason, batch_of
+from transforms.logic.schemas import INTENTS, KEPT, LEDGER, POINTERS, Origin, Reason, batch_of
 from transforms.metrics import ByProducts, rejected, with_by_products
 from transforms.reconcile import ReconcileLedger
 
@@ -29,6 +28,7 @@ def _pointer(document: str, ordinal: int = 0, version: int = 1, **changes: Any) 
     row = {
         "id": chunk_id(document, ordinal, "lang_en"),
         "document_id": document,
+        "document_key": digest(document, version),
         "source": "a.jsonl",
         "position": 0,
         "partition": "lang_en",
@@ -39,6 +39,10 @@ def _pointer(document: str, ordinal: int = 0, version: int = 1, **changes: Any) 
         "origin": Origin.ENCODED.value,
     }
     return row | changes
+
+
+def _kept(pointer: Row) -> Row:
+    return {name: pointer[name] for name in KEPT.names}
 
 
 def _held_row(pointer: Row) -> Row:
@@ -58,9 +62,29 @@ def _commit(workspace: Workspace, rows: list[Row]) -> Held:
     return Held(workspace.latest_ledger(), (), trusted=True)
 
 
-def _reconcile(workspace: Workspace, held: Held, pointers: list[Row], bucket_count: int = 4) -> Outcome:
+class _Found(beam.PTransform[beam.PCollection[pa.RecordBatch], Any]):
+    """Batches told apart by their schema, as the verbs before hand them on apart."""
+
+    def __init__(self, reconcile: ReconcileLedger) -> None:
+        super().__init__()
+        self._reconcile = reconcile
+
+    def expand(self, batches: beam.PCollection[pa.RecordBatch]) -> Any:
+        found = {
+            "pointers": batches | "Pointers" >> beam.Filter(lambda batch: batch.schema.equals(POINTERS)),
+            "kept": batches | "Kept" >> beam.Filter(lambda batch: batch.schema.equals(KEPT)),
+        }
+        return found | "Reconcile" >> self._reconcile
+
+
+def _reconcile(
+    workspace: Workspace, held: Held, pointers: list[Row], bucket_count: int = 4, kept: Sequence[Row] = ()
+) -> Outcome:
     batches = [batch_of(pointers[start::3], POINTERS) for start in range(3)]
-    return run_verb(partial(ReconcileLedger, workspace, held, bucket_count), [one for one in batches if one.num_rows])
+    return run_verb(
+        lambda by_products: _Found(ReconcileLedger(workspace, held, bucket_count, by_products)),
+        [one for one in (*batches, batch_of(kept, KEPT)) if one.num_rows],
+    )
 
 
 class _Reject(beam.DoFn):
@@ -87,18 +111,23 @@ class _Mirror(beam.PTransform[beam.PCollection[pa.RecordBatch], Any]):
 
     def expand(self, pointers: beam.PCollection[pa.RecordBatch]) -> Any:
         read = self._kept.take(pointers | "Reject" >> with_by_products(_Reject(self._rejects)))
-        return read | "Reconcile" >> self._reconcile(self._kept)
+        return read | "Found" >> _Found(self._reconcile(self._kept))
 
 
 def _mirror(
-    workspace: Workspace, held: Held, pointers: list[Row], rejects: list[Row], max_delete_fraction: float
+    workspace: Workspace,
+    held: Held,
+    pointers: list[Row],
+    rejects: list[Row],
+    max_delete_fraction: float,
+    kept: Sequence[Row] = (),
 ) -> Outcome:
     def make(kept: ByProducts) -> _Mirror:
         return _Mirror(
             lambda by_products: ReconcileLedger(workspace, held, 4, by_products, max_delete_fraction), rejects, kept
         )
 
-    return run_verb(make, [batch_of(pointers, POINTERS)])
+    return run_verb(make, [batch_of(pointers, POINTERS), *([batch_of(kept, KEPT)] if kept else [])])
 
 
 def _ids(batches: list[pa.RecordBatch]) -> list[str]:
@@ -159,6 +188,57 @@ def test_no_change_leaves_no_trace_but_the_same_parts(tmp_path: Path) -> None:
     assert sorted(second.outputs["parts"]) == sorted(first.outputs["parts"])
     assert workspace.unsettled_intents(held.ledger) == []
     assert second.counts["documents.unchanged"] == 5
+
+
+def test_documents_that_skipped_the_pipeline_keep_their_rows_and_their_parts(tmp_path: Path) -> None:
+    workspace = _workspace(tmp_path)
+    rows = [_pointer(f"d{number}", ordinal) for number in range(5) for ordinal in range(3)]
+    first = _reconcile(workspace, NOTHING, rows)
+    held = Held(Ledger(1, tuple(sorted(first.outputs["parts"])), {"lang_en": 15}), (), trusted=True)
+
+    second = _reconcile(workspace, held, [], kept=[_kept(row) for row in rows[::3]])
+
+    assert second.outputs["writes"] == second.outputs["deletes"] == []
+    assert sorted(second.outputs["parts"]) == sorted(first.outputs["parts"])
+    assert second.counts == {"documents.unchanged": 5, "rows.held": 15, "partition.lang_en": 15}
+    assert second.checksum(HELD) == first.checksum(HELD)
+
+
+@pytest.mark.parametrize("bucket_count", [1, 2, 3, 64])
+def test_a_ledger_may_be_cut_into_other_buckets(tmp_path: Path, bucket_count: int) -> None:
+    workspace = _workspace(tmp_path)
+    rows = [_pointer(f"d{number}", ordinal) for number in range(20) for ordinal in range(2)]
+    first = _reconcile(workspace, NOTHING, rows, bucket_count=5)
+    held = Held(Ledger(1, tuple(sorted(first.outputs["parts"])), {"lang_en": 40}), (), trusted=True)
+    edited = [_pointer("d7", ordinal, version=2) for ordinal in range(2)]
+
+    second = _reconcile(
+        workspace, held, edited, bucket_count, [_kept(row) for row in rows[::2] if row["document_id"] != "d7"]
+    )
+
+    assert _parts(workspace, second) == sorted(
+        map(_held_row, [*(row for row in rows if row["document_id"] != "d7"), *edited]), key=lambda row: str(row["id"])
+    )
+    assert _ids(second.outputs["writes"]) == sorted(row["id"] for row in edited)
+    assert second.counts["documents.unchanged"] == 19
+
+
+def test_a_kept_document_whose_rows_are_in_doubt_is_written_again(tmp_path: Path) -> None:
+    workspace = _workspace(tmp_path)
+    row = _pointer("d")
+    ledger = _commit(workspace, [_held_row(row)]).ledger
+    outcome = _reconcile(workspace, Held(ledger, (), trusted=False), [], kept=[_kept(row)])
+    assert _ids(outcome.outputs["writes"]) == [row["id"]]
+    assert outcome.counts["documents.reused"] == 1
+
+
+def test_a_kept_document_is_not_gone_from_its_source(tmp_path: Path) -> None:
+    workspace = _workspace(tmp_path)
+    rows = [_pointer(f"d{number}") for number in range(4)]
+    held = _commit(workspace, [_held_row(row) for row in rows])
+    result = _mirror(workspace, held, [rows[0]], [], 0.25, kept=[_kept(row) for row in rows[1:3]])
+    assert _ids(result.outputs["deletes"]) == [rows[3]["id"]]
+    assert result.counts["mirror.held"] == 4
 
 
 def test_documents_of_other_runs_stay_held(tmp_path: Path) -> None:

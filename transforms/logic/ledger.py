@@ -108,7 +108,7 @@ def reconcile(
     ledger: Iterable[Row],
     uncertain: Iterable[Row],
     gone: Collection[str] = (),
-    kept: Iterable[Row] = (),
+    kept: Collection[Row] = (),
 ) -> Reconciliation:
     """Decides row by row; arguments as the attributes of `Bucket`, `gone` as for `reconcile_bucket`.
 
@@ -142,22 +142,19 @@ def reconcile(
 
 
 def _first_of_each(
-    produced: Iterable[Row], kept: Iterable[Row], result: Reconciliation
+    produced: Iterable[Row], kept: Collection[Row], result: Reconciliation
 ) -> tuple[dict[str, list[Row]], dict[str, bytes]]:
     """Of the documents that share an id the first: rows by id of those produced, keys by id of those kept."""
     found: dict[str, dict[tuple[str, int], list[Row]]] = defaultdict(lambda: defaultdict(list))
-    for row in produced:
-        found[row["document_id"]][row["source"], row["position"]].append(row)
-    kept_at: dict[tuple[str, int], Row] = {}
-    for row in kept:
-        kept_at[row["source"], row["position"]] = row
+    keys = {(row["document_id"], row["source"], row["position"]): row["document_key"] for row in kept}
+    for row in (*produced, *kept):
         found[row["document_id"]][row["source"], row["position"]].append(row)
     documents: dict[str, list[Row]] = {}
     staying: dict[str, bytes] = {}
     for document_id in sorted(found):
         (place, rows), *others = sorted(found[document_id].items())
-        if place in kept_at:
-            staying[document_id] = kept_at[place]["document_key"]
+        if (document_id, *place) in keys:
+            staying[document_id] = keys[document_id, *place]
         else:
             documents[document_id] = rows
         result.duplicates.extend(rows[0] for _, rows in others)
