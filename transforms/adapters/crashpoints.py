@@ -18,6 +18,7 @@ from transforms.logic.errors import ConfigurationError
 
 Step = Literal[
     "workspace probe",
+    "lease",
     "tokenizer proof",
     "projection",
     "calibration",

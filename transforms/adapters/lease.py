@@ -24,6 +24,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Literal
 
+from transforms.adapters.crashpoints import durable
 from transforms.adapters.storage import join, list_names, read_bytes, remove, write_bytes
 from transforms.logic.errors import CorruptDataError, TransientError
 
@@ -177,7 +178,8 @@ def _create(claim: Claim, holder: Holder) -> bool:
     """Takes an epoch unless another has; older ones go, as only the newest counts."""
     uri = _uri(claim.directory, claim.epoch)
     try:
-        write_bytes(uri, _bytes(holder), exclusive=True)
+        with durable("lease"):
+            write_bytes(uri, _bytes(holder), exclusive=True)
     except FileExistsError:
         # A store that lost its answer and was asked again refuses what it did itself.
         if _read(claim.directory, claim.epoch) != holder:
