@@ -1,15 +1,16 @@
 """How fast is the forward pass, engine by engine, and what does each cost in exactness?
 
-One run over the same chunks, each number of threads in a process of its own that is bound to so many cores; every contender goes over
-the chunks `--repeats` times in turn and its median counts. Chunks are consecutive pieces of the input's text in each language, of
-lognormal length around 120 tokens (20 to 500), as documents cut at headings and paragraphs have them.
+One run over the same chunks, each contender in a process of its own that is bound to as many cores as it has threads, since what one
+library sets for its threads the next one finds; each goes over the chunks `--repeats` times and its median counts. Chunks are
+consecutive pieces of the input's text in each language, of lognormal length around 120 tokens (20 to 500), as documents cut at headings
+and paragraphs have them.
 
 - `packed`: ours; ids in, unit vectors out. `list`: our fallback for models that it does not know, the model's own forward pass.
 - `stock`: `SentenceTransformer.encode` with its defaults (float32, 32 a batch, in order of characters), and kinder settings of it.
 - `openvino`: the same model compiled by OpenVINO, padded lists in order of length, if the package is installed.
 
 `of the limit` is useful arithmetic (2 a weight and token, 4 x hidden size x length a token and layer for attention) against the rate of
-one large bfloat16 product measured in the same process. `cosine` is the least over all chunks to stock float32.
+one large bfloat16 product, the median over all those processes. `cosine` is the least over all chunks to stock float32.
 """
 
 import argparse
@@ -19,6 +20,7 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from time import perf_counter
@@ -36,7 +38,6 @@ from transforms.logic.vectors import Float32, unit_rows
 PROMPT = "passage: "
 STOCK = "stock float32, 32 a batch"
 _LENGTHS = (120, 0.7, 20, 500)
-_WARM_CHUNKS = 16
 _GEMM_ROWS = 4096
 
 Encode = Callable[[Sequence[str], Sequence[Any]], Float32]
@@ -211,38 +212,56 @@ def gemm_rate(model: str) -> float:
     return 2.0 * _GEMM_ROWS * hidden * wide / statistics.median(seconds)
 
 
-def measure(threads: int, chunks: Sequence[str], token_ids: Sequence[Any], model: str, repeats: int) -> dict[str, Any]:
-    """All contenders with so many threads, in this process."""
+def measure(
+    contender: str, threads: int, chunks: Sequence[str], token_ids: Sequence[Any], model: str, repeats: int
+) -> tuple[dict[str, Any], Float32]:
+    """One contender with so many threads, in this process: seconds of each pass over the chunks, and its vectors."""
     import torch  # noqa: PLC0415
 
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     torch.set_num_threads(threads)
+    # Before the contender is loaded, which may leave the threads with other settings.
+    gemm = gemm_rate(model)
+    encode = contenders(model, threads)[contender]()
+    vectors = encode(chunks, token_ids)
+    seconds = []
+    with OtherLoad() as load:
+        for _ in range(repeats):
+            start = perf_counter()
+            encode(chunks, token_ids)
+            seconds.append(perf_counter() - start)
+    return {"gemm": gemm, "seconds": statistics.median(seconds), "other_load": load.cores}, vectors
+
+
+def compare(threads: int, child: Sequence[str], model: str, token_ids: Sequence[Any]) -> dict[str, Any]:
+    """Every contender with so many threads; `child` is the command for one, but for its name and the file for its vectors."""
     before, after = open_tokenizer(model).frame()
     frame = len(before) + len(after) + len(open_tokenizer(model).ids(PROMPT))
-    loaded = {name: make() for name, make in contenders(model, threads).items()}
-    vectors = {name: encode(chunks, token_ids) for name, encode in loaded.items()}
-    seconds: dict[str, list[float]] = {name: [] for name in loaded}
-    others = dict.fromkeys(loaded, 0.0)
-    rates = []
-    for _ in range(repeats):
-        rates.append(gemm_rate(model))
-        for name, encode in loaded.items():
-            with OtherLoad() as load:
-                start = perf_counter()
-                encode(chunks, token_ids)
-                seconds[name].append(perf_counter() - start)
-            others[name] = max(others[name], load.cores)
-    reference = vectors[STOCK]
+    lengths = [len(ids) + frame for ids in token_ids]
+    measured: dict[str, dict[str, Any]] = {}
+    cosine: dict[str, float] = {}
+    reference: Float32 | None = None
+    with tempfile.TemporaryDirectory() as folder:
+        for name in contenders(model, threads):
+            path = Path(folder, "vectors.npy")
+            command = [*child, "--threads", str(threads), "--contender", name, "--vectors", str(path)]
+            finished = subprocess.run(command, capture_output=True, text=True, check=False)
+            if finished.returncode:
+                sys.exit(f"{name} with {threads} threads failed with {finished.returncode}:\n{finished.stderr[-2000:]}")
+            measured[name] = json.loads(finished.stdout.splitlines()[-1])
+            vectors = np.load(path)
+            reference = vectors if reference is None else reference
+            cosine[name] = float((vectors * reference).sum(axis=1).min())
     return {
         "threads": threads,
-        "gemm": statistics.median(rates),
-        "flops": flops(model, [len(ids) + frame for ids in token_ids]),
-        "tokens": int(sum(len(ids) + frame for ids in token_ids)),
-        "chunks": len(chunks),
-        "seconds": {name: statistics.median(of_name) for name, of_name in seconds.items()},
-        "cosine": {name: float((of_name * reference).sum(axis=1).min()) for name, of_name in vectors.items()},
-        "other_load": others,
+        "gemm": statistics.median(one["gemm"] for one in measured.values()),
+        "flops": flops(model, lengths),
+        "tokens": sum(lengths),
+        "chunks": len(lengths),
+        "seconds": {name: one["seconds"] for name, one in measured.items()},
+        "cosine": cosine,
+        "other_load": {name: one["other_load"] for name, one in measured.items()},
     }
 
 
@@ -273,19 +292,19 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--tokens", type=int, default=20_000, help="about so many are encoded by each")
     parser.add_argument("--repeats", type=int, default=3, help="times that each contender runs")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="a table for each number")
-    parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--contender", help=argparse.SUPPRESS)
+    parser.add_argument("--vectors", type=Path, help=argparse.SUPPRESS)
     values = parser.parse_args(list(argv))
-    if values.child:
-        chunks, token_ids = cut_chunks(texts_by_language(values.input), values.model, values.tokens)
-        sys.stdout.write(json.dumps(measure(values.threads[0], chunks, token_ids, values.model, values.repeats)) + "\n")
+    chunks, token_ids = cut_chunks(texts_by_language(values.input), values.model, values.tokens)
+    if values.contender:
+        result, vectors = measure(values.contender, values.threads[0], chunks, token_ids, values.model, values.repeats)
+        np.save(values.vectors, vectors)
+        sys.stdout.write(json.dumps(result) + "\n")
         return 0
+    settings = ["--model", values.model, "--tokens", str(values.tokens), "--repeats", str(values.repeats)]
+    child = [sys.executable, "-m", "benchmarks.encode", *settings, "--input", *values.input]
     for threads in values.threads:
-        settings = ["--model", values.model, "--tokens", str(values.tokens), "--repeats", str(values.repeats)]
-        command = [sys.executable, "-m", "benchmarks.encode", "--child", "--threads", str(threads), *settings]
-        finished = subprocess.run([*command, "--input", *values.input], capture_output=True, text=True, check=False)
-        if finished.returncode:
-            sys.exit(f"{threads} threads failed with {finished.returncode}:\n{finished.stderr[-2000:]}")
-        sys.stdout.write(render(json.loads(finished.stdout.splitlines()[-1])) + "\n")
+        sys.stdout.write(render(compare(threads, child, values.model, token_ids)) + "\n")
         sys.stdout.flush()
     return 0
 
