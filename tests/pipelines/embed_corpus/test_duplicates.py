@@ -134,7 +134,7 @@ def test_a_rerun_finds_repeats_stored_and_new_copies_get_the_known_vector(job: J
     _write_corpus(job)
     first = job.run()
     fakes.ENCODED.clear()
-    again = job.run()
+    again = job.run(recheck=True)
     # The rejected content is tried once more; nothing else is.
     assert fakes.ENCODED == [SPOILT]
     assert row_counts(again) == (263, 0, 263, 0)

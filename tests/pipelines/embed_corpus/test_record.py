@@ -11,7 +11,7 @@ from pipelines.config import Config
 from tests.pipelines.jobs import COLLECTION, DIMENSIONS, Job, document, story
 
 STAGES = [
-    *("read", "identify", "split", "reuse", "embed", "share", "store"),
+    *("read", "recognise", "identify", "split", "reuse", "embed", "share", "store"),
     *("reconcile", "load", "label", "compress", "write", "delete"),
 ]
 
