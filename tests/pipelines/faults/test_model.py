@@ -26,8 +26,9 @@ from transforms.identify import Partitioning, identify_language
 from transforms.load import _LoadFn
 from transforms.logic.chunking import Limits
 from transforms.logic.identity import buckets_of, key_prefixes
+from transforms.logic.recognition import KnownKeys, known_by_source, recognise, with_keys
 from transforms.logic.record import RunContext
-from transforms.logic.schemas import CHUNKS, batch_of, row_schema, slices
+from transforms.logic.schemas import CHUNKS, KEPT, batch_of, row_schema, slices, with_columns
 from transforms.metrics import TALLIED, Tally, sum_tallies
 from transforms.reconcile import DELETES, PARTS, _ReconcileFn
 from transforms.reuse import _ReuseFn
@@ -70,10 +71,25 @@ class _Milvus:
         pass
 
 
-def _chunks(documents: Mapping[str, Version]) -> list[pa.RecordBatch]:
-    batches = []
+def _recognised(
+    documents: Mapping[str, Version], held: Iterable[pa.Table] = ()
+) -> tuple[dict[str, pa.RecordBatch], list[pa.RecordBatch]]:
+    """Documents as read, by name, that no held row is of as they are, and batches of `KEPT` of the others."""
+    changed, kept = {}, []
+    known = KnownKeys(b"".join(keys for part in held for keys in known_by_source(part).values()))
     for position, (name, (sentences, language, most)) in enumerate(sorted(documents.items())):
-        row = records(record(name, " ".join(sentences), position=position))
+        row = with_keys(records(record(name, " ".join(sentences), position=position)), f"{language} {most}")
+        if recognise(row, {"a.jsonl": known})[0]:
+            kept.append(with_columns(row, KEPT))
+        else:
+            changed[name] = row
+    return changed, kept
+
+
+def _chunks(documents: Mapping[str, Version], read: Mapping[str, pa.RecordBatch]) -> list[pa.RecordBatch]:
+    batches = []
+    for name, row in read.items():
+        _, language, most = documents[name]
         identified = identify_language(row, FakeDetector(language), Partitioning())
         rows, rejects = split_into_chunks(
             identified, FakeTokenizer(), FakeDetector(language), Splitting(Limits(most), SPACE)
@@ -183,7 +199,7 @@ class WorkspaceMachine(RuleBasedStateMachine):
         self.committed.update(self.source)
         expected = {
             (row["partition"], row["id"]): (row["document_id"], row["ordinal"], row["text"])
-            for batch in _chunks(self.committed)
+            for batch in _chunks(self.committed, _recognised(self.committed)[0])
             for row in batch.to_pylist()
         }
         found = {
@@ -212,7 +228,9 @@ class WorkspaceMachine(RuleBasedStateMachine):
         shards = tuple(workspace.shards())
         stored = {text for one in shards for text in workspace.read_shard(one.name, ["text"])["text"].to_pylist()}
         self.encoder = FakeEncoder(DIMENSIONS)
-        batches = _chunks(self.source)
+        parts = [workspace.read_ledger_part(name) for name in ledger.parts]
+        changed, kept = _recognised(self.source, parts)
+        batches = _chunks(self.source, changed)
         chunks = pa.Table.from_batches(batches, CHUNKS)
         buckets = buckets_of(key_prefixes(chunks.column("content_key")), BUCKETS) if len(chunks) else ()
         grouped = [(one, [*slices(chunks.filter(pa.array(buckets == one)))]) for one in sorted(set(buckets))]
@@ -220,9 +238,8 @@ class WorkspaceMachine(RuleBasedStateMachine):
         embedded = drive(_EmbedFn(_Model(lambda: self.encoder, "cpu", SPACE), ("dense",)), reused)["main"]
         assert not stored.intersection(self.encoder.encoded)
         pointers = drive(_StoreFn(workspace, DIMENSIONS, BUCKETS, ("dense",)), embedded)["main"]
-        parts = [one for name in ledger.parts for one in slices(workspace.read_ledger_part(name))]
         doubts = [one for uri in intents for one in slices(read_intents(uri))]
-        changes = drive(_ReconcileFn(workspace, held), [(0, [*pointers, *parts, *doubts])])
+        changes = drive(_ReconcileFn(workspace, held, bucket_count=1), [(0, [*pointers, *kept, *doubts])])
         loaded = drive(_LoadFn(workspace, row_schema(1).names), [(0, changes["main"])] if changes["main"] else [])[
             "main"
         ]

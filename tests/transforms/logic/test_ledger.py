@@ -73,7 +73,7 @@ def kept_row(document: Document) -> dict[str, Any]:
 def bucket_of(
     read: list[dict[str, Any]],
     held: Iterable[Any],
-    uncertain: list[dict[str, Any]],
+    uncertain: Iterable[Any],
     kept: Iterable[dict[str, Any]] = (),
 ) -> Bucket:
     tables = (
