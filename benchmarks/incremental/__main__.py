@@ -9,11 +9,11 @@ process of its own into Milvus Lite, with the real model:
   checkpoint on disk to a warm model. `seconds` is all the rest, from reading to the committed record, and what ratios are taken of.
 - `encoded`: texts that encoders were asked for, counted at the encoder, not taken from the record.
 
-Peers. The same editions by `langchain_core.indexing.index` (SQLite record manager, recursive splitter; `scoped_full`, and `full` where
-documents are deleted) and, where llama-index-core is installed (it is in no lock), by LlamaIndex's `IngestionPipeline` (document store,
-cache, sentence splitter; `upserts`, and `upserts_and_delete`). Both encode by `SentenceTransformer.encode` in float32, chunks measured by
-the model's tokenizer at our limit, and keep vectors in memory, in one process for all editions with the model warm: start, load, and a
-database they do not pay. Ratios of the first run to another flatter who encodes slowly; compare seconds.
+Peers. The same editions by `langchain_core.indexing.index` (recursive splitter; `scoped_full`, and `full` where documents are deleted)
+and, where llama-index-core is installed (it is in no lock), by LlamaIndex's `IngestionPipeline` (document store, cache, sentence
+splitter; `upserts`, and `upserts_and_delete`). Both encode by `SentenceTransformer.encode` in float32, measure chunks by the model's
+tokenizer at our limit, keep records and vectors in memory, and do all editions in one process with the model warm: start, loading and a
+database they do not pay. A ratio to the first run flatters who encodes slowly; compare seconds.
 
 Lookup. Rerun without a change over short documents of one chunk, with vectors of 16 numbers drawn from a digest of the text, so that only
 the lookup costs. Milvus is a double that knows ids but neither vectors nor an index, in another process: it answers at once, and its
@@ -66,7 +66,7 @@ def work(job: Mapping[str, Any]) -> list[Result]:
     if "flags" in job:
         return [run_once(job["flags"], stub=job["stub"])]
     encoder = StockEncoder(job["model"])
-    sync = PEERS[job["peer"]](job["model"], encoder, Path(job["home"]))
+    sync = PEERS[job["peer"]](job["model"], encoder)
     return run_peer(sync, encoder, Path(job["home"]))
 
 

@@ -43,12 +43,11 @@ class StockEncoder:
         return [[float(number) for number in vector] for vector in vectors]
 
 
-def open_langchain(model: str, encode: Encode, home: Path) -> Sync:
-    """LangChain's index API over a vector store in memory."""
-    from langchain.indexes import SQLRecordManager  # noqa: PLC0415
+def open_langchain(model: str, encode: Encode) -> Sync:
+    """LangChain's index API over a record manager and a vector store in memory."""
     from langchain_core.documents import Document as LangChainDocument  # noqa: PLC0415
     from langchain_core.embeddings import Embeddings  # noqa: PLC0415
-    from langchain_core.indexing import index  # noqa: PLC0415
+    from langchain_core.indexing import InMemoryRecordManager, index  # noqa: PLC0415
     from langchain_core.vectorstores import InMemoryVectorStore  # noqa: PLC0415
     from langchain_text_splitters import RecursiveCharacterTextSplitter  # noqa: PLC0415
 
@@ -62,7 +61,7 @@ def open_langchain(model: str, encode: Encode, home: Path) -> Sync:
     splitter = RecursiveCharacterTextSplitter(
         chunk_size=MAX_TOKENS, chunk_overlap=0, length_function=lambda text: len(open_tokenizer(model).ids(text))
     )
-    records = SQLRecordManager("incremental", db_url=f"sqlite:///{home / 'records.db'}")
+    records = InMemoryRecordManager("incremental")
     records.create_schema()
     store = InMemoryVectorStore(Stock())
 
@@ -85,9 +84,8 @@ def open_langchain(model: str, encode: Encode, home: Path) -> Sync:
     return sync
 
 
-def open_llama_index(model: str, encode: Encode, home: Path) -> Sync:
+def open_llama_index(model: str, encode: Encode) -> Sync:
     """LlamaIndex's ingestion pipeline with document store and cache over a vector store in memory."""
-    del home
     core = import_module("llama_index.core")
     ingestion = import_module("llama_index.core.ingestion")
     base: Any = import_module("llama_index.core.embeddings").BaseEmbedding
@@ -133,11 +131,11 @@ def open_llama_index(model: str, encode: Encode, home: Path) -> Sync:
     return sync
 
 
-PEERS: Mapping[str, Callable[[str, Encode, Path], Sync]] = {
+PEERS: Mapping[str, Callable[[str, Encode], Sync]] = {
     "langchain index": open_langchain,
     "llama-index": open_llama_index,
 }
-PACKAGES = {"langchain index": "langchain", "llama-index": "llama_index"}
+PACKAGES = {"langchain index": "langchain_core", "llama-index": "llama_index"}
 """What must be installed for a peer."""
 
 

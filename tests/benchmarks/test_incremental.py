@@ -28,7 +28,7 @@ from tests.fakes import FakeEncoder
 from tests.pipelines.jobs import make_model
 from transforms.adapters.models import describe_model
 
-CORPORA = st.dictionaries(st.text(min_size=1), st.text(min_size=1), min_size=2, max_size=40).map(
+CORPORA = st.dictionaries(st.text(min_size=1), st.text(min_size=1), min_size=2, max_size=12).map(
     lambda texts: [{"id": name, "text": text, "revision": 0} for name, text in texts.items()]
 )
 
@@ -168,7 +168,7 @@ def test_peers_encode_again_what_changed(peer: str, tmp_path: Path) -> None:
     for name, edition in make_editions(_corpus(40)).items():
         write_documents(tmp_path / f"{name}.jsonl", edition)
     encode = _Encode()
-    results = run_peer(PEERS[peer](str(model), encode, tmp_path), encode, tmp_path)
+    results = run_peer(PEERS[peer](str(model), encode), encode, tmp_path)
     first, unchanged, edited, metadata, deleted = (result["encoded"] for result in results)
     assert first >= 40
     assert (unchanged, deleted) == (0, 0)
