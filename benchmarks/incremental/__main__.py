@@ -3,7 +3,7 @@
 Editions. One corpus and four next editions of it, each the edition before with 1 % of its documents changed: `unchanged`; `edited`, whose
 documents get a longer text in their middle and move to the end of the file, as in an export by date of change, so that most documents
 lie elsewhere than before; `metadata`, which changes a metadata column alone; `deleted`, run with `--mirror`. Of corpus-embed each is a
-process of its own into Milvus Lite, with the real model:
+process of its own into Milvus Lite, with the real model; of each rerun the median of `--repeats` counts, all from the same state:
 
 - `start`: interpreter, imports and exit. `planning`: configuration, sources, tokenizer, Milvus Lite's start and end. `load`: from a
   checkpoint on disk to a warm model. `seconds` is all the rest, from reading to the committed record, and what ratios are taken of.
@@ -39,7 +39,7 @@ from benchmarks.incremental.ours import Result, flags_of, run_once
 from benchmarks.incremental.peers import PEERS, StockEncoder, is_installed, run_peer
 from benchmarks.incremental.tables import render_editions, render_lookup, render_peers
 from benchmarks.machine import OtherLoad
-from benchmarks.pipeline import DEFAULT_INPUT, DEFAULT_MODEL, read_documents, sample
+from benchmarks.pipeline import DEFAULT_INPUT, DEFAULT_MODEL, median_of, read_documents, sample
 
 LOOKUP_DOCUMENTS = (10_000, 100_000, 1_000_000)
 
@@ -70,16 +70,30 @@ def work(job: Mapping[str, Any]) -> list[Result]:
     return run_peer(sync, encoder, Path(job["home"]))
 
 
-def measure_ours(home: Path, model: str) -> dict[str, Result]:
-    """Each edition of `home`, run in turn into one Milvus Lite."""
+def measure_ours(home: Path, model: str, repeats: int) -> dict[str, Result]:
+    """Each edition of `home`, run in turn into one Milvus Lite; of the repeats of a rerun, each from the same state, the median."""
+    state, before = home / "state", home / "before"
+    state.mkdir()
     results = {}
     for edition in EDITIONS:
         if edition != "unchanged":
             shutil.copyfile(home / f"{edition}.jsonl", home / "corpus.jsonl")
-        flags = flags_of(home, model, str(home / "milvus.db"), mirror=edition == MIRRORED)
-        (result,) = run_apart({"flags": flags, "stub": False})
-        results[edition] = {**result, "start": result["process"] - result["run"]}
+        flags = flags_of(home / "corpus.jsonl", state, model, str(state / "milvus.db"))
+        job = {"flags": [*flags, *(["--mirror"] if edition == MIRRORED else [])], "stub": False}
+        _replace(before, state)
+        runs = run_apart(job)
+        for _ in range(0 if edition == "first" else repeats - 1):
+            _replace(state, before)
+            runs += run_apart(job)
+        median = median_of(runs)
+        results[edition] = {**median, "start": median["process"] - median["run"]}
     return results
+
+
+def _replace(folder: Path, other: Path) -> None:
+    """Makes a folder a copy of another."""
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(other, folder)
 
 
 def run_stub_apart(flags: Sequence[str]) -> Result:
@@ -87,14 +101,16 @@ def run_stub_apart(flags: Sequence[str]) -> Result:
     return run_apart({"flags": list(flags), "stub": True})[0]
 
 
-def _compare_editions(documents: Sequence[Document], model: str, peers: Sequence[str]) -> dict[str, dict[str, Result]]:
+def _compare_editions(
+    documents: Sequence[Document], model: str, peers: Sequence[str], repeats: int
+) -> dict[str, dict[str, Result]]:
     editions = make_editions(documents)
     results = {}
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
         for name, edition in editions.items():
             write_documents(home / f"{name}.jsonl", edition)
-        results["corpus-embed"] = measure_ours(home, model)
+        results["corpus-embed"] = measure_ours(home, model, repeats)
         _show(render_editions(results["corpus-embed"], editions))
         for peer in filter(is_installed, peers):
             runs = run_apart({"peer": peer, "model": model, "home": folder})
@@ -132,6 +148,7 @@ def main(argv: Sequence[str]) -> int:
     )
     parser.add_argument("--documents", type=int, help="only so many, chosen by a digest of their id; 0: no editions")
     parser.add_argument("--model", default=DEFAULT_MODEL, help="directory of the model")
+    parser.add_argument("--repeats", type=int, default=3, help="the median of so many is shown of each rerun of ours")
     parser.add_argument(
         "--peers", nargs="*", choices=sorted(PEERS), default=list(PEERS), help="who else runs the editions"
     )
@@ -152,7 +169,7 @@ def main(argv: Sequence[str]) -> int:
     if values.documents != 0:
         found = sample(read_documents(values.input), values.documents)
         by_id = {one["document_id"]: {"id": one["document_id"], "text": one["text"], "revision": 0} for one in found}
-        results["editions"] = _compare_editions([*by_id.values()], model, values.peers)
+        results["editions"] = _compare_editions([*by_id.values()], model, values.peers, values.repeats)
     results["lookups"] = _compare_lookups(values.lookup_documents, model)
     if values.json:
         values.json.write_text(json.dumps(results, indent=2))

@@ -36,6 +36,7 @@ def measure_lookup(documents: int, model: Path, run: Callable[[Sequence[str]], R
     """A first run and its rerun over so many stub documents."""
     with tempfile.TemporaryDirectory() as folder, counted_milvus() as address:
         home = Path(folder)
-        write_documents(home / "corpus.jsonl", stub_documents(documents))
-        flags = flags_of(home, str(model), address)
+        corpus = home / "corpus.jsonl"
+        write_documents(corpus, stub_documents(documents))
+        flags = flags_of(corpus, home, str(model), address)
         return {"first": run(flags), "unchanged": run(flags)}

@@ -68,11 +68,11 @@ def open_stub_encoder(model: ModelDescription, prompt: str, computation: Computa
     return _CountedEncoder(_StubEncoder(model.dimensions))
 
 
-def flags_of(home: Path, model: str, milvus: str, *, mirror: bool = False) -> list[str]:
-    """Flags of the run over `home/corpus.jsonl`."""
+def flags_of(corpus: Path, state: Path, model: str, milvus: str) -> list[str]:
+    """Flags of a run over one file, whose workspace lies in the folder `state`."""
     values = {
-        "input": home / "corpus.jsonl",
-        "workspace": home / "workspace",
+        "input": corpus,
+        "workspace": state / "workspace",
         "milvus": milvus,
         "collection": "incremental",
         "model": model,
@@ -80,8 +80,7 @@ def flags_of(home: Path, model: str, milvus: str, *, mirror: bool = False) -> li
         # On a GPU the encoder may live in a process where nobody counts.
         "device": "cpu",
     }
-    flags = [part for name, value in values.items() for part in (f"--{name}", str(value))]
-    return [*flags, *(["--mirror"] if mirror else [])]
+    return [part for name, value in values.items() for part in (f"--{name}", str(value))]
 
 
 def run_once(flags: Sequence[str], *, stub: bool) -> Result:

@@ -115,8 +115,8 @@ def test_editions_cost_what_changed(tmp_path: Path) -> None:
     results: dict[str, Result] = {}
     for name in EDITIONS:
         write_documents(tmp_path / "corpus.jsonl", editions[name])
-        flags = flags_of(tmp_path, str(model), str(tmp_path / "milvus.db"), mirror=name == MIRRORED)
-        result = _run_stub(flags)
+        flags = flags_of(tmp_path / "corpus.jsonl", tmp_path, str(model), str(tmp_path / "milvus.db"))
+        result = _run_stub([*flags, *(["--mirror"] if name == MIRRORED else [])])
         results[name] = {**result, "start": 1.0, "process": 1.0 + result["run"]}
         assert result["seconds"] > 0
         assert result["planning"] > 0
@@ -126,6 +126,7 @@ def test_editions_cost_what_changed(tmp_path: Path) -> None:
     assert 0 < results["edited"]["encoded"] < 10
     assert results["unchanged"]["documents"]["unchanged"] == 40
     assert results["unchanged"]["rows"]["written"] == 0
+    assert results["metadata"]["documents"]["reused"] == 1
     assert results["metadata"]["rows"]["written"] > 0
     assert results[MIRRORED]["documents"]["gone"] == 1
     table = render_editions(results, editions).splitlines()
@@ -179,7 +180,7 @@ def test_peers_encode_again_what_changed(peer: str, tmp_path: Path) -> None:
 
 
 def _editions(seconds: Sequence[float]) -> dict[str, Any]:
-    counts = {"embedded": 5, "unchanged": 6, "gone": 7}
+    counts = {"embedded": 5, "reused": 4, "unchanged": 6, "gone": 7}
     rows = {"written": 8, "deleted": 9}
     timed = {"start": 3.0, "planning": 2.0, "load": 1.0, "process": 20.0, "other_load_cores": 0.04}
     return {
@@ -192,7 +193,7 @@ def test_editions_are_printed_with_the_figures_that_have_a_goal() -> None:
     results = _editions([100.0, 1.0, 3.0, 1.5, 1.25])
     text = render_editions(results, make_editions(_corpus(100)))
     row = text.splitlines()[4].split()
-    assert row == ["edited", "3.0", "2.0", "1.0", "3.00", "0.0300", "5", "6", "7", "1,234", "8", "9", "0.04"]
+    assert row == ["edited", "3.0", "2.0", "1.0", "3.00", "0.0300", "5", "4", "6", "7", "1,234", "8", "9", "0.04"]
     assert (
         "rerun is 100.0 times as fast as the first run (goal: at least 50), 34.0 times with planning, 1.0 times" in text
     )
