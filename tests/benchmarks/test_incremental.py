@@ -183,8 +183,9 @@ def _editions(seconds: Sequence[float]) -> dict[str, Any]:
     counts = {"embedded": 5, "reused": 4, "unchanged": 6, "gone": 7}
     rows = {"written": 8, "deleted": 9}
     timed = {"start": 3.0, "planning": 2.0, "load": 1.0, "process": 20.0, "other_load_cores": 0.04}
+    stages = {"split": 0.5, "label": 0.0}
     return {
-        name: {**timed, "seconds": one, "encoded": 1234, "documents": counts, "rows": rows}
+        name: {**timed, "stages": stages, "seconds": one, "encoded": 1234, "documents": counts, "rows": rows}
         for name, one in zip(EDITIONS, seconds, strict=True)
     }
 
@@ -197,7 +198,12 @@ def test_editions_are_printed_with_the_figures_that_have_a_goal() -> None:
     assert (
         "rerun is 100.0 times as fast as the first run (goal: at least 50), 34.0 times with planning, 1.0 times" in text
     )
-    assert "1 % edited costs 1.50 of 1 % of the first run" in text
+    assert "\nwhere its seconds go: split 0.50, the rest (Beam, counting, committing) 0.50\n" in text
+    # The edited document holds 1.79 % of the characters: 3 / (1.79 + 1).
+    assert (
+        "1 % edited costs 1.50 of 1 % of the first run and an unchanged rerun (goal: at most 1.5), 1.08 by their"
+        in text
+    )
 
 
 def test_peers_stand_beside_ours_and_the_missing_are_named() -> None:
