@@ -1,0 +1,1 @@
+"""What does a rerun cost? `python -m benchmarks.incremental`."""
