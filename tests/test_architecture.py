@@ -37,6 +37,7 @@ SECRET = "correct horse battery staple"
 STEPS = [
     "Plan splits",
     "Read documents",
+    "Recognise documents",
     "Identify language",
     "Split into chunks",
     "Reuse vectors",

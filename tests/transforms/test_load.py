@@ -38,7 +38,8 @@ def test_exactly_the_named_rows_come_whole_and_ordered_by_partition(
             row = stored.slice(number, 1).to_pylist()[0]
             expected[row["id"]] = row
             named = {name: row[name] for name in ("id", "document_id", "partition", "row_key")}
-            places.append({**named, "shard": shard, "row": number})
+            of_document = {"source": row["source"], "document_key": None}
+            places.append({**named, **of_document, "shard": shard, "row": number})
     # Places arrive in any order and cut into any batches.
     shuffled = [batch_of(places[start::3], LEDGER) for start in (2, 0, 1)]
     outcome = run_verb(partial(LoadRows, workspace, bucket_count, outputs=outputs), shuffled)

@@ -66,8 +66,11 @@ def held(tmp_path: Path) -> Held:
     for number in range(SHARDS):
         rows = shard_rows(range(number * ROWS, (number + 1) * ROWS))
         name = workspace.write_shard(rows)
-        named = rows.select(["id", "document_id", "partition", "row_key"]).to_pylist()
-        places += [{**row, "shard": name, "row": row_number} for row_number, row in enumerate(named)]
+        named = rows.select(["id", "document_id", "partition", "row_key", "source"]).to_pylist()
+        places += [
+            {**row, "document_key": row["row_key"], "shard": name, "row": row_number}
+            for row_number, row in enumerate(named)
+        ]
     parts = [workspace.write_ledger_part(pa.Table.from_batches([batch_of(places[half::2], LEDGER)])) for half in (0, 1)]
     workspace.commit_ledger(Ledger(1, tuple(parts[:1]), {"lang_de": len(places[::2])}), "run1")
     workspace.commit_ledger(Ledger(2, tuple(sorted(parts)), {"lang_de": len(places)}), "run2")

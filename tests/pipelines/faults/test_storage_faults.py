@@ -28,7 +28,16 @@ from transforms.logic.schemas import LEDGER, batch_of
 ROOT = "faulty://bucket/workspace"
 FILE = f"{ROOT}/in/a.jsonl"
 CONTENT = b"content " * 1000
-LEDGER_ROW = {"id": "0" * 32, "document_id": "d", "partition": "p", "row_key": b"k" * 16, "shard": "s", "row": 0}
+LEDGER_ROW = {
+    "id": "0" * 32,
+    "document_id": "d",
+    "partition": "p",
+    "row_key": b"k" * 16,
+    "shard": "s",
+    "row": 0,
+    "source": "a",
+    "document_key": None,
+}
 
 
 def workspace() -> Workspace:

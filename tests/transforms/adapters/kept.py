@@ -26,7 +26,7 @@ def stored(
         table = table.set_column(place, table.schema.field(place), pa.array(values))
     shard = workspace.write_shard(table)
     rows = table.select([name for name in LEDGER.names if name in table.column_names]).to_pylist()
-    return [{**row, "shard": shard, "row": number} for number, row in enumerate(rows)]
+    return [{**row, "document_key": None, "shard": shard, "row": number} for number, row in enumerate(rows)]
 
 
 def commit(workspace: Workspace, rows: list[dict[str, Any]], parts: int = 1, run_id: str = "run-1") -> Ledger:

@@ -24,7 +24,7 @@ from transforms.logic.errors import CorruptDataError, TransientError
 from transforms.logic.schemas import INTENTS, LEDGER, REJECTS, batch_of, row_schema
 
 INTENT = {"id": "00" * 16, "document_id": "d", "partition": "lang_de"}
-HELD_ROW = {**INTENT, "row_key": b"k" * 16, "shard": "s", "row": 3}
+HELD_ROW = {**INTENT, "row_key": b"k" * 16, "shard": "s", "row": 3, "source": "a", "document_key": b"d" * 16}
 REJECT = {
     "level": "record",
     "stage": "read",
