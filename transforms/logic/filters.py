@@ -1,7 +1,8 @@
 """Which rows may answer a search: conditions on fields, made of values, and the expression that says them to Milvus.
 
 No value ever becomes a piece of an expression by being pasted. Where the server has filter templates, values travel beside the expression;
-elsewhere `quoted` writes them as literals that read back as what they were. Keys of metadata are always quoted.
+elsewhere `quoted` writes them as literals that read back as what they were. Servers do not read keys of metadata as they read literals
+(2.3.5 and later compare a key as it stands, and look for brackets in it), so keys with quotes, brackets or backslashes are refused.
 """
 
 import json
@@ -9,7 +10,6 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Literal, cast, get_args
 
 import numpy as np
@@ -20,8 +20,8 @@ from transforms.logic.selection import window_of
 
 Scalar = str | int | float | bool
 Operator = Literal["==", "in", "<", "<=", ">", ">="]
-Dialect = Literal["templates", "escapes", "lite"]
-"""How a Milvus takes values: beside the expression, in literals with the escapes of Go, or in those of Milvus Lite."""
+Dialect = Literal["templates", "literals"]
+"""How a Milvus takes values: beside the expression, or in it."""
 
 METADATA = "metadata"
 INTEGER_FIELDS = frozenset({"ordinal", "start", "end", "tokens"})
@@ -31,13 +31,8 @@ _INT64 = 1 << 63
 _CONDITION = re.compile(r"\s*([^=<>]+?)\s*(==|<=|>=|=|<|>)\s*(.*?)\s*", re.DOTALL)
 _DATES = ("0", ":")
 """What every text that begins with a digit lies between."""
-# A server first replaces \u and four digits wherever they stand, so no backslash may be left before a `u`, not even an escaped one.
-_ESCAPES: Mapping[Dialect, Mapping[int, str]] = MappingProxyType(
-    {
-        "escapes": str.maketrans({"\\": r"\134", '"': r"\042", "\n": r"\n", "\r": r"\r"}),
-        "lite": str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n", "\r": r"\r"}),
-    }
-)
+_KEY = re.compile(r"""[^"'\\\[\]\x00-\x1f\x7f]+""")
+_ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n", "\r": r"\r"})
 
 
 @dataclass(frozen=True)
@@ -71,6 +66,12 @@ class Condition:
             )
         if (self.operator == "in") != isinstance(self.value, tuple):
             raise ConfigurationError(f"{self._shown}: several values go with in, one value with the other operators")
+        for key in keys:
+            if not _KEY.fullmatch(key):
+                raise ConfigurationError(
+                    f"{self._shown}: a key of metadata that is searched by has no quotes, brackets, backslashes and control characters, "
+                    f"and is not empty, unlike {key!r}"
+                )
         for part in (*keys, *self.values):
             _check_storable(part, self._shown)
         if name != METADATA:
@@ -113,13 +114,12 @@ def expression(conditions: Sequence[Condition], dialect: Dialect) -> Expression:
     return Expression(" and ".join(writer.condition(one) for one in conditions), writer.parameters)
 
 
-def quoted(text: str, dialect: Dialect) -> str:
-    r"""A literal that Milvus reads as this text, whatever is in it.
+def quoted(text: str) -> str:
+    """A literal that Milvus reads as this text, whatever is in it.
 
-    A server reads Go's literals (`strconv.Unquote`), after it has replaced every `\u` with four hexadecimal digits; Milvus Lite knows five
-    escapes and takes every other character as it is.
+    The four escapes are those that servers (Go's `strconv.Unquote`) and Milvus Lite share; both take every other character as it is.
     """
-    return f'"{text.translate(_ESCAPES["lite" if dialect == "lite" else "escapes"])}"'
+    return f'"{text.translate(_ESCAPES)}"'
 
 
 def between_dates(date_from: str | None, date_to: str | None) -> list[Condition]:
@@ -171,7 +171,7 @@ class _Writer:
 
     def condition(self, one: Condition) -> str:
         name, *keys = one.path
-        place = name + "".join(f"[{quoted(key, self._dialect)}]" for key in keys)
+        place = name + "".join(f'["{key}"]' for key in keys)
         values = [_rounded(name, value) for value in one.values]
         if one.operator != "in":
             return f"{place} {one.operator} {self._value(values[0])}"
@@ -194,7 +194,7 @@ class _Writer:
         return f"{{{name}}}"
 
     def _literal(self, value: Scalar) -> str:
-        return quoted(value, self._dialect) if isinstance(value, str) else json.dumps(value)
+        return quoted(value) if isinstance(value, str) else json.dumps(value)
 
 
 def _check_storable(value: Scalar, shown: str) -> None:

@@ -125,9 +125,7 @@ class Searcher:
 
     @property
     def _dialect(self) -> Dialect:
-        if self.there.can("filter templates"):
-            return "templates"
-        return "lite" if self.there.kind == "lite" else "escapes"
+        return "templates" if self.there.can("filter templates") else "literals"
 
 
 def in_order(rows: Sequence[Row]) -> list[Row]:
