@@ -15,3 +15,19 @@ def hostile_values(count: int, seed: int) -> list[str]:
     chance = random.Random(seed)
     made = [*_PARTS, *("".join(chance.choices(_PARTS, k=chance.randint(2, 8))) for _ in range(count))]
     return made[:count]
+
+
+_GO_ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "a": "\a", "b": "\b", "f": "\f", "v": "\v", "\\": "\\", '"': '"'}
+
+
+def read_literal(literal: str) -> str:
+    """What a server reads: Go's `strconv.Unquote`, whose escapes of characters by number must not occur."""
+    assert literal[0] == literal[-1] == '"'
+    body, text, place = literal[1:-1], "", 0
+    while place < len(body):
+        assert body[place] not in '"\n', "the literal ends before its end"
+        if body[place] != "\\":
+            text, place = text + body[place], place + 1
+        else:
+            text, place = text + _GO_ESCAPES[body[place + 1]], place + 2
+    return text

@@ -10,27 +10,11 @@ from hypothesis import strategies as st
 from milvus_lite.schema.types import CollectionSchema, DataType, FieldSchema
 from milvus_lite.search.filter import compile_filter, evaluate
 
-from tests.hostile import hostile_values
+from tests.hostile import hostile_values, read_literal
 from transforms.logic.errors import ConfigurationError
 from transforms.logic.filters import Condition, Dialect, between_dates, expression, parse_condition, quoted
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
-_GO_ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "a": "\a", "b": "\b", "f": "\f", "v": "\v", "\\": "\\", '"': '"'}
-
-
-def read_by_go(literal: str) -> str:
-    """What a server reads: Go's `strconv.Unquote`, whose escapes of characters by number must not occur."""
-    assert literal[0] == literal[-1] == '"'
-    body, text, place = literal[1:-1], "", 0
-    while place < len(body):
-        assert body[place] not in '"\n', "the literal ends before its end"
-        if body[place] != "\\":
-            text, place = text + body[place], place + 1
-        else:
-            text, place = text + _GO_ESCAPES[body[place + 1]], place + 2
-    return text
-
-
 LITE = CollectionSchema(
     [FieldSchema("id", DataType.VARCHAR, is_primary=True, max_length=8), FieldSchema("text", DataType.VARCHAR)]
 )
@@ -45,12 +29,12 @@ def lite_finds(filter_text: str, values: list[str]) -> list[int]:
 
 @given(TEXT)
 def test_a_server_reads_a_literal_as_the_text_that_it_stands_for(text: str) -> None:
-    assert read_by_go(quoted(text)) == text
+    assert read_literal(quoted(text)) == text
 
 
 def test_ten_thousand_hostile_values_stay_values_in_literals_of_a_server() -> None:
     values = hostile_values(10_000, seed=1)
-    assert [read_by_go(quoted(value)) for value in values] == values
+    assert [read_literal(quoted(value)) for value in values] == values
 
 
 def test_ten_thousand_hostile_values_stay_values_for_milvus_lite() -> None:

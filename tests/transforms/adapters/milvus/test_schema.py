@@ -15,11 +15,11 @@ from tests.fakes import outputs_of
 from tests.milvus_server import MilvusServer, milvus_server, vector_bytes
 from tests.transforms.adapters.milvus.four import SPACE
 from tests.transforms.verbs import chunks, record
-from transforms.adapters.milvus import Collection, Query, Target
+from transforms.adapters.milvus import Collection, Target
 from transforms.logic.calibration import calibrate
 from transforms.logic.identity import digest
 from transforms.logic.outputs import OUTPUTS, Outputs
-from transforms.logic.representations import VECTOR_TYPES, Representation, VectorType, represent, search_vector
+from transforms.logic.representations import VECTOR_TYPES, Representation, VectorType, represent
 from transforms.logic.rows import milvus_rows
 from transforms.logic.vector_columns import to_columns, to_list_array
 from transforms.logic.vectors import Float32
