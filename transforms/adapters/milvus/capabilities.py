@@ -73,14 +73,13 @@ INDEXES: Mapping[str, Feature] = MappingProxyType(
 ABILITIES: Mapping[str, Feature] = MappingProxyType(
     {
         "aliases": Feature((2, 0, 0), lite=True),
-        "properties": Feature((2, 4, 0), lite=True),
         "filter templates": Feature((2, 5, 0)),
         "grouping": Feature((2, 4, 0)),
         "idempotency key": Feature((2, 6, 24), zilliz=False, not_in=((3, 0, 0), (3, 0, 2))),
     }
 )
-"""What else is asked: aliases; properties of a collection; filter values beside the expression; a search that gives the best chunk of
-each document; a key with which a repeated import request is the same job."""
+"""What else is asked: aliases; filter values beside the expression; a search that gives the best chunk of each document; a key with which
+a repeated import request is the same job."""
 
 
 @dataclass(frozen=True)
@@ -204,13 +203,14 @@ def check_held(version: str, kinds: Mapping[str, str]) -> None:
 
 _SERIES: tuple[Version, ...] = ((2, 3, 0), (2, 4, 0), (2, 5, 0), (2, 6, 0), (3, 0, 0))
 _LAST = 999
+_NOTHING = "-"
 _Series = tuple[str, Capabilities, Capabilities]
 
 
 def capability_table(version: str | None = None) -> str:
     """The table as Markdown: of the Milvus that states this version, or without one of all that are known.
 
-    A cell says `yes`, nothing, or the version within the series from which on it is so.
+    A cell says `yes`, `-`, or the version within the series from which on it is so.
     """
     columns = list(_columns()) if version is None else [_alone(capabilities_of(version))]
     lines = [["", *(name for name, _, _ in columns)], ["---"] * (len(columns) + 1)]
@@ -220,11 +220,11 @@ def capability_table(version: str | None = None) -> str:
     lines.append(
         [
             "partitions of a collection",
-            *("" if one.most_partitions is None else f"{one.most_partitions:,}" for _, one, _ in columns),
+            *(_NOTHING if one.most_partitions is None else f"{one.most_partitions:,}" for _, one, _ in columns),
         ]
     )
     lines.append(["largest request", *(f"{one.message_bytes // _MIB} MiB" for _, one, _ in columns)])
-    return "".join(f"| {' | '.join(line)} |\n".replace("|  |", "| |") for line in lines)
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def _columns() -> Iterator[_Series]:
@@ -245,7 +245,7 @@ def _cell(feature: Feature, first: Capabilities, last: Capabilities) -> str:
     if first.has(feature):
         return "yes"
     if not last.has(feature):
-        return ""
+        return _NOTHING
     since = feature.since if feature.not_in is None or last.version < feature.not_in[0] else feature.not_in[1]
     return f"from {_text(since)}"
 

@@ -417,7 +417,8 @@ def test_lite_finds_what_an_exact_search_finds(lite: Collection, mode: str, wher
 def test_lite_finds_the_best_chunk_of_each_document(lite: Collection, mode: str, top: int) -> None:
     query, scores_of = MODES[mode]
     owner = {one["id"]: one["document_id"] for one in MADE}
-    depth, expected = top, []
+    depth = top
+    expected: list[tuple[str, float]] = []
     while len(expected) < top and depth < ROWS:
         depth = 4 * depth
         scores = scores_of(IDS, max(depth, 100))
