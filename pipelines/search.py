@@ -199,7 +199,12 @@ class Retriever:
     def _current(self) -> "_Held":
         """What the name stands for now: an alias may have moved since the last question."""
         space = self._collection.space()
-        if space != self._held.space:
+        before = self._held.space
+        if space != before:
+            if (space.embedding_space, space.query_prompt) != (before.embedding_space, before.query_prompt):
+                raise ConfigurationError(
+                    f"{self._target.collection!r} is a collection of another space by now, embedded with {space.model!r}; open it anew"
+                )
             if _finding(self._method.mode, space) != self._finding:
                 raise ConfigurationError(f"{self._target.collection!r} holds other vectors by now; open it anew")
             self._held = self._open(space)

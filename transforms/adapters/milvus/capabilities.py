@@ -213,7 +213,7 @@ def capability_table(version: str | None = None) -> str:
     A cell says `yes`, `-`, or the version within the series from which on it is so.
     """
     columns = list(_columns()) if version is None else [_alone(capabilities_of(version))]
-    lines = [["", *(name for name, _, _ in columns)], ["---"] * (len(columns) + 1)]
+    lines = [["Milvus", *(name for name, _, _ in columns)], ["---"] * (len(columns) + 1)]
     for features in (VECTORS, INDEXES, ABILITIES):
         lines += [[name, *(_cell(feature, *column[1:]) for column in columns)] for name, feature in features.items()]
     lines.append(["bulk import", *(one.bulk_import for _, one, _ in columns)])
