@@ -10,7 +10,7 @@ from typing import Any, Literal, Self, cast
 import numpy as np
 
 from transforms.adapters.calibrations import reopen
-from transforms.adapters.encoders import Computation, open_encoder
+from transforms.adapters.encoders import Computation, Encoder, open_encoder
 from transforms.adapters.full_vectors import FullVectors
 from transforms.adapters.milvus import (
     MAX_TOP,
@@ -109,7 +109,7 @@ class Retriever:
     def __init__(
         self, target: Target, method: Method | None = None, *, model: str | None = None, device: str = "auto"
     ) -> None:
-        """Connects, checks that model and collection belong together, and loads the model.
+        """Connects and checks that model and collection belong together.
 
         Args:
             target: the collection, or an alias of it.
@@ -137,11 +137,10 @@ class Retriever:
             held = space.milvus_outputs
             outputs = tuple(one for one in OUTPUTS if one in self._finding or (one == "multi" and one in held))
             self._full = self._full_vectors(outputs, space.embedding_space)
-            computation = Computation(
+            self._computation = Computation(
                 cast("Any", space.dtype), device, outputs, budget_tokens=self._model.max_sequence_tokens
             )
-            self._encoder = open_encoder(self._model, space.query_prompt, computation, "query")
-            self._tokenizer = open_tokenizer(self._model.tokenizer_directory)
+            self._encoder: Encoder | None = None
             opened.pop_all()
 
     def __enter__(self) -> Self:
@@ -156,6 +155,11 @@ class Retriever:
         """Ends the connection; a Milvus Lite that this process serves is closed with it."""
         self._collection.close()
         release(self._target.uri)
+
+    def load_model(self) -> None:
+        """Loads the model now, which takes seconds; otherwise the first question does."""
+        with self._encoding:
+            self._loaded()
 
     def retrieve(
         self, query: str, top: int = 10, restriction: Restriction | None = None, *, by_document: bool = False
@@ -247,10 +251,16 @@ class Retriever:
             consistency=self._method.consistency,
         )
 
+    def _loaded(self) -> Encoder:
+        if self._encoder is None:
+            self._encoder = open_encoder(self._model, self._held.space.query_prompt, self._computation, "query")
+        return self._encoder
+
     def _encode(self, text: str) -> Outputs:
-        ids = self._tokenizer.ids(text)[: self._model.max_sequence_tokens // 2]
         with self._encoding:
-            encoded = self._encoder.encode([text], [np.array(ids, np.int32)])
+            encoder, tokenizer = self._loaded(), open_tokenizer(self._model.tokenizer_directory)
+            ids = tokenizer.ids(text)[: self._model.max_sequence_tokens // 2]
+            encoded = encoder.encode([text], [np.array(ids, np.int32)])
         for reason in encoded.faults.values():
             raise ConfigurationError(
                 f"the model makes no sound vector of the query {text!r}: {reason}; word it otherwise"

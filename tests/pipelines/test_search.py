@@ -57,8 +57,21 @@ def test_rerun_with_the_real_model_encodes_nothing(records: list[dict[str, Any]]
     assert first["representation"]["dimensions"] == 384
 
 
-def test_a_german_question_finds_the_thai_and_the_hindi_page(target: Target) -> None:
-    hits = search(QUESTION, target, top=5)
+@pytest.fixture(scope="module")
+def answers(target: Target) -> dict[str, list[dict[str, Any]]]:
+    """What one retriever found: its model is loaded once."""
+    with Retriever(target) as retriever:
+        retriever.load_model()
+        return {
+            "all": retriever.retrieve(QUESTION, 5),
+            "th, hi": retriever.retrieve(QUESTION, 3, Restriction(["th", "hi"])),
+            "tha, hi-Deva": retriever.retrieve(QUESTION, 3, Restriction(["tha", "hi-Deva"])),
+            "very long": retriever.retrieve(f"{QUESTION} " * 400, 2, Restriction(["de"])),
+        }
+
+
+def test_a_german_question_finds_the_thai_and_the_hindi_page(answers: dict[str, list[dict[str, Any]]]) -> None:
+    hits = answers["all"]
     assert {hit["document_id"] for hit in hits} >= {f"volcanoes-{language}" for language in ("de", "en", "th", "hi")}
     assert hits[0]["document_id"] == "volcanoes-de"
     scores = [hit["score"] for hit in hits]
@@ -67,25 +80,34 @@ def test_a_german_question_finds_the_thai_and_the_hindi_page(target: Target) -> 
     assert tuple(hits[0]) == ("id", "score", *FIELDS)
 
 
-def test_languages_restrict_what_is_found(target: Target) -> None:
-    hits = search(QUESTION, target, top=3, languages=["th", "hi"])
+def test_one_question_finds_what_a_retriever_finds(target: Target, answers: dict[str, list[dict[str, Any]]]) -> None:
+    assert search(QUESTION, target, top=5) == answers["all"]
+
+
+def test_languages_restrict_what_is_found(answers: dict[str, list[dict[str, Any]]]) -> None:
+    hits = answers["th, hi"]
     assert {hit["language"] for hit in hits} == {"th", "hi"}
     assert {hit["document_id"] for hit in hits[:2]} == {"volcanoes-th", "volcanoes-hi"}
     assert len(hits) == 3
+    assert answers["tha, hi-Deva"] == hits
 
 
-def test_a_language_goes_by_any_of_its_codes(target: Target) -> None:
-    assert search(QUESTION, target, top=3, languages=["tha", "hi-Deva"]) == search(
-        QUESTION, target, top=3, languages=["th", "hi"]
-    )
+def test_a_very_long_query_is_searched_by_its_beginning(answers: dict[str, list[dict[str, Any]]]) -> None:
+    assert answers["very long"][0]["document_id"] == "volcanoes-de"
 
 
-def test_what_is_no_language_is_refused(target: Target) -> None:
+@pytest.fixture
+def unloadable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loading the model fails the test: what is wrong is found before."""
+    monkeypatch.setattr("pipelines.search.open_encoder", lambda *_: pytest.fail("the model was loaded"))
+
+
+def test_what_is_no_language_is_refused(unloadable: None, target: Target) -> None:
     with pytest.raises(ConfigurationError, match="'germna' is no language code"):
         search(QUESTION, target, languages=["germna"])
 
 
-def test_an_unknown_language_is_refused_with_those_that_exist(target: Target) -> None:
+def test_an_unknown_language_is_refused_with_those_that_exist(unloadable: None, target: Target) -> None:
     with pytest.raises(ConfigurationError) as caught:
         search(QUESTION, target, languages=["de", "yo"])
     assert "--languages yo: the collection holds none of it" in str(caught.value)
@@ -93,30 +115,25 @@ def test_an_unknown_language_is_refused_with_those_that_exist(target: Target) ->
 
 
 @pytest.mark.parametrize("query", ["", "  \n", "\u200b\u0001"])
-def test_an_empty_query_is_refused(target: Target, query: str) -> None:
+def test_an_empty_query_is_refused(unloadable: None, target: Target, query: str) -> None:
     with pytest.raises(ConfigurationError, match="holds nothing to search for"):
         search(query, target)
 
 
-def test_an_unknown_collection_is_refused(target: Target) -> None:
+def test_an_unknown_collection_is_refused(unloadable: None, target: Target) -> None:
     with pytest.raises(ConfigurationError, match="there is no collection 'nowhere'"):
         search(QUESTION, Target(target.uri, "nowhere"))
 
 
-def test_a_model_of_another_space_is_refused(target: Target, small_model: Path) -> None:
+def test_a_model_of_another_space_is_refused(unloadable: None, target: Target, small_model: Path) -> None:
     with pytest.raises(ConfigurationError) as caught:
         search(QUESTION, target, model=str(small_model))
     assert f"model {str(small_model)!r} is of another space than collection {COLLECTION!r}" in str(caught.value)
     assert "--model" in str(caught.value)
 
 
-def test_a_very_long_query_is_searched_by_its_beginning(target: Target) -> None:
-    hits = search(f"{QUESTION} " * 400, target, top=2, languages=["de"])
-    assert hits[0]["document_id"] == "volcanoes-de"
-
-
 @pytest.mark.parametrize("top", [0, -1, 16_385])
-def test_a_top_out_of_bounds_is_refused(target: Target, top: int) -> None:
+def test_a_top_out_of_bounds_is_refused(unloadable: None, target: Target, top: int) -> None:
     with pytest.raises(ConfigurationError, match=f"^--top {top} is out of bounds; choose 1 to 16,384$"):
         search(QUESTION, target, top=top)
 
