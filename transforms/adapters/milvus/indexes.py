@@ -92,9 +92,8 @@ class Index:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Arguments of `add_index`."""
-        typed = {name: value == "true" if value in _TRUTH else value for name, value in self.parameters.items()}
-        return {"index_type": self.type, **({"params": typed} if typed else {})}
+        """Arguments of `add_index`; truth values stay `true` and `false`, as the client would write them with capitals."""
+        return {"index_type": self.type, **({"params": dict(self.parameters)} if self.parameters else {})}
 
     def search_settings(self, top: int) -> dict[str, Any]:
         """Parameters of a search for `top` rows."""

@@ -42,7 +42,7 @@ def test_an_index_is_chosen_by_name_with_its_parameters() -> None:
     assert chosen == Index("HNSW", {"M": 32, "efConstruction": 400})
     assert chosen.settings == {"index_type": "HNSW", "params": {"M": 32, "efConstruction": 400}}
     unrefined = choose_index("IVF_RABITQ", ["refine=false"], "float32", NEW)
-    assert unrefined.settings["params"] == {"nlist": 1024, "refine": False, "refine_type": "SQ8"}
+    assert unrefined.settings["params"] == {"nlist": 1024, "refine": "false", "refine_type": "SQ8"}
     assert choose_index("FLAT", (), "float32", NEW).settings == {"index_type": "FLAT"}
     assert choose_index("AUTOINDEX", (), "binary", CLOUD) == Index("AUTOINDEX")
 
