@@ -33,10 +33,10 @@ def test_vectors_come_in_the_order_asked(
         workspace.write_shard(shard_rows(numbers, version))
     known = sorted(set().union(*stored))
     # Texts repeat, as chunks of several documents do.
-    numbers = [known[one % len(known)] for one in asked]
-    found = FullVectors(workspace.uri, "space").of(_texts(numbers))
+    wanted = [known[one % len(known)] for one in asked]
+    found = FullVectors(workspace.uri, "space").of(_texts(wanted))
     assert found.dtype == np.float32
-    np.testing.assert_array_equal(found, vectors(numbers).astype(np.float32))
+    np.testing.assert_array_equal(found, vectors(wanted).astype(np.float32))
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
-"""What a search asks of a server, as it goes over the wire, and what it finds on Milvus Lite against an exact search by hand."""
+"""What a search asks of a server, as it goes over the wire, and what it finds against an exact search by hand."""
 
 import json
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -14,7 +15,7 @@ from pymilvus.grpc_gen import common_pb2, schema_pb2
 from tests.hostile import hostile_values, read_literal
 from tests.milvus_server import MilvusServer, milvus_server
 from tests.transforms.adapters.milvus.four import SPACE, row
-from transforms.adapters.milvus import Collection, CollectionSpace, Index, Query, Target, served
+from transforms.adapters.milvus import Collection, CollectionSpace, Index, Query, Target, held_by, served
 from transforms.adapters.milvus.searching import first_of_documents
 from transforms.logic.calibration import calibrate
 from transforms.logic.filters import Condition, between_dates
@@ -278,10 +279,10 @@ def test_more_is_asked_for_until_enough_documents_are_found(documents: list[int]
     assert [int(row["id"]) for row in first_of_documents(_numbered(documents), top)] == found
 
 
-# --- on Milvus Lite, against an exact search by hand ---
+# --- on Milvus Lite, and a server that is named, against an exact search by hand ---
 
 ROWS, WIDTH, WORDS = 240, 8, 30
-LITE = replace(
+ORACLE = replace(
     SPACE, dimensions=WIDTH, outputs=("dense", "sparse"), milvus_outputs=("dense", "sparse"), labels=("a", "b")
 )
 
@@ -323,14 +324,31 @@ ASKED = unit_rows(np.random.default_rng(11).standard_normal((1, WIDTH)).astype(n
 WORDS_ASKED = {0: 1.0, 3: 0.5, 8: 0.7, 17: 0.4}
 
 
-@pytest.fixture(scope="module")
-def lite(uri: str) -> Iterator[Collection]:
-    opened = Collection(served(Target(uri, "oracle")))
-    opened.create(LITE)
+NAMED = os.environ.get("CORPUS_EMBED_TEST_MILVUS")
+
+
+@pytest.fixture(scope="module", params=["lite", *([NAMED] if NAMED else [])])
+def filled(request: pytest.FixtureRequest, uri: str) -> Iterator[Collection]:
+    """The rows in Milvus Lite, and in the server that the environment names, without sparse vectors where it holds none."""
+    opened = Collection(served(Target(uri if request.param == "lite" else request.param, "corpus_embed_oracle")))
+    outputs = tuple(one for one in ORACLE.milvus_outputs if one == "dense" or one in held_by(opened.version))
+    if opened.exists():
+        opened._client.drop_collection("corpus_embed_oracle")
+    # Exact, whatever the server does with few rows.
+    opened.create(replace(ORACLE, milvus_outputs=outputs, index="FLAT"))
     for language in ("de", "fr", "th"):
-        opened.upsert(f"lang_{language}", [one for one in MADE if one["language"] == language])
+        rows = [one for one in MADE if one["language"] == language]
+        opened.upsert(
+            f"lang_{language}", [{k: v for k, v in one.items() if k != "sparse" or k in outputs} for one in rows]
+        )
     yield opened
+    opened._client.drop_collection("corpus_embed_oracle")
     opened.close()
+
+
+def _skip_without_sparse(filled: Collection, mode: str) -> None:
+    if mode != "dense" and "sparse" not in held_by(filled.version):
+        pytest.skip("this server holds no sparse vectors")
 
 
 def _cosines() -> dict[str, float]:
@@ -403,18 +421,20 @@ WHERE: dict[str, tuple[list[Condition], Callable[[dict[str, Any]], bool]]] = {
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("where", WHERE)
-def test_lite_finds_what_an_exact_search_finds(lite: Collection, mode: str, where: str) -> None:
+def test_what_an_exact_search_finds_is_found(filled: Collection, mode: str, where: str) -> None:
+    _skip_without_sparse(filled, mode)
     query, scores_of = MODES[mode]
     conditions, fits = WHERE[where]
     among = [one["id"] for one in MADE if fits(one)]
     assert len(among) < ROWS or where == "all"
     scores = scores_of(among, 100)
-    _check(lite.search(replace(query, where=conditions), 20, ["text"]), _best(scores, list(scores), 20))
+    _check(filled.search(replace(query, where=conditions), 20, ["text"]), _best(scores, list(scores), 20))
 
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("top", [3, 30, 100])
-def test_lite_finds_the_best_chunk_of_each_document(lite: Collection, mode: str, top: int) -> None:
+def test_the_best_chunk_of_each_document_is_found(filled: Collection, mode: str, top: int) -> None:
+    _skip_without_sparse(filled, mode)
     query, scores_of = MODES[mode]
     owner = {one["id"]: one["document_id"] for one in MADE}
     depth = top
@@ -426,26 +446,26 @@ def test_lite_finds_the_best_chunk_of_each_document(lite: Collection, mode: str,
         for name, score in _best(scores, list(scores), depth):
             best.setdefault(owner[name], (name, score))
         expected = list(best.values())[:top]
-    hits = lite.search(replace(query, by_document=True), top, ["text"])
+    hits = filled.search(replace(query, by_document=True), top, ["text"])
     _check(hits, expected)
     assert all(set(hit) == {"id", "score", "text"} for hit in hits)
 
 
-def test_partitions_and_languages_narrow_alike(lite: Collection) -> None:
+def test_partitions_and_languages_narrow_alike(filled: Collection) -> None:
     among = [one["id"] for one in MADE if one["language"] == "th"]
     expected = _best(_cosines(), among, 10)
-    _check(lite.search(Query(ASKED, languages=["th"]), 10, ["text"]), expected)
-    _check(lite.search(Query(ASKED, partitions=["lang_th"]), 10, ["text"]), expected)
+    _check(filled.search(Query(ASKED, languages=["th"]), 10, ["text"]), expected)
+    _check(filled.search(Query(ASKED, partitions=["lang_th"]), 10, ["text"]), expected)
 
 
-def test_hostile_values_find_their_own_rows_on_lite(lite: Collection) -> None:
+def test_hostile_values_find_their_own_rows(filled: Collection) -> None:
     texts = {one["id"]: one["text"] for one in MADE}
     for field, value_of in (("text", texts.__getitem__), ("metadata.hostile", texts.__getitem__)):
         for start in range(0, ROWS, 12):
             part = [value_of(name) for name in IDS[start : start + 12]]
             expected = {name for name, text in texts.items() if text in part}
-            hits = lite.search(Query(ASKED, where=[Condition(field, "in", tuple(part))]), ROWS, ["text"])
+            hits = filled.search(Query(ASKED, where=[Condition(field, "in", tuple(part))]), ROWS, ["text"])
             assert {hit["id"] for hit in hits} == expected
     for value in hostile_values(150, seed=8):
-        hits = lite.search(Query(ASKED, where=[Condition("text", "==", value)]), ROWS, ["text"])
+        hits = filled.search(Query(ASKED, where=[Condition("text", "==", value)]), ROWS, ["text"])
         assert {hit["id"] for hit in hits} == {name for name, text in texts.items() if text == value}
