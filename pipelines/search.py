@@ -198,7 +198,7 @@ class Retriever:
         else:
             candidates = self._collection.search(asked, min(MAX_TOP, _RESCORED * top), fields)
             rows = _rescored(candidates, encoded.dense[0], self._full)[:top]
-        return [{name: row[name] for name in ("id", "score", *fields)} for row in rows]
+        return [{name: row[name] for name in ("id", "score", *fields) if name in row} for row in rows]
 
     def _current(self) -> "_Held":
         """What the name stands for now: an alias may have moved since the last question."""

@@ -469,3 +469,8 @@ def test_hostile_values_find_their_own_rows(filled: Collection) -> None:
     for value in hostile_values(150, seed=8):
         hits = filled.search(Query(ASKED, where=[Condition("text", "==", value)]), ROWS, ["text"])
         assert {hit["id"] for hit in hits} == {name for name, text in texts.items() if text == value}
+
+
+def test_lite_alone_takes_truth_for_a_number(filled: Collection) -> None:
+    hits = filled.search(Query(ASKED, where=[Condition("metadata.open", "==", 1)]), ROWS, ["id"])
+    assert len(hits) == (ROWS // 2 if filled.version.startswith("milvus_lite") else 0)
