@@ -1,6 +1,7 @@
 """Search with the real model: a question in one language finds pages in all."""
 
 import json
+import os
 import re
 import textwrap
 from concurrent.futures import ThreadPoolExecutor
@@ -9,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pymilvus import MilvusClient
 
 from pipelines.search import FIELDS, Method, Restriction, Retriever, search
 from tests import fakes
@@ -17,6 +19,7 @@ from transforms.adapters.milvus import Target
 from transforms.logic.errors import ConfigurationError
 from transforms.logic.filters import Condition
 
+NAMED = os.environ.get("CORPUS_EMBED_TEST_MILVUS")
 QUESTION = "Wie entsteht ein Vulkan?"
 LANGUAGES = ("en", "de", "th", "hi", "ko")
 TOPICS = ("volcanoes", "bread")
@@ -276,3 +279,29 @@ def test_the_example_runs(fake_queries: None, known: Job, capsys: pytest.Capture
 def test_weights_that_weigh_nothing_are_refused(method: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigurationError, match=said):
         Method(**method)
+
+
+@pytest.mark.skipif(NAMED is None, reason="needs a server that holds bits, named in CORPUS_EMBED_TEST_MILVUS")
+def test_bits_are_ranked_again_by_full_precision(fake_queries: None, job: Job) -> None:
+    job.write("a.jsonl", [document(f"d{number}", story(f"d{number}", 4)) for number in range(60)])
+    job.run()
+    name = "corpus_embed_bits"
+    client = MilvusClient(NAMED)
+    try:
+        client.drop_collection(name)
+        assert job.run(vector_type="binary", milvus=NAMED, collection=name)["exit_code"] == 0
+        target = Target(str(NAMED), name)
+        exact = _cosines(job, "rivers")[:10]
+        with Retriever(target) as coarse, Retriever(target, Method("dense", workspace=str(job.workspace))) as fine:
+            bits = [hit["id"] for hit in coarse.retrieve("rivers", 120)]
+            # A quarter of the candidates of all 120 is all of them.
+            hits = fine.retrieve("rivers", 30)[:10]
+            documents = fine.retrieve("rivers", 15, by_document=True)
+    finally:
+        client.drop_collection(name)
+        client.close()
+    assert len(bits) == len(set(bits)) == 120
+    assert bits[:10] != [one for one, _, _ in exact]
+    assert [hit["id"] for hit in hits] == [one for one, _, _ in exact]
+    assert [hit["score"] for hit in hits] == pytest.approx([score for _, _, score in exact], abs=1e-5)
+    assert len({hit["document_id"] for hit in documents}) == 15
