@@ -19,9 +19,15 @@ def _run() -> ModuleType:
 
 
 def _search() -> ModuleType:
-    from pipelines import search  # noqa: PLC0415
+    from pipelines import search_command  # noqa: PLC0415
 
-    return search
+    return search_command
+
+
+def _capabilities() -> ModuleType:
+    from pipelines import capabilities_command  # noqa: PLC0415
+
+    return capabilities_command
 
 
 def _calibrate() -> ModuleType:
@@ -47,6 +53,7 @@ COMMANDS: MappingProxyType[str, tuple[str, Callable[[], ModuleType]]] = MappingP
         "run": ("embed a corpus into a Milvus collection; run again, it writes only what changed", _run),
         "calibrate": ("measure what each vector type loses on this corpus, and freeze what binary needs", _calibrate),
         "search": ("ask a collection a question in any language", _search),
+        "capabilities": ("show what a Milvus can do, or what each version of it can", _capabilities),
         "workspace": ("show what a workspace holds, remove what nothing names, export a collection's rows", _workspace),
         "rejects": ("count, show and process again what could not be processed", _rejects),
     }
@@ -57,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and gives its exit code: 0, or what the README's table says."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     if not arguments or arguments[0] not in COMMANDS:
-        shown = "\n".join(f"  {name:<10} {what}" for name, (what, _) in COMMANDS.items())
+        shown = "\n".join(f"  {name:<12} {what}" for name, (what, _) in COMMANDS.items())
         asked_for_help = bool(arguments) and arguments[0] in {"-h", "--help"}
         stream = sys.stdout if asked_for_help else sys.stderr
         stream.write(

@@ -7,7 +7,16 @@ from pipelines.config import Config
 from pipelines.partitions import OwnPartitions
 from pipelines.representation import Choice, choose_representation
 from pipelines.spaces import collection_space, milvus_outputs
-from transforms.adapters.milvus import Collection, CollectionSpace, Target, check_held, held_by
+from transforms.adapters.milvus import (
+    Collection,
+    CollectionSpace,
+    Target,
+    capabilities_of,
+    check_held,
+    choose_index,
+    held_by,
+    index_of,
+)
 from transforms.adapters.models import ModelDescription
 from transforms.adapters.workspace import Held, Ledger, Workspace
 from transforms.logic.errors import ConfigurationError
@@ -17,12 +26,13 @@ from transforms.logic.zero_shot import Labels
 
 @dataclass(frozen=True)
 class Wanted:
-    """What decides a collection's space, as checked."""
+    """What decides a collection's space, as checked; `expected_rows` is an estimate, by which an index is chosen."""
 
     config: Config
     model: ModelDescription
     labels: Labels | None
     own: OwnPartitions
+    expected_rows: int | None = None
 
 
 @dataclass(frozen=True)
@@ -58,6 +68,7 @@ def open_collection(
         recorded = None if choice is None else choice.recorded
         space = collection_space(wanted.config, wanted.model, recorded, wanted.labels)
         check_held(collection.version, space.field_kinds)
+        space = replace(space, index=_index(wanted, collection.version, space, found))
         if found is None:
             check_cutting()
             space = replace(space, languages=choose_languages())
@@ -74,6 +85,28 @@ def open_collection(
         return Opened(Held(ledger, intents, trusted=collection.counts() == ledger.partitions), space, choice)
     finally:
         collection.close()
+
+
+def _index(wanted: Wanted, version: str, space: CollectionSpace, found: CollectionSpace | None) -> str | None:
+    """The index of the dense vectors as a collection records it: that of a collection stands."""
+    storage = wanted.config.storage
+    if space.vector_type is None:
+        if storage.index != "auto":
+            raise ConfigurationError(
+                f"--index {storage.index} is for dense vectors, and Milvus holds none in this run; leave it out"
+            )
+        return None
+    asked = choose_index(
+        storage.index, storage.index_parameters, space.vector_type, capabilities_of(version), wanted.expected_rows
+    )
+    if found is None:
+        return str(asked)
+    held = index_of(found)
+    if storage.index != "auto" and held is not None and found.vector_type == space.vector_type and asked != held:
+        raise ConfigurationError(
+            f"--index asks for {asked}, the collection was made with {held}; leave --index out, or use another --collection"
+        )
+    return found.index
 
 
 def _choose(wanted: Wanted, workspace: Workspace, version: str, found: CollectionSpace | None) -> Choice | None:

@@ -240,6 +240,16 @@ class Storage(Section):
         None, description="those of --outputs that Milvus holds; default all; the dataset keeps all"
     )
     milvus_token_env: str | None = Field(None, description="environment variable that holds the Milvus token")
+    index: str = Field(
+        "auto", description="index type of the dense vectors in a new collection; auto: by vector type, server and size"
+    )
+    index_parameters: Names = Field((), description="parameters of --index as NAME=VALUE, in place of its defaults")
+
+    @model_validator(mode="after")
+    def _parameters_are_of_an_index(self) -> "Storage":
+        if self.index_parameters and self.index == "auto":
+            raise ValueError("--index-parameters are those of a type; name it by --index, as in --index HNSW")
+        return self
 
 
 class Labelling(Section):

@@ -147,7 +147,7 @@ def plan_run(
     claim = lease(workspace.lease, run_id(config))
     target = served(Target(config.storage.milvus, config.storage.collection, config.storage.milvus_token_env))
     opened = open_collection(
-        Wanted(config, model, labels, own),
+        Wanted(config, model, labels, own, _text_bytes(splits) // (_TOKEN_BYTES * config.chunking.max_tokens)),
         target,
         workspace,
         lambda: of_new_collection(own, splits, reading, choice, config),

@@ -1,31 +1,280 @@
-"""Search: a question in any language against a collection."""
+"""Search: a question in any language against a collection. `Retriever` is for a service that asks many, `search` asks one."""
 
-import argparse
-import sys
+import threading
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import Any, Literal, cast, get_args
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import Any, Literal, Self, cast
 
 import numpy as np
 
 from transforms.adapters.calibrations import reopen
-from transforms.adapters.encoders import Computation, open_encoder
-from transforms.adapters.milvus import Collection, CollectionSpace, Query, Target, release, served
-from transforms.adapters.models import ModelDescription, describe_model
+from transforms.adapters.encoders import Computation, Encoder, open_encoder
+from transforms.adapters.full_vectors import FullVectors
+from transforms.adapters.milvus import (
+    MAX_TOP,
+    Collection,
+    CollectionSpace,
+    Index,
+    Query,
+    Target,
+    index_of,
+    release,
+    served,
+)
+from transforms.adapters.models import describe_model
 from transforms.adapters.tokenizers import open_tokenizer
 from transforms.logic.errors import ConfigurationError
+from transforms.logic.filters import Condition, between_dates
 from transforms.logic.labels import check_code
 from transforms.logic.languages import OTHER_PARTITION
 from transforms.logic.normalise import is_blank, normalise_text
 from transforms.logic.outputs import OUTPUTS, Output, Outputs
-from transforms.logic.representations import search_vector
+from transforms.logic.representations import Representation, search_vector
+from transforms.logic.vectors import Float32, unit_rows
 
 Mode = Literal["dense", "sparse", "multi", "hybrid"]
-FIELDS = ("document_id", "ordinal", "language", "text")
-MAX_TOP = 16_384
-"""The most that Milvus gives for one query."""
-_SHOWN_CHARACTERS = 160
+FIELDS = ("document_id", "ordinal", "start", "end", "language", "script", "source", "date", "metadata", "text")
+_LABEL_FIELDS = ("label", "label_score")
 _HYBRID: tuple[Output, ...] = ("dense", "sparse")
+_RESCORED = 4
+"""Candidates for each row wanted, of those that full precision ranks again; `benchmarks.compression` measures what that gives."""
+
+
+@dataclass(frozen=True)
+class Restriction:
+    """Which chunks may answer.
+
+    Attributes:
+        languages: of documents in these; all if empty.
+        labels: with one of these labels; all if empty.
+        date_from: of documents dated then or later, ISO 8601.
+        date_to: of documents dated earlier.
+        where: conditions on fields and metadata, all of which hold.
+    """
+
+    languages: Sequence[str] = ()
+    labels: Sequence[str] = ()
+    date_from: str | None = None
+    date_to: str | None = None
+    where: Sequence[Condition] = ()
+
+
+@dataclass(frozen=True)
+class Method:
+    """How chunks are found and ranked.
+
+    Attributes:
+        mode: what finds chunks: `dense`, `sparse` or `multi` vectors, or `hybrid`, which fuses the rankings of dense and sparse; default
+            the first of the three that the collection holds. Where it holds vectors of tokens, the best 100 or more are ranked again by
+            them (late interaction: Khattab and Zaharia 2020, arXiv:2004.12832).
+        weights: of dense and sparse in a hybrid, by which their scores are summed; default their ranks are fused.
+        workspace: URI of the workspace whose full-precision vectors rank four times as many candidates again, for collections that hold
+            less; with mode `dense`.
+        consistency: `Strong` sees every row that was written; `Bounded` and `Eventually` answer sooner on a server that is written to.
+    """
+
+    mode: Mode | None = None
+    weights: tuple[float, float] | None = None
+    workspace: str | None = None
+    consistency: Literal["Strong", "Bounded", "Eventually"] = "Strong"
+
+    def __post_init__(self) -> None:
+        if self.weights is not None:
+            if self.mode != "hybrid":
+                raise ConfigurationError("--weights are of dense and sparse vectors; choose --mode hybrid")
+            if not (min(self.weights) >= 0 and 0 < sum(self.weights) < float("inf")):
+                raise ConfigurationError(f"--weights {self.weights}: choose two numbers of at least 0, one above 0")
+
+
+class Retriever:
+    """A collection with its model, opened once and asked many times.
+
+    ```python
+    from pipelines.search import Restriction, Retriever
+    from transforms.adapters.milvus import Target
+    from transforms.logic.filters import Condition
+
+    manuals = Restriction(languages=["de", "th"], where=[Condition("metadata.year", ">=", 2020)])
+    with Retriever(Target("http://localhost:19530", "manuals")) as retriever:
+        for chunk in retriever.retrieve("How do I reset the device?", 5, manuals, by_document=True):
+            print(chunk["score"], chunk["document_id"], chunk["text"])
+    ```
+
+    Threads may share one: the model encodes one question at a time, searches run side by side. Each call sees the collection as it is
+    then, also behind an alias that was moved; if that is one of another embedding space, the call raises `ConfigurationError`.
+    """
+
+    def __init__(
+        self, target: Target, method: Method | None = None, *, model: str | None = None, device: str = "auto"
+    ) -> None:
+        """Connects and checks that model and collection belong together.
+
+        Args:
+            target: the collection, or an alias of it.
+            method: how chunks are found.
+            model: directory of the model, if it is not where the collection says.
+            device: where questions are encoded, as in `--device` of a run.
+
+        Raises:
+            ConfigurationError: an unknown collection or mode, a model of another space, or a workspace without its vectors.
+        """
+        self._target, self._method = target, method or Method()
+        self._encoding = threading.Lock()
+        with ExitStack() as opened:
+            opened.callback(release, target.uri)
+            self._collection = Collection(served(target))
+            opened.callback(self._collection.close)
+            if not self._collection.exists():
+                raise ConfigurationError(f"there is no collection {target.collection!r} at {target.uri!r}")
+            self._collection.load()
+            space = self._collection.space()
+            self._finding = _finding(self._method.mode, space)
+            self._model = describe_model(model or space.model, space.revision)
+            self._held = self._open(space)
+            # Vectors of tokens, where the collection holds them, rank again what the others find.
+            held = space.milvus_outputs
+            outputs = tuple(one for one in OUTPUTS if one in self._finding or (one == "multi" and one in held))
+            self._full = self._full_vectors(outputs, space.embedding_space)
+            self._computation = Computation(
+                cast("Any", space.dtype), device, outputs, budget_tokens=self._model.max_sequence_tokens
+            )
+            self._encoder: Encoder | None = None
+            opened.pop_all()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends the connection; a Milvus Lite that this process serves is closed with it."""
+        self._collection.close()
+        release(self._target.uri)
+
+    def load_model(self) -> None:
+        """Loads the model now, which takes seconds; otherwise the first question does."""
+        with self._encoding:
+            self._loaded()
+
+    def retrieve(
+        self, query: str, top: int = 10, restriction: Restriction | None = None, *, by_document: bool = False
+    ) -> list[dict[str, Any]]:
+        """The `top` best chunks for a question, best first, of equals by id.
+
+        Each has `id`, `score` (see `milvus.Searcher.search`; of full precision the cosine), the names in `FIELDS`, and where chunks are
+        labelled `label` and `label_score`.
+
+        Args:
+            query: the question; it gets the query prompt that the collection records.
+            top: how many.
+            restriction: which chunks may answer; all by default.
+            by_document: only the best chunk of each document.
+
+        Raises:
+            ConfigurationError: an empty query, a `top` out of bounds, an unknown language or label, or a collection of another space.
+            TransientError: the server does not answer.
+        """
+        restriction = restriction or Restriction()
+        if not 1 <= top <= MAX_TOP:
+            raise ConfigurationError(f"--top {top} is out of bounds; choose 1 to {MAX_TOP:,}")
+        text = normalise_text(query).strip()
+        if is_blank(text):
+            raise ConfigurationError(f"the query {query!r} holds nothing to search for")
+        held = self._current()
+        asked = replace(self._restricted(restriction, held.space), by_document=by_document)
+        encoded = self._encode(text)
+        asked = _with_vectors(asked, encoded, held)
+        # A query whose words all weigh nothing finds nothing by them.
+        if not asked.searches and self._finding != ("multi",):
+            return []
+        fields = (*FIELDS, *_LABEL_FIELDS) if held.space.labels else FIELDS
+        if self._full is None or encoded.dense is None:
+            rows = self._collection.search(asked, top, fields)
+        else:
+            candidates = self._collection.search(asked, min(MAX_TOP, _RESCORED * top), fields)
+            rows = _rescored(candidates, encoded.dense[0], self._full)[:top]
+        return [{name: row[name] for name in ("id", "score", *fields) if name in row} for row in rows]
+
+    def _current(self) -> "_Held":
+        """What the name stands for now: an alias may have moved since the last question."""
+        space = self._collection.space()
+        before = self._held.space
+        if space != before:
+            if (space.embedding_space, space.query_prompt) != (before.embedding_space, before.query_prompt):
+                raise ConfigurationError(
+                    f"{self._target.collection!r} is a collection of another space by now, embedded with {space.model!r}; open it anew"
+                )
+            if _finding(self._method.mode, space) != self._finding:
+                raise ConfigurationError(f"{self._target.collection!r} holds other vectors by now; open it anew")
+            self._held = self._open(space)
+        return self._held
+
+    def _open(self, space: CollectionSpace) -> "_Held":
+        if self._model.embedding_space(space.document_prompt, space.dtype, space.outputs) != space.embedding_space:
+            raise ConfigurationError(
+                f"model {self._model.name!r} is of another space than collection {self._target.collection!r}, "
+                f"which was embedded with {space.model!r} as it was then; name that model by --model"
+            )
+        recorded = space.recorded
+        return _Held(
+            space,
+            None if recorded is None else reopen(recorded, space.embedding_space, self._model.dimensions),
+            index_of(space),
+        )
+
+    def _full_vectors(self, outputs: tuple[Output, ...], embedding_space: str) -> FullVectors | None:
+        if self._method.workspace is None:
+            return None
+        if outputs != ("dense",):
+            raise ConfigurationError(
+                "--workspace ranks again by dense vectors of full precision what dense vectors found; choose --mode dense, "
+                "of a collection without vectors of tokens, or leave --workspace out"
+            )
+        return FullVectors(self._method.workspace, embedding_space)
+
+    def _restricted(self, restriction: Restriction, space: CollectionSpace) -> Query:
+        labels = [normalise_text(label) for label in restriction.labels]
+        _check_labels(labels, space)
+        languages = [check_code("--languages", language) for language in restriction.languages]
+        dates = between_dates(restriction.date_from, restriction.date_to)
+        return Query(
+            partitions=_partitions(self._collection, languages),
+            languages=languages,
+            labels=labels,
+            where=[*dates, *restriction.where],
+            weights=self._method.weights,
+            consistency=self._method.consistency,
+        )
+
+    def _loaded(self) -> Encoder:
+        if self._encoder is None:
+            self._encoder = open_encoder(self._model, self._held.space.query_prompt, self._computation, "query")
+        return self._encoder
+
+    def _encode(self, text: str) -> Outputs:
+        with self._encoding:
+            encoder, tokenizer = self._loaded(), open_tokenizer(self._model.tokenizer_directory)
+            ids = tokenizer.ids(text)[: self._model.max_sequence_tokens // 2]
+            encoded = encoder.encode([text], [np.array(ids, np.int32)])
+        for reason in encoded.faults.values():
+            raise ConfigurationError(
+                f"the model makes no sound vector of the query {text!r}: {reason}; word it otherwise"
+            )
+        return encoded.outputs
+
+
+@dataclass(frozen=True)
+class _Held:
+    """What a collection holds, and how its dense vectors are represented and indexed."""
+
+    space: CollectionSpace
+    representation: Representation | None
+    index: Index | None
 
 
 def search(
@@ -39,62 +288,35 @@ def search(
     model: str | None = None,
     device: str = "auto",
 ) -> list[dict[str, Any]]:
-    """The `top` best chunks for a query, best first, with score, language, document id, ordinal, text, and label if they have one.
+    """The `top` best chunks for one question: opens a `Retriever`, which says what is given and raised, and closes it."""
+    with Retriever(target, Method(mode), model=model, device=device) as retriever:
+        return retriever.retrieve(query, top, Restriction(languages, labels))
 
-    Where the collection holds vectors of tokens, the best 100 or more are ranked again by them (late interaction: Khattab and Zaharia
-    2020, arXiv:2004.12832). The score is that of `milvus.Collection.search`.
 
-    Args:
-        query: the question; it gets the query prompt that the collection records.
-        target: the collection.
-        top: how many.
-        mode: what finds chunks: `dense`, `sparse` or `multi` vectors, or `hybrid`, which fuses the ranks of dense and sparse
-            (reciprocal rank fusion: Cormack et al. 2009); default the first of the three that the collection holds.
-        languages: only documents in these; all if empty.
-        labels: only chunks with one of these labels; all if empty.
-        model: directory of the model, if it is not where the collection says.
-        device: where the query is encoded, as in `--device` of a run.
+def _with_vectors(asked: Query, encoded: Outputs, held: _Held) -> Query:
+    """The query as the collection holds its rows."""
+    dense = sparse = None
+    if encoded.dense is not None and held.representation is not None:
+        dense = search_vector(encoded.dense[0], held.representation)
+    if encoded.sparse is not None:
+        sparse = dict(zip(encoded.sparse.indices.tolist(), encoded.sparse.values.tolist(), strict=True))
+    return replace(
+        asked,
+        dense=dense,
+        # Milvus refuses a vector without weights.
+        sparse=sparse or None,
+        multi=None if encoded.multi is None else encoded.multi.vectors,
+        index=held.index,
+    )
 
-    Raises:
-        ConfigurationError: an empty query, a `top` out of bounds, an unknown collection, mode, language or label, or a model of
-            another space.
-    """
-    if not 1 <= top <= MAX_TOP:
-        message = f"--top {top} is out of bounds; choose 1 to {MAX_TOP:,}"
-        raise ConfigurationError(message)
-    text = normalise_text(query).strip()
-    if is_blank(text):
-        message = f"the query {query!r} holds nothing to search for"
-        raise ConfigurationError(message)
-    collection = Collection(served(target))
-    try:
-        if not collection.exists():
-            message = f"there is no collection {target.collection!r} at {target.uri!r}"
-            raise ConfigurationError(message)
-        space = collection.space()
-        finding = _finding(mode, space)
-        labels = [normalise_text(label) for label in labels]
-        _check_labels(labels, space)
-        collection.load()
-        chosen = [check_code("--languages", language) for language in languages]
-        partitions = _partitions(collection, chosen)
-        description = describe_model(model or space.model, space.revision)
-        if description.embedding_space(space.document_prompt, space.dtype, space.outputs) != space.embedding_space:
-            message = (
-                f"model {description.name!r} is of another space than collection {target.collection!r}, "
-                f"which was embedded with {space.model!r} as it was then; name that model by --model"
-            )
-            raise ConfigurationError(message)
-        # Vectors of tokens, where the collection holds them, rank again what the others find.
-        outputs = tuple(one for one in OUTPUTS if one in finding or (one == "multi" and one in space.milvus_outputs))
-        encoded = _encode(text, description, space, outputs, device)
-        asked = _query(encoded, description, space, Query(None, None, None, partitions, chosen, tuple(labels)))
-        fields = (*FIELDS, "label", "label_score") if space.labels else FIELDS
-        # A query whose words all weigh nothing finds nothing by them.
-        return collection.search(asked, top, fields) if asked.searches or finding == ("multi",) else []
-    finally:
-        collection.close()
-        release(target.uri)
+
+def _rescored(rows: Sequence[dict[str, Any]], query: Float32, full: FullVectors) -> list[dict[str, Any]]:
+    """Rows ordered by the cosine of full-precision vectors, which becomes their score."""
+    if not rows:
+        return []
+    scores = unit_rows(full.of([row["text"] for row in rows])) @ unit_rows(query[None])[0]
+    found = [{**row, "score": float(score)} for row, score in zip(rows, scores, strict=True)]
+    return sorted(found, key=lambda row: (-row["score"], row["id"]))
 
 
 def _finding(mode: Mode | None, space: CollectionSpace) -> tuple[Output, ...]:
@@ -119,35 +341,6 @@ def _check_labels(labels: Sequence[str], space: CollectionSpace) -> None:
         raise ConfigurationError(f"--labels {', '.join(unknown)}: the collection has no such label; {there}")
 
 
-def _encode(
-    text: str, model: ModelDescription, space: CollectionSpace, outputs: tuple[Output, ...], device: str
-) -> Outputs:
-    computation = Computation(cast("Any", space.dtype), device, outputs, budget_tokens=model.max_sequence_tokens)
-    encoder = open_encoder(model, space.query_prompt, computation, "query")
-    ids = open_tokenizer(model.tokenizer_directory).ids(text)[: model.max_sequence_tokens // 2]
-    encoded = encoder.encode([text], [np.array(ids, np.int32)])
-    for reason in encoded.faults.values():
-        raise ConfigurationError(f"the model makes no sound vector of the query {text!r}: {reason}; word it otherwise")
-    return encoded.outputs
-
-
-def _query(encoded: Outputs, model: ModelDescription, space: CollectionSpace, restriction: Query) -> Query:
-    """The query as the collection holds its rows."""
-    dense = sparse = None
-    recorded = space.recorded
-    if encoded.dense is not None and recorded is not None:
-        dense = search_vector(encoded.dense[0], reopen(recorded, space.embedding_space, model.dimensions))
-    if encoded.sparse is not None:
-        sparse = dict(zip(encoded.sparse.indices.tolist(), encoded.sparse.values.tolist(), strict=True))
-    return replace(
-        restriction,
-        dense=dense,
-        # Milvus refuses a vector without weights.
-        sparse=sparse or None,
-        multi=None if encoded.multi is None else encoded.multi.vectors,
-    )
-
-
 def _partitions(collection: Collection, languages: Sequence[str]) -> list[str] | None:
     if not languages:
         return None
@@ -161,53 +354,3 @@ def _partitions(collection: Collection, languages: Sequence[str]) -> list[str] |
         )
         raise ConfigurationError(message)
     return sorted({own.get(language, OTHER_PARTITION) for language in languages})
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Flags of this command."""
-    parser.add_argument("query", help="the question, in any language")
-    parser.add_argument("--milvus", required=True, help="address of a Milvus server, or a path ending in .db")
-    parser.add_argument("--collection", required=True, help="the collection to search")
-    parser.add_argument("--top", type=int, default=10, help="how many chunks (default 10)")
-    parser.add_argument(
-        "--mode",
-        choices=get_args(Mode),
-        help="vectors that find chunks; hybrid fuses the ranks of dense and sparse; default the first that the collection holds",
-    )
-    parser.add_argument("--languages", nargs="+", default=[], help="only these languages, for example de th hi")
-    parser.add_argument("--labels", nargs="+", default=[], help="only chunks with one of these labels")
-    parser.add_argument("--model", help="directory of the model, if it is no longer where the collection says")
-    parser.add_argument(
-        "--device", default="auto", help="where the query is encoded: auto, cpu, cuda or cuda:N (default auto)"
-    )
-    parser.add_argument("--milvus-token-env", help="environment variable that holds the Milvus token")
-
-
-def execute(parser: argparse.ArgumentParser, argv: Sequence[str]) -> int:
-    """Prints the ranked chunks."""
-    values = parser.parse_args(list(argv))
-    target = Target(values.milvus, values.collection, values.milvus_token_env)
-    hits = search(
-        values.query,
-        target,
-        top=values.top,
-        mode=values.mode,
-        languages=_split(values.languages),
-        labels=_split(values.labels),
-        model=values.model,
-        device=values.device,
-    )
-    for rank, hit in enumerate(hits, 1):
-        text = " ".join(hit["text"].split())
-        shown = text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"
-        label = f"  {hit['label']} {hit['label_score']:.4f}" if hit.get("label") else ""
-        sys.stdout.write(
-            f"{rank:>3}  {hit['score']:.4f}  {hit['language']:<4} {hit['document_id']} #{hit['ordinal']}{label}\n     {shown}\n"
-        )
-    if not hits:
-        sys.stdout.write("nothing found: the collection or the chosen partitions are empty\n")
-    return 0
-
-
-def _split(values: Sequence[str]) -> list[str]:
-    return [part.strip() for value in values for part in value.split(",") if part.strip()]

@@ -1,17 +1,25 @@
 """Search with the real model: a question in one language finds pages in all."""
 
 import json
+import os
+import re
+import textwrap
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from pymilvus import MilvusClient
 
-from pipelines import cli
-from pipelines.search import search
-from tests.pipelines.jobs import COLLECTION, Job, document_counts
+from pipelines.search import FIELDS, Method, Restriction, Retriever, search
+from tests import fakes
+from tests.pipelines.jobs import COLLECTION, DIMENSIONS, Job, document, document_counts, story
 from transforms.adapters.milvus import Target
 from transforms.logic.errors import ConfigurationError
+from transforms.logic.filters import Condition
 
+NAMED = os.environ.get("CORPUS_EMBED_TEST_MILVUS")
 QUESTION = "Wie entsteht ein Vulkan?"
 LANGUAGES = ("en", "de", "th", "hi", "ko")
 TOPICS = ("volcanoes", "bread")
@@ -52,35 +60,57 @@ def test_rerun_with_the_real_model_encodes_nothing(records: list[dict[str, Any]]
     assert first["representation"]["dimensions"] == 384
 
 
-def test_a_german_question_finds_the_thai_and_the_hindi_page(target: Target) -> None:
-    hits = search(QUESTION, target, top=5)
+@pytest.fixture(scope="module")
+def answers(target: Target) -> dict[str, list[dict[str, Any]]]:
+    """What one retriever found: its model is loaded once."""
+    with Retriever(target) as retriever:
+        retriever.load_model()
+        return {
+            "all": retriever.retrieve(QUESTION, 5),
+            "th, hi": retriever.retrieve(QUESTION, 3, Restriction(["th", "hi"])),
+            "tha, hi-Deva": retriever.retrieve(QUESTION, 3, Restriction(["tha", "hi-Deva"])),
+            "very long": retriever.retrieve(f"{QUESTION} " * 400, 2, Restriction(["de"])),
+        }
+
+
+def test_a_german_question_finds_the_thai_and_the_hindi_page(answers: dict[str, list[dict[str, Any]]]) -> None:
+    hits = answers["all"]
     assert {hit["document_id"] for hit in hits} >= {f"volcanoes-{language}" for language in ("de", "en", "th", "hi")}
     assert hits[0]["document_id"] == "volcanoes-de"
     scores = [hit["score"] for hit in hits]
     assert scores == sorted(scores, reverse=True)
     assert 0.7 < scores[-1] <= scores[0] < 1
-    assert set(hits[0]) == {"id", "score", "document_id", "ordinal", "language", "text"}
+    assert tuple(hits[0]) == ("id", "score", *FIELDS)
 
 
-def test_languages_restrict_what_is_found(target: Target) -> None:
-    hits = search(QUESTION, target, top=3, languages=["th", "hi"])
+def test_one_question_finds_what_a_retriever_finds(target: Target, answers: dict[str, list[dict[str, Any]]]) -> None:
+    assert search(QUESTION, target, top=5) == answers["all"]
+
+
+def test_languages_restrict_what_is_found(answers: dict[str, list[dict[str, Any]]]) -> None:
+    hits = answers["th, hi"]
     assert {hit["language"] for hit in hits} == {"th", "hi"}
     assert {hit["document_id"] for hit in hits[:2]} == {"volcanoes-th", "volcanoes-hi"}
     assert len(hits) == 3
+    assert answers["tha, hi-Deva"] == hits
 
 
-def test_a_language_goes_by_any_of_its_codes(target: Target) -> None:
-    assert search(QUESTION, target, top=3, languages=["tha", "hi-Deva"]) == search(
-        QUESTION, target, top=3, languages=["th", "hi"]
-    )
+def test_a_very_long_query_is_searched_by_its_beginning(answers: dict[str, list[dict[str, Any]]]) -> None:
+    assert answers["very long"][0]["document_id"] == "volcanoes-de"
 
 
-def test_what_is_no_language_is_refused(target: Target) -> None:
+@pytest.fixture
+def unloadable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loading the model fails the test: what is wrong is found before."""
+    monkeypatch.setattr("pipelines.search.open_encoder", lambda *_: pytest.fail("the model was loaded"))
+
+
+def test_what_is_no_language_is_refused(unloadable: None, target: Target) -> None:
     with pytest.raises(ConfigurationError, match="'germna' is no language code"):
         search(QUESTION, target, languages=["germna"])
 
 
-def test_an_unknown_language_is_refused_with_those_that_exist(target: Target) -> None:
+def test_an_unknown_language_is_refused_with_those_that_exist(unloadable: None, target: Target) -> None:
     with pytest.raises(ConfigurationError) as caught:
         search(QUESTION, target, languages=["de", "yo"])
     assert "--languages yo: the collection holds none of it" in str(caught.value)
@@ -88,42 +118,190 @@ def test_an_unknown_language_is_refused_with_those_that_exist(target: Target) ->
 
 
 @pytest.mark.parametrize("query", ["", "  \n", "\u200b\u0001"])
-def test_an_empty_query_is_refused(target: Target, query: str) -> None:
+def test_an_empty_query_is_refused(unloadable: None, target: Target, query: str) -> None:
     with pytest.raises(ConfigurationError, match="holds nothing to search for"):
         search(query, target)
 
 
-def test_an_unknown_collection_is_refused(target: Target) -> None:
+def test_an_unknown_collection_is_refused(unloadable: None, target: Target) -> None:
     with pytest.raises(ConfigurationError, match="there is no collection 'nowhere'"):
         search(QUESTION, Target(target.uri, "nowhere"))
 
 
-def test_a_model_of_another_space_is_refused(target: Target, small_model: Path) -> None:
+def test_a_model_of_another_space_is_refused(unloadable: None, target: Target, small_model: Path) -> None:
     with pytest.raises(ConfigurationError) as caught:
         search(QUESTION, target, model=str(small_model))
     assert f"model {str(small_model)!r} is of another space than collection {COLLECTION!r}" in str(caught.value)
     assert "--model" in str(caught.value)
 
 
-def test_a_very_long_query_is_searched_by_its_beginning(target: Target) -> None:
-    hits = search(f"{QUESTION} " * 400, target, top=2, languages=["de"])
-    assert hits[0]["document_id"] == "volcanoes-de"
-
-
-def test_the_command_prints_ranked_chunks(target: Target, capsys: pytest.CaptureFixture[str]) -> None:
-    flags = ["--milvus", target.uri, "--collection", target.collection, "--top", "2", "--languages", "de,th"]
-    assert cli.main(["search", QUESTION, *flags]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 4
-    assert lines[0].split()[0] == "1"
-    assert lines[2].split()[0] == "2"
-    assert {line.split()[3] for line in lines[::2]} == {"volcanoes-de", "volcanoes-th"}
-    assert {line.split()[2] for line in lines[::2]} == {"de", "th"}
-    assert all(0 < float(line.split()[1]) < 1 for line in lines[::2])
-
-
 @pytest.mark.parametrize("top", [0, -1, 16_385])
-def test_a_top_out_of_bounds_is_refused(target: Target, capsys: pytest.CaptureFixture[str], top: int) -> None:
-    flags = ["--milvus", target.uri, "--collection", target.collection, "--top", str(top)]
-    assert cli.main(["search", QUESTION, *flags]) == 2
-    assert capsys.readouterr().err == f"corpus-embed search: --top {top} is out of bounds; choose 1 to 16,384\n"
+def test_a_top_out_of_bounds_is_refused(unloadable: None, target: Target, top: int) -> None:
+    with pytest.raises(ConfigurationError, match=f"^--top {top} is out of bounds; choose 1 to 16,384$"):
+        search(QUESTION, target, top=top)
+
+
+# --- a retriever, with an encoder that knows texts by their digest alone ---
+
+
+@pytest.fixture
+def fake_queries(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "pipelines.search.open_encoder",
+        lambda model, prompt, computation, _: fakes.open_fake_encoder(model, prompt, computation),
+    )
+
+
+@pytest.fixture(scope="module")
+def known(tmp_path_factory: pytest.TempPathFactory, small_model: Path) -> Job:
+    """Forty chunks of twenty documents with metadata, in four collections, of which one is of another space."""
+    job = Job(tmp_path_factory.mktemp("known"), small_model)
+    job.write(
+        "a.jsonl",
+        [
+            document(f"d{number}", story(f"d{number}", 4), ("en", "de")[number % 2], year=2010 + number, topic=["a"])
+            for number in range(20)
+        ],
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pipelines.preflight.open_encoder", fakes.open_fake_encoder)
+        job.run()
+        job.run(collection="smaller", dimensions=8)
+        job.run(collection="smallest", dimensions=4)
+        job.run(collection="other", document_prompt="text: ", workspace=str(job.home / "elsewhere"))
+    return job
+
+
+def _cosines(job: Job, question: str) -> list[tuple[str, str, float]]:
+    """Chunk id, document id and full-precision cosine of every row of the dataset, best first."""
+    dense = fakes.outputs_of([f"query: |bfloat16|{question}"], DIMENSIONS).dense
+    assert dense is not None
+    found = []
+    for name, row in job.stored().items():
+        vector = np.array(row["vector"], np.float64)
+        found.append((name, row["document_id"], float(vector @ dense[0] / np.linalg.norm(vector))))
+    return sorted(found, key=lambda one: (-one[2], one[0]))
+
+
+def test_full_precision_ranks_again_what_a_representation_found(fake_queries: None, known: Job) -> None:
+    target = Target(str(known.milvus), "smallest")
+    exact = _cosines(known, "rivers")
+    with Retriever(target) as coarse, Retriever(target, Method("dense", workspace=str(known.workspace))) as fine:
+        truncated = [hit["id"] for hit in coarse.retrieve("rivers", 10)]
+        hits = fine.retrieve("rivers", 10)
+    assert truncated != [name for name, _, _ in exact[:10]]
+    # Forty candidates are all that there are.
+    assert [hit["id"] for hit in hits] == [name for name, _, _ in exact[:10]]
+    assert [hit["score"] for hit in hits] == pytest.approx([score for _, _, score in exact[:10]], abs=1e-5)
+
+
+def test_the_best_chunk_of_each_document_also_by_full_precision(fake_queries: None, known: Job) -> None:
+    with Retriever(Target(str(known.milvus), "smaller"), Method(workspace=str(known.workspace))) as retriever:
+        hits = retriever.retrieve("rivers", 5, by_document=True)
+        assert len({hit["document_id"] for hit in hits}) == 5
+        scores = {name: score for name, _, score in _cosines(known, "rivers")}
+        assert [hit["score"] for hit in hits] == pytest.approx([scores[hit["id"]] for hit in hits], abs=1e-5)
+        assert [hit["score"] for hit in hits] == sorted((hit["score"] for hit in hits), reverse=True)
+        assert retriever.retrieve("rivers", 5, Restriction(where=[Condition("document_id", "==", "none")])) == []
+
+
+def test_a_workspace_that_lacks_the_vectors_is_refused(fake_queries: None, known: Job, tmp_path: Path) -> None:
+    target = Target(str(known.milvus), COLLECTION)
+    with pytest.raises(ConfigurationError, match="holds no vectors of the collection's embedding space"):
+        Retriever(target, Method(workspace=str(tmp_path / "elsewhere")))
+    shards = sorted((known.workspace / "dataset").rglob("*.parquet"))
+    with Retriever(target, Method(workspace=str(known.workspace))) as retriever:
+        retriever._full._shards = retriever._full._shards[:1]  # type: ignore[union-attr]
+        assert len(shards) > 1
+        with pytest.raises(ConfigurationError, match=r"lacks the vectors of \d+ of 40 chunks that were found"):
+            retriever.retrieve("rivers", 10)
+
+
+def test_restrictions_hold_together(fake_queries: None, known: Job) -> None:
+    only = Restriction(["de"], where=[Condition("metadata.year", ">=", 2020), Condition("metadata.year", "<", 2024)])
+    with Retriever(Target(str(known.milvus), COLLECTION)) as retriever:
+        hits = retriever.retrieve("rivers", 30, only)
+        assert {hit["document_id"] for hit in hits} == {"d11", "d13"}
+        assert all(hit["metadata"]["topic"] == ["a"] and hit["date"] == "2026-03-01" for hit in hits)
+        assert len(retriever.retrieve("rivers", 40, Restriction(date_from="2026-03", date_to="2026-03-02"))) == 40
+        assert retriever.retrieve("rivers", 40, Restriction(date_to="2026-03-01")) == []
+        with pytest.raises(ConfigurationError, match="'year' is no field to search by"):
+            retriever.retrieve("rivers", 5, Restriction(where=[Condition("year", "==", 2000)]))
+
+
+def test_threads_share_a_retriever(fake_queries: None, known: Job) -> None:
+    questions = [f"question {number}" for number in range(24)]
+    with Retriever(Target(str(known.milvus), COLLECTION)) as retriever:
+        alone = [retriever.retrieve(question, 5) for question in questions]
+        with ThreadPoolExecutor(8) as threads:
+            assert list(threads.map(lambda question: retriever.retrieve(question, 5), questions)) == alone
+    assert len({hits[0]["id"] for hits in alone}) > 5
+
+
+def test_an_alias_may_move_to_a_collection_of_the_same_space_only(fake_queries: None, known: Job) -> None:
+    # Held open, so that the three are in one Milvus Lite.
+    with known.client() as client:
+        client.create_alias(COLLECTION, "served")
+        with Retriever(Target(client._config.uri, "served")) as retriever:
+            with Retriever(Target(client._config.uri, COLLECTION)) as first:
+                assert retriever.retrieve("rivers", 40) == first.retrieve("rivers", 40)
+            client.alter_alias("smaller", "served")
+            with Retriever(Target(client._config.uri, "smaller")) as smaller:
+                assert retriever.retrieve("rivers", 40) == smaller.retrieve("rivers", 40)
+            client.alter_alias("other", "served")
+            with pytest.raises(ConfigurationError, match="'served' is a collection of another space by now"):
+                retriever.retrieve("rivers", 40)
+            client.alter_alias(COLLECTION, "served")
+            assert len(retriever.retrieve("rivers", 40)) == 40
+
+
+def test_the_example_runs(fake_queries: None, known: Job, capsys: pytest.CaptureFixture[str]) -> None:
+    assert Retriever.__doc__ is not None
+    (example,) = re.findall(r"```python\n(.*?)```", Retriever.__doc__, re.DOTALL)
+    place = f'"{known.milvus}", "{COLLECTION}"'
+    assert example.count('"http://localhost:19530", "manuals"') == 1
+    code = textwrap.dedent(example).replace('"http://localhost:19530", "manuals"', place).replace('"th"', '"en"')
+    exec(compile(code, "example", "exec"), {})
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 5
+    assert len({line.split()[1] for line in lines}) == 5
+
+
+@pytest.mark.parametrize(
+    ("method", "said"),
+    [
+        ({"weights": (1, 1)}, "--weights are of dense and sparse vectors; choose --mode hybrid"),
+        ({"mode": "hybrid", "weights": (0, 0)}, "choose two numbers of at least 0, one above 0"),
+        ({"mode": "hybrid", "weights": (2, -1)}, "choose two numbers of at least 0"),
+        ({"mode": "hybrid", "weights": (1, float("nan"))}, "choose two numbers of at least 0"),
+    ],
+)
+def test_weights_that_weigh_nothing_are_refused(method: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigurationError, match=said):
+        Method(**method)
+
+
+@pytest.mark.skipif(NAMED is None, reason="needs a server that holds bits, named in CORPUS_EMBED_TEST_MILVUS")
+def test_bits_are_ranked_again_by_full_precision(fake_queries: None, job: Job) -> None:
+    job.write("a.jsonl", [document(f"d{number}", story(f"d{number}", 4)) for number in range(60)])
+    job.run()
+    name = "corpus_embed_bits"
+    client = MilvusClient(NAMED)
+    try:
+        client.drop_collection(name)
+        assert job.run(vector_type="binary", milvus=NAMED, collection=name)["exit_code"] == 0
+        target = Target(str(NAMED), name)
+        exact = _cosines(job, "rivers")[:10]
+        with Retriever(target) as coarse, Retriever(target, Method("dense", workspace=str(job.workspace))) as fine:
+            bits = [hit["id"] for hit in coarse.retrieve("rivers", 120)]
+            # A quarter of the candidates of all 120 is all of them.
+            hits = fine.retrieve("rivers", 30)[:10]
+            documents = fine.retrieve("rivers", 15, by_document=True)
+    finally:
+        client.drop_collection(name)
+        client.close()
+    assert len(bits) == len(set(bits)) == 120
+    assert bits[:10] != [one for one, _, _ in exact]
+    assert [hit["id"] for hit in hits] == [one for one, _, _ in exact]
+    assert [hit["score"] for hit in hits] == pytest.approx([score for _, _, score in exact], abs=1e-5)
+    assert len({hit["document_id"] for hit in documents}) == 15

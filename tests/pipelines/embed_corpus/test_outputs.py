@@ -217,7 +217,8 @@ def test_a_server_of_today_holds_all_three_and_ranks_by_tokens(three: Job, serve
     server.requests.clear()
     hits = search("rivers", Target(server.uri, COLLECTION), mode="hybrid", top=2)
     assert len(hits) == 2
-    assert [type(request).__name__ for request in server.requests] == ["HybridSearchRequest", "SearchRequest"]
+    # Of dense vectors, of sparse ones, and again by those of tokens.
+    assert len(server.of("Search")) == len(server.requests) == 3
 
 
 def test_bits_of_rows_and_queries_are_cut_at_one_calibration(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,14 +1,17 @@
 """A Milvus collection: connected, created, written by upsert and primary key, counted back, searched.
 
 `servers` says where it is and serves Milvus Lite, `calls` makes one request, retried; `capabilities` is the table of what each version
-holds, `space` what a collection records about itself, `schema` its fields, `query` what is asked, `collection` does the rest.
+can do, `space` what a collection records about itself, `schema` its fields, `indexes` by what they are found, `query` what is asked,
+`searching` how that is answered, `collection` does the rest.
 """
 
 from transforms.adapters.milvus.calls import CALL_TIMEOUT_SECONDS, CONNECT_TIMEOUT_SECONDS
-from transforms.adapters.milvus.capabilities import check_held, held_by
+from transforms.adapters.milvus.capabilities import Capabilities, capabilities_of, capability_table, check_held, held_by
 from transforms.adapters.milvus.collection import Collection, connect
+from transforms.adapters.milvus.indexes import Index, choose_index, read_index
 from transforms.adapters.milvus.query import Query
-from transforms.adapters.milvus.schema import MAX_TOKEN_VECTORS
+from transforms.adapters.milvus.schema import MAX_TOKEN_VECTORS, index_of
+from transforms.adapters.milvus.searching import MAX_TOP
 from transforms.adapters.milvus.servers import Target, is_lite_path, release, served
 from transforms.adapters.milvus.space import CollectionSpace
 
@@ -16,14 +19,22 @@ __all__ = [
     "CALL_TIMEOUT_SECONDS",
     "CONNECT_TIMEOUT_SECONDS",
     "MAX_TOKEN_VECTORS",
+    "MAX_TOP",
+    "Capabilities",
     "Collection",
     "CollectionSpace",
+    "Index",
     "Query",
     "Target",
+    "capabilities_of",
+    "capability_table",
     "check_held",
+    "choose_index",
     "connect",
     "held_by",
+    "index_of",
     "is_lite_path",
+    "read_index",
     "release",
     "served",
 ]

@@ -5,25 +5,20 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import grpc
-from pymilvus import AnnSearchRequest, MilvusClient, MilvusException, RRFRanker
-from pymilvus.client.embedding_list import EmbeddingList
+from pymilvus import MilvusClient, MilvusException
 
 from transforms.adapters.crashpoints import durable
 from transforms.adapters.milvus.calls import CALL_TIMEOUT_SECONDS, CONNECT_TIMEOUT_SECONDS, call, text_of
-from transforms.adapters.milvus.capabilities import is_lite
-from transforms.adapters.milvus.query import Query, one_of
-from transforms.adapters.milvus.schema import VECTORS_OF_TOKENS, indexes_of, schema_of
+from transforms.adapters.milvus.capabilities import capabilities_of
+from transforms.adapters.milvus.query import Query
+from transforms.adapters.milvus.schema import indexes_of, schema_of
+from transforms.adapters.milvus.searching import Searcher
 from transforms.adapters.milvus.servers import Target, token_of
 from transforms.adapters.milvus.space import PROPERTY, CollectionSpace
 from transforms.logic.errors import ConfigurationError, CorpusEmbedError, TransientError
 from transforms.logic.languages import DEFAULT_PARTITION
-from transforms.logic.vectors import Float32
 
 _EVERY_ROW = 'id != ""'
-# Cormack, Clarke and Buettcher 2009 (SIGIR), who found 60 to serve everywhere.
-_RANK_CONSTANT = 60
-_FUSED = 100
-"""Rows of each kind that are fused, or ranked again, at least."""
 
 
 def connect(target: Target) -> "Collection":
@@ -144,76 +139,11 @@ class Collection:
         return {partition: count for partition, count in found.items() if count}
 
     def search(self, query: Query, top: int, fields: Sequence[str]) -> list[dict[str, Any]]:
-        """The `top` best rows, best first, each with `id`, `score` and the named fields.
-
-        The score is the cosine of dense vectors (of binary ones that of their signs), the inner product of sparse ones, the
-        reciprocal rank fusion of both, or for vectors of tokens the mean over the query's tokens of the greatest cosine.
-        """
-        if query.multi is None:
-            return self._find(query, top, fields)
-        if not query.searches:
-            return self._by_tokens(query.multi, query.filter, query.partitions, top, fields)
-        found = [row["id"] for row in self._find(query, max(top, _FUSED), ["id"])]
-        return self._by_tokens(query.multi, one_of("id", found), query.partitions, top, fields) if found else []
-
-    def _find(self, query: Query, top: int, fields: Sequence[str]) -> list[dict[str, Any]]:
-        settings: dict[str, Any] = {
-            "limit": top,
-            "output_fields": list(fields),
-            "partition_names": None if query.partitions is None else list(query.partitions),
-            "consistency_level": "Strong",
-            "timeout": CALL_TIMEOUT_SECONDS,
-        }
-        searches = query.searches
-        if len(searches) > 1:
-            requests = [
-                AnnSearchRequest([vector], field, {"metric_type": metric}, limit=max(top, _FUSED), expr=query.filter)
-                for field, vector, metric in searches
-            ]
-            fused = call(
-                "hybrid_search",
-                lambda: self._client.hybrid_search(self._name, requests, RRFRanker(_RANK_CONSTANT), **settings),
-            )
-            return _rows(fused[0])
-        ((field, vector, metric),) = searches
-        hits = call(
-            "search",
-            lambda: self._client.search(
-                self._name,
-                [vector],
-                anns_field=field,
-                search_params={"metric_type": metric},
-                filter=query.filter,
-                **settings,
-            ),
-        )
-        rows = _rows(hits[0])
-        if query.is_binary:
-            return [{**row, "score": 1 - 2 * row["score"] / (8 * len(vector))} for row in rows]
-        return rows
-
-    def _by_tokens(
-        self, tokens: Float32, expression: str, partitions: Sequence[str] | None, top: int, fields: Sequence[str]
-    ) -> list[dict[str, Any]]:
-        hits = call(
-            "search",
-            lambda: self._client.search(
-                self._name,
-                [EmbeddingList(tokens)],
-                anns_field=VECTORS_OF_TOKENS,
-                search_params={"metric_type": "MAX_SIM_COSINE"},
-                filter=expression,
-                limit=top,
-                output_fields=list(fields),
-                partition_names=None if partitions is None else list(partitions),
-                consistency_level="Strong",
-                timeout=CALL_TIMEOUT_SECONDS,
-            ),
-        )
-        return [{**row, "score": row["score"] / len(tokens)} for row in _rows(hits[0])]
+        """The `top` best rows, best first: see `Searcher.search`."""
+        return Searcher(self._client, self._name, capabilities_of(self.version)).search(query, top, fields)
 
     def _count(self, partition: str) -> int:
-        if is_lite(self.version):
+        if capabilities_of(self.version).kind == "lite":
             # It counts a query's answer row by row in Python, without a filter it ignores the partition; its statistics are exact.
             stated = call(
                 "get_partition_stats",
@@ -248,7 +178,3 @@ class Collection:
                 if partition not in self.partitions():
                     raise
         self._partitions.add(partition)
-
-
-def _rows(hits: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    return [{**hit["entity"], "id": hit["id"], "score": float(hit["distance"])} for hit in hits]

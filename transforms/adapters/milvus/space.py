@@ -61,6 +61,7 @@ class CollectionSpace:
         min_tokens: see `max_tokens`.
         overlap: see `max_tokens`.
         structure: see `max_tokens`.
+        index: of the dense vectors, as `indexes.Index` is written; None where the collection holds none, or is older than this record.
     """
 
     embedding_space: str
@@ -86,6 +87,7 @@ class CollectionSpace:
     min_tokens: int | None = None
     overlap: int | None = None
     structure: str | None = None
+    index: str | None = None
 
     def to_json(self) -> str:
         """One line of JSON with its format version."""

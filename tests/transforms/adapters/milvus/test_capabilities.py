@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transforms.adapters.milvus import check_held, held_by
+from transforms.adapters.milvus import capabilities_of, capability_table, check_held, held_by
+from transforms.adapters.milvus.capabilities import ABILITIES, INDEXES, VECTORS
 from transforms.logic.errors import ConfigurationError
 
 EVERY = {"float32", "float16", "bfloat16", "int8", "binary", "sparse", "multi"}
@@ -23,6 +24,9 @@ EVERY = {"float32", "float16", "bfloat16", "int8", "binary", "sparse", "multi"}
         ("v2.6.4", EVERY),
         ("v3.0.1", EVERY),
         ("master-20261101-abcdef", EVERY),
+        ("Zilliz Cloud Vector Database(Compatible with Milvus 2.5)", EVERY - {"int8", "multi"}),
+        ("Zilliz Cloud Vector Database(Compatible with Milvus 2.6)", EVERY - {"multi"}),
+        ("Zilliz Cloud", EVERY),
         ("", EVERY),
     ],
 )
@@ -63,3 +67,66 @@ def test_a_vector_type_is_refused_with_those_that_are_held() -> None:
     assert "does not hold vectors of type int8" in message
     assert "from version 2.6.0 on; use a --vector-type that it holds (binary, float32), or such a server" in message
     assert "--milvus-outputs" not in message
+
+
+@pytest.mark.parametrize(
+    ("version", "bulk_import", "partitions", "templates", "grouping", "idempotency"),
+    [
+        ("milvus_lite-3.2.2", "none", None, False, False, False),
+        ("v2.3.5", "gRPC", 4096, False, False, False),
+        ("v2.4.17", "REST", 1024, False, True, False),
+        ("v2.5.4", "REST", 1024, True, True, False),
+        ("v2.6.23", "REST", 1024, True, True, False),
+        ("v2.6.24", "REST", 1024, True, True, True),
+        ("v3.0.1", "REST", 1024, True, True, False),
+        ("v3.0.2", "REST", 1024, True, True, True),
+        ("Zilliz Cloud Vector Database(Compatible with Milvus 2.6)", "REST", 1024, True, True, False),
+    ],
+)
+def test_what_a_version_can_do(
+    version: str, bulk_import: str, partitions: int | None, templates: bool, grouping: bool, idempotency: bool
+) -> None:
+    there = capabilities_of(version)
+    assert (there.bulk_import, there.most_partitions) == (bulk_import, partitions)
+    assert [there.can(one) for one in ("filter templates", "grouping", "idempotency key")] == [
+        templates,
+        grouping,
+        idempotency,
+    ]
+
+
+def test_an_index_type_is_refused_with_the_version_that_builds_it_and_the_choice() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        capabilities_of("v2.5.4").check_index("IVF_RABITQ")
+    message = str(caught.value)
+    assert "--index IVF_RABITQ: Milvus v2.5.4 does not build it, Milvus servers do from version 2.6.0 on" in message
+    assert "choose of AUTOINDEX, FLAT, IVF_FLAT" in message
+    with pytest.raises(ConfigurationError, match=r"Milvus Lite 3\.2\.2 does not build it"):
+        capabilities_of("milvus_lite-3.2.2").check_index("SCANN")
+    with pytest.raises(ConfigurationError, match="Zilliz Cloud builds an index of its own; leave --index out"):
+        capabilities_of("Zilliz Cloud (Compatible with Milvus 2.6)").check_index("HNSW")
+
+
+def _table(version: str | None = None) -> dict[str, list[str]]:
+    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in capability_table(version).splitlines()]
+    assert len({len(line) for line in lines}) == 1
+    return {name: cells for name, *cells in lines}
+
+
+def test_the_table_says_what_the_versions_can_do() -> None:
+    table = _table()
+    assert table["Milvus"] == ["Lite", "2.3", "2.4", "2.5", "2.6", "3.0", "Zilliz Cloud"]
+    assert table["int8"] == ["-", "-", "-", "-", "yes", "yes", "yes"]
+    assert table["multi"] == ["-", "-", "-", "-", "from 2.6.4", "yes", "yes"]
+    assert table["idempotency key"] == ["-", "-", "-", "-", "from 2.6.24", "from 3.0.2", "-"]
+    assert table["bulk import"] == ["none", "gRPC", "REST", "REST", "REST", "REST", "REST"]
+    assert table.keys() == {"Milvus", "---", "bulk import", "partitions of a collection", "largest request"} | set(
+        VECTORS
+    ) | set(INDEXES) | set(ABILITIES)
+
+
+@pytest.mark.parametrize(("column", "version"), [(0, "milvus_lite-3.2.2"), (1, "v2.3.0"), (3, "v2.5.0"), (6, "Zilliz")])
+def test_the_table_of_one_milvus_is_its_column(column: int, version: str) -> None:
+    every, alone = _table(), _table(version)
+    assert every.keys() == alone.keys()
+    assert all(alone[name] == [every[name][column]] for name in every if name != "Milvus")

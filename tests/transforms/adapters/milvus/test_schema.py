@@ -15,11 +15,11 @@ from tests.fakes import outputs_of
 from tests.milvus_server import MilvusServer, milvus_server, vector_bytes
 from tests.transforms.adapters.milvus.four import SPACE
 from tests.transforms.verbs import chunks, record
-from transforms.adapters.milvus import Collection, Query, Target
+from transforms.adapters.milvus import Collection, Target
 from transforms.logic.calibration import calibrate
 from transforms.logic.identity import digest
 from transforms.logic.outputs import OUTPUTS, Outputs
-from transforms.logic.representations import VECTOR_TYPES, Representation, VectorType, represent, search_vector
+from transforms.logic.representations import VECTOR_TYPES, Representation, VectorType, represent
 from transforms.logic.rows import milvus_rows
 from transforms.logic.vector_columns import to_columns, to_list_array
 from transforms.logic.vectors import Float32
@@ -169,75 +169,6 @@ def _placeholder(request: Any) -> tuple[int, bytes]:
     (one,) = common_pb2.PlaceholderGroup.FromString(request.placeholder_group).placeholders
     (value,) = one.values
     return one.type, value
-
-
-@pytest.mark.parametrize("vector_type", VECTOR_TYPES)
-@pytest.mark.parametrize("is_hybrid", [False, True], ids=["alone", "hybrid"])
-def test_a_query_goes_as_rows_do(
-    server: MilvusServer, collection: Collection, vector_type: VectorType, is_hybrid: bool
-) -> None:
-    collection.create(replace(FULL, vector_type=vector_type))
-    _, dense = _made()
-    vector = search_vector(dense[0], _representation(vector_type, dense))
-    query = Query(vector, {7: 0.5} if is_hybrid else None, languages=["de"], labels=["a", "b"], partitions=["lang_de"])
-    collection.search(query, 5, ["text"])
-    request = server.requests[-1]
-    (first, *others) = request.requests if is_hybrid else [request]
-    assert _placeholder(first) == (TYPES[vector_type][0].value, vector.tobytes())
-    assert _parameters(first.search_params)["metric_type"] == TYPES[vector_type][2]
-    for one in (first, *others):
-        assert one.dsl == 'language in ["de"] and label in ["a", "b"]'
-    assert list(request.partition_names) == ["lang_de"]
-    assert len(others) == is_hybrid
-    if others:
-        assert _placeholder(others[0])[0] == DataType.SPARSE_FLOAT_VECTOR.value
-        assert _parameters(request.rank_params)["strategy"] == "rrf"
-
-
-def test_bits_score_as_the_cosine_of_their_signs(server: MilvusServer, collection: Collection) -> None:
-    collection.create(replace(FULL, vector_type="binary"))
-    made, dense = _made()
-    stored = represent(dense, _representation("binary", dense))
-    collection.upsert("lang_en", milvus_rows(_batch(stored, made), OUTPUTS))
-    # The server gives Hamming distances of 2 and 1.
-    assert [hit["score"] for hit in collection.search(Query(stored[0]), 2, ["id"])] == [1 - 4 / 16, 1 - 2 / 16]
-
-
-def test_vectors_of_tokens_rank_again_what_the_others_find(server: MilvusServer, collection: Collection) -> None:
-    collection.create(FULL)
-    made, dense = _made()
-    assert made.multi is not None
-    collection.upsert("lang_en", milvus_rows(_batch(dense, made), OUTPUTS))
-    tokens = made.multi.vectors[:2]
-    hits = collection.search(Query(dense[0], {7: 0.5}, tokens), 1, ["text"])
-    hybrid, again = server.requests[-2:]
-    assert _parameters(hybrid.rank_params)["limit"] == "100"
-    assert again.dsl == f'id in ["{hits[0]["id"]}", "{hits[1]["id"]}"]'
-    assert _placeholder(again)[1] == tokens.tobytes()
-    parameters = _parameters(again.search_params)
-    assert (parameters["anns_field"], parameters["metric_type"]) == ("multi[vector]", "MAX_SIM_COSINE")
-    assert parameters["topk"] == "1"
-    # The server's sums over two tokens are 2 and 1.
-    assert [hit["score"] for hit in hits] == [1, 0.5]
-
-
-def test_vectors_of_tokens_alone_find_rows(server: MilvusServer, collection: Collection) -> None:
-    collection.create(FULL)
-    made, dense = _made()
-    assert made.multi is not None
-    collection.upsert("lang_en", milvus_rows(_batch(dense, made), OUTPUTS))
-    collection.search(Query(multi=made.multi.vectors[:1], languages=["en"]), 2, ["text"])
-    (request,) = server.of("Search")
-    assert request.dsl == 'language in ["en"]'
-    assert _parameters(request.search_params)["anns_field"] == "multi[vector]"
-
-
-def test_nothing_found_is_not_ranked_again(server: MilvusServer, collection: Collection) -> None:
-    collection.create(FULL)
-    made, dense = _made()
-    assert made.multi is not None
-    assert collection.search(Query(dense[0], None, made.multi.vectors[:1]), 2, ["text"]) == []
-    assert len(server.of("Search")) == 1
 
 
 def test_a_row_without_weights_gets_an_index_that_no_vocabulary_reaches() -> None:
