@@ -114,5 +114,5 @@ def test_named_rows_are_deleted_from_their_partition_and_no_others(target: Targe
 def test_building_the_step_connects_to_nothing() -> None:
     function = _UpsertFn(Target("http://127.0.0.1:9", "c", "NO_SUCH_VARIABLE"))
     again = pickle.loads(pickle.dumps(function))
-    assert again._opened is None
+    assert again._borrowed is None
     again.teardown()
