@@ -12,6 +12,7 @@ from typing import Any, TypeVar, cast
 
 import grpc
 from pymilvus import MilvusClient, MilvusException
+from pymilvus.exceptions import SchemaMismatchRetryableException
 from pymilvus.grpc_gen import common_pb2
 from tenacity import RetryCallState, Retrying, retry_if_exception, wait_random_exponential
 
@@ -96,8 +97,6 @@ _BY_OLDER_CODE = {
     common_pb2.TimeTickLongDelay: Verdict.THROTTLED,
     common_pb2.NotReadyServe: Verdict.AWAY,
     common_pb2.NotReadyCoordActivating: Verdict.AWAY,
-    # The collection's fields were looked up before somebody altered it.
-    common_pb2.SchemaMismatch: Verdict.AWAY,
     common_pb2.DataCoordNA: Verdict.AWAY,
 }
 _BY_WORDS = (
@@ -173,7 +172,7 @@ _BUDGET_SECONDS = {Verdict.AWAY: OUTAGE_SECONDS, Verdict.THROTTLED: THROTTLED_SE
 
 def verdict_on(error: BaseException) -> Verdict:
     """Judges by code where codes are clear, by what the server says where they are not."""
-    if isinstance(error, IncompleteError):
+    if isinstance(error, (IncompleteError, SchemaMismatchRetryableException)):
         return Verdict.AWAY
     status: Any = cast("Any", error).code
     if isinstance(error, MilvusException):

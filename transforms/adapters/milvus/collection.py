@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import grpc
 from pymilvus import AnnSearchRequest, MilvusClient, MilvusException, RRFRanker
 from pymilvus.client.embedding_list import EmbeddingList
-from pymilvus.grpc_gen.common_pb2 import SchemaMismatch
+from pymilvus.exceptions import SchemaMismatchRetryableException
 
 from transforms.adapters.crashpoints import durable
 from transforms.adapters.milvus.calls import (
@@ -309,7 +309,9 @@ class Collection:
 
     def _fields(self) -> Mapping[str, Any]:
         if self._described is None:
-            found = call("describe_collection", lambda: self._client.describe_collection(self._name, **ONE_ATTEMPT))
+            # The client's own method rewrites what `Prepare` needs.
+            handler = self._client._get_connection()  # noqa: SLF001
+            found = call("describe_collection", lambda: handler.describe_collection(self._name, **ONE_ATTEMPT))
             # An alias is described under the collection's own name.
             self._described = {**found, "collection_name": self._name}
         return self._described
@@ -325,9 +327,9 @@ class Collection:
                 sent = self._client._get_connection().upsert(  # noqa: SLF001  the client itself takes nothing but rows
                     self._name, [], partition, upsert_param=request, schema=self._described, **ONE_ATTEMPT
                 )
-            except MilvusException as error:
-                if error.compatible_code == SchemaMismatch:
-                    self._described = None
+            except SchemaMismatchRetryableException:
+                # Somebody altered the collection since its fields were looked up.
+                self._described = None
                 raise
             if sent.upsert_count != stop - start or sent.err_count:
                 raise IncompleteError(message=f"{sent.upsert_count} of {stop - start} rows were taken")

@@ -15,6 +15,7 @@ from pymilvus import DataType
 from pymilvus.client.prepare import Prepare
 from pymilvus.grpc_gen import milvus_pb2, schema_pb2
 
+from transforms.logic.errors import ConfigurationError
 from transforms.logic.outputs import Sparse
 from transforms.logic.rows import NO_WEIGHT
 from transforms.logic.vector_columns import from_columns
@@ -75,6 +76,10 @@ class ColumnBatch:
 
     def request(self, described: Description, partition: str, start: int, stop: int) -> Any:
         """The request, a field at a time."""
+        if described.get("struct_array_fields"):
+            raise ConfigurationError(
+                "--write-path columns does not write vectors of tokens (multi); use --write-path rows"
+            )
         rows = self._batch.slice(start, stop - start)
         return milvus_pb2.UpsertRequest(
             collection_name=described["collection_name"],
