@@ -120,9 +120,12 @@ class _UpsertFn(_CollectionFn):
         found = [(row, Reason.TOO_LARGE, detail) for row, detail in too_long.items()]
         numbers = [number for number in range(rows.num_rows) if number not in too_long]
         sent = without(rows, too_long)
-        of_columns = self._writing.path == "columns"
-        refused = collection.upsert(partition, ColumnBatch(sent) if of_columns else milvus_rows(sent, self._outputs))
-        found += [(numbers[one.row], Reason.REFUSED_ROW, one.said) for one in refused]
+        if sent.num_rows:
+            of_columns = self._writing.path == "columns"
+            refused = collection.upsert(
+                partition, ColumnBatch(sent) if of_columns else milvus_rows(sent, self._outputs)
+            )
+            found += [(numbers[one.row], Reason.REFUSED_ROW, one.said) for one in refused]
         if found:
             collection.delete(partition, rows.column("id").take(pa.array([row for row, _, _ in found])).to_pylist())
         yield from found
