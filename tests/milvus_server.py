@@ -15,11 +15,10 @@ from concurrent import futures
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
+from typing import Any, TypeAlias
 
 import grpc
 import numpy as np
-from google.protobuf import message_factory
 from pymilvus.grpc_gen import common_pb2, milvus_pb2, milvus_pb2_grpc, schema_pb2
 
 _BITS = {
@@ -38,7 +37,8 @@ class Odd(Enum):
     HALF = "it does half, and says how much where the protocol has a word for it"
 
 
-Fault = grpc.StatusCode | common_pb2.Status | Odd
+Fault: TypeAlias = Any
+"""A `grpc.StatusCode`, a `common_pb2.Status` or an `Odd`."""
 
 
 @dataclass
@@ -204,7 +204,8 @@ class MilvusServer(milvus_pb2_grpc.MilvusServiceServicer):  # type: ignore[misc]
         if isinstance(fault, grpc.StatusCode):
             context.abort(fault, f"{fault.name} as told")
         if isinstance(fault, common_pb2.Status):
-            kind = message_factory.GetMessageClass(_METHODS[method].output_type)
+            name = _METHODS[method].output_type.name
+            kind = getattr(common_pb2 if name == "Status" else milvus_pb2, name)
             return fault if kind is common_pb2.Status else kind(status=fault)
         self._halving = fault is Odd.HALF
         try:

@@ -3,6 +3,7 @@
 import logging
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import grpc
@@ -201,13 +202,9 @@ class Collection:
             return
         for start in range(0, len(ids), _IDS_PER_DELETE):
             some = list(ids[start : start + _IDS_PER_DELETE])
+            request = partial(self._client.delete, self._name, ids=some, partition_name=partition, **ONE_ATTEMPT)
             with durable("delete"):
-                call(
-                    "delete",
-                    lambda some=some: self._client.delete(
-                        self._name, ids=some, partition_name=partition, **ONE_ATTEMPT
-                    ),
-                )
+                call("delete", request)
 
     def partitions(self) -> list[str]:
         """Names of the partitions, ordered."""

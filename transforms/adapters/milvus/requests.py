@@ -4,7 +4,7 @@ pymilvus takes rows as dictionaries and puts their values into the request one b
 them. The bytes of a request are the same if they are made of whole columns: a matrix of float32 is, but for a header, the field's content.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, Protocol
 
@@ -126,14 +126,11 @@ def _weights(sparse: Sparse | None) -> Any:
     pairs["index"], pairs["weight"] = sparse.indices, sparse.values
     none = np.array([NO_WEIGHT], pairs.dtype)
     rows = [pairs[start:end] if end > start else none for start, end in pairwise(sparse.offsets)]
-    dimensions = max((int(row["index"][-1]) + 1 for row in rows), default=0)
     contents = [row.tobytes() for row in rows]
-    return schema_pb2.VectorField(
-        dim=dimensions, sparse_float_vector=schema_pb2.SparseFloatArray(dim=dimensions, contents=contents)
-    )
+    return schema_pb2.VectorField(sparse_float_vector=schema_pb2.SparseFloatArray(contents=contents))
 
 
-_VECTORS = {
+_VECTORS: Mapping[DataType, Callable[[npt.NDArray[Any]], Any]] = {
     DataType.FLOAT_VECTOR: _floats,
     DataType.FLOAT16_VECTOR: lambda stored: schema_pb2.VectorField(
         dim=stored.shape[1], float16_vector=stored.tobytes()
@@ -146,7 +143,7 @@ _VECTORS = {
         dim=8 * stored.shape[1], binary_vector=stored.tobytes()
     ),
 }
-_SCALARS = {
+_SCALARS: Mapping[DataType, Callable[[Sequence[Any]], Any]] = {
     DataType.VARCHAR: lambda values: schema_pb2.ScalarField(string_data=schema_pb2.StringArray(data=values)),
     DataType.INT64: lambda values: schema_pb2.ScalarField(long_data=schema_pb2.LongArray(data=values)),
     DataType.FLOAT: lambda values: schema_pb2.ScalarField(float_data=schema_pb2.FloatArray(data=values)),
