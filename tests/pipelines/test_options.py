@@ -85,6 +85,8 @@ def test_defaults_are_those_of_the_interface() -> None:
         "collection": "c",
         "milvus_outputs": None,
         "milvus_token_env": None,
+        "writers": 4,
+        "write_path": "rows",
         "labels": None,
         "max_reject_fraction": 0.01,
         "mirror": False,
