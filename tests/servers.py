@@ -145,7 +145,7 @@ def s3_server() -> Iterator[Store]:
 # Ends with its standard input, so also when the tests are killed. The wrapper's own `stop` ends the server by its process id. Its etcd
 # would take port 2380, whoever has it, so that two servers could not run at once.
 _MILVUS_235 = """
-import os, sys
+import os, shutil, sys
 from pathlib import Path
 from milvus import MilvusServer, MilvusServerConfig
 
@@ -169,6 +169,7 @@ server.start()
 print("Milvus is ready", file=sys.stderr, flush=True)
 sys.stdin.read()
 server.stop()
+shutil.rmtree(home, ignore_errors=True)
 """
 
 
@@ -180,7 +181,7 @@ def milvus_235() -> Iterator[str]:
     knows no setting against it. Its data is removed.
     """
     ports = sorted({free_port() for _ in range(8)})[:3]
-    with tempfile.TemporaryDirectory(prefix="milvus-2.3.5-") as home:
+    with tempfile.TemporaryDirectory(prefix="milvus-2.3.5-", ignore_cleanup_errors=True) as home:
         command = [sys.executable, "-c", _MILVUS_235, home, *map(str, ports)]
         with _process(command, "Milvus is ready", SECONDS_TO_START_MILVUS, ends_with_input=True):
             yield f"http://127.0.0.1:{ports[0]}"
@@ -213,7 +214,13 @@ def _process(
     log = Log()
     # What the server warns of itself is no concern of these tests.
     process = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        # What ends by its input must not be ended by a signal to all, which would leave the server behind.
+        start_new_session=ends_with_input,
     )
     assert process.stderr is not None
     assert process.stdin is not None
