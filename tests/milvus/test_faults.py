@@ -93,7 +93,7 @@ LASTING: dict[str, tuple[Fault, type[Exception], str]] = {
     "gone": (
         common_pb2.Status(code=100, error_code=4, reason="collection not found"),
         ConfigurationError,
-        "collection not found; check .*--collection",
+        "collection not found; check .*who drops collections",
     ),
     "schema": (common_pb2.Status(code=1100, reason="invalid parameter"), CorpusEmbedError, "invalid parameter"),
 }

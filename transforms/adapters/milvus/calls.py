@@ -35,7 +35,7 @@ class Verdict(Enum):
 
     AWAY = "the server is not there, not ready, or did not answer in time"
     THROTTLED = "the server takes no more at present"
-    CONFIGURATION = "it will not be answered until somebody mends something"
+    CONFIGURATION = "none such will be answered until somebody mends something"
     REFUSED = "this very request will never be taken"
 
 
@@ -55,6 +55,7 @@ _BY_CODE = {
     101: Verdict.AWAY,  # collection not loaded
     103: Verdict.AWAY,  # collection not fully loaded
     106: Verdict.AWAY,  # collection on recovering
+    200: Verdict.CONFIGURATION,  # partition not found: it was there, or made, a moment ago
     201: Verdict.AWAY,  # partition not loaded
     202: Verdict.AWAY,  # partition not fully loaded
     401: Verdict.AWAY,  # replica not available
@@ -162,7 +163,7 @@ def attempt(name: str, function: Callable[[], Result]) -> Result:
             ) from error
         if verdict is Verdict.CONFIGURATION:
             raise ConfigurationError(
-                f"Milvus does not answer {name}: {text_of(error)}; check --milvus-token-env and its rights, and --collection"
+                f"Milvus does not answer {name}: {text_of(error)}; check --milvus-token-env and its rights, and who drops collections or partitions"
             ) from error
         raise
 

@@ -76,7 +76,7 @@ VERDICTS = [
     (milvus(1100, "the length (70000) of 0th string exceeds max length (65535)", 5), Verdict.REFUSED),
     (milvus(65535, "the length(2) of float data should divide the dim(4)"), Verdict.REFUSED),
     (milvus(65535, "value 'NaN' is not a number or infinity"), Verdict.REFUSED),
-    (milvus(200, "partition not found[partition=p]", 15), Verdict.REFUSED),
+    (milvus(200, "partition not found[partition=p]", 15), Verdict.CONFIGURATION),
     (milvus(6, "vector dimension 2 is not 4: connection timeout", 6), Verdict.REFUSED),
     (milvus(101, "collection 'c' is not loaded", 101), Verdict.AWAY),
     # By code, of `merr`, whatever the words.
