@@ -163,7 +163,8 @@ def attempt(name: str, function: Callable[[], Result]) -> Result:
             ) from error
         if verdict is Verdict.CONFIGURATION:
             raise ConfigurationError(
-                f"Milvus does not answer {name}: {text_of(error)}; check --milvus-token-env and its rights, and who drops collections or partitions"
+                f"Milvus does not answer {name}: {text_of(error)}; check --milvus-token-env and its rights, "
+                "and who drops collections or partitions"
             ) from error
         raise
 
