@@ -80,6 +80,16 @@ test: setup model ## Run the tests
 test-long: setup model ## Run the tests that take minutes: 500 kills, every crash point each time it is reached, the soak
 	@$(BIN)/python -m pytest -q -m long
 
+# In no lock, since only these tests need it: 57 MB with a whole server, which listens on every interface of the machine while they run.
+$(VENV)/.stamp-milvus: requirements-milvus.txt $(VENV)/.stamp-venv
+	@echo "Installing $<"
+	@$(LOCKED) -r $<
+	@touch $@
+
+.PHONY: test-milvus
+test-milvus: setup model $(VENV)/.stamp-milvus ## Run the tests that need a real server: Milvus 2.3.5, and CORPUS_EMBED_TEST_MILVUS=<address>
+	@$(BIN)/python -m pytest -q -m milvus
+
 SECONDS_TO_FUZZ ?= 60
 .PHONY: fuzz
 fuzz: setup ## Read damaged files for a minute (SECONDS_TO_FUZZ=600: longer); the first that breaks a promise is kept

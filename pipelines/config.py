@@ -244,6 +244,13 @@ class Storage(Section):
         "auto", description="index type of the dense vectors in a new collection; auto: by vector type, server and size"
     )
     index_parameters: Names = Field((), description="parameters of --index as NAME=VALUE, in place of its defaults")
+    writers: int = Field(
+        4, ge=1, le=64, description="at most so many requests at once from a worker process; always 1 to Milvus Lite"
+    )
+    write_path: Literal["rows", "columns"] = Field(
+        "rows",
+        description="rows are put into requests by Milvus's client, or as whole columns, which is faster and not for multi",
+    )
 
     @model_validator(mode="after")
     def _parameters_are_of_an_index(self) -> "Storage":
@@ -309,6 +316,16 @@ class Config(Section):
     storage: Storage
     labelling: Labelling
     run: Run
+
+    @model_validator(mode="after")
+    def _columns_are_of_whole_vectors(self) -> "Config":
+        if self.storage.write_path == "columns" and "multi" in (self.storage.milvus_outputs or self.encoding.outputs):
+            message = (
+                "--write-path columns does not write vectors of tokens; leave it out, "
+                "or keep multi in the dataset alone by --milvus-outputs"
+            )
+            raise ValueError(message)
+        return self
 
     @model_validator(mode="after")
     def _what_is_mirrored_is_whole(self) -> "Config":

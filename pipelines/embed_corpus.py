@@ -66,8 +66,8 @@ def build(root: beam.Pipeline, plan: Plan) -> PCollection[int]:
         rows = rows | "Label chunks" >> LabelChunks(plan.labelling, kept)
     if plan.representation is not None:
         rows = rows | "Compress vectors" >> CompressVectors(plan.representation, kept)
-    _ = rows | "Write to Milvus" >> WriteToMilvus(plan.target, kept, plan.space.milvus_outputs)
-    _ = changes.deletes | "Delete from Milvus" >> DeleteFromMilvus(plan.target, kept)
+    _ = rows | "Write to Milvus" >> WriteToMilvus(plan.target, kept, plan.space.milvus_outputs, plan.writing)
+    _ = changes.deletes | "Delete from Milvus" >> DeleteFromMilvus(plan.target, kept, plan.writing)
     rejects = kept.rejects | "Write rejects" >> WriteRejects(
         plan.workspace, plan.context.run_id, keep_text=plan.keep_rejected_text
     )

@@ -38,6 +38,7 @@ from transforms.logic.representations import Representation
 from transforms.logic.selection import Selection
 from transforms.logic.zero_shot import Labels
 from transforms.split import Splitting
+from transforms.write import Writing
 
 # Two million tokens: some minutes of a CPU, seconds of a GPU. What dies with a worker is at most the bucket it encodes.
 _BUCKET_BYTES = 8 << 20
@@ -89,6 +90,7 @@ class Plan:
     tokenizer: Callable[[], ModelTokenizer]
     encoder: Callable[[], Encoder]
     device: str
+    writing: Writing
 
     @property
     def keep_rejected_text(self) -> bool:
@@ -180,6 +182,7 @@ def plan_run(
         tokenizer=partial(open_tokenizer, model.tokenizer_directory, _proof(config, model, splits)),
         encoder=partial(open_encoder, model, prompt, wanted),
         device=wanted.device,
+        writing=Writing(config.storage.write_path, config.storage.writers),
     )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import servers
 from tests.servers import AWS_ENVIRONMENT, GCSFS_ENVIRONMENT, Store, gcs_server, s3_server
 
 os.environ.update(GCSFS_ENVIRONMENT)
@@ -28,6 +29,13 @@ def offline_model() -> Path:
 def sample_corpus() -> Path:
     """The folder of the sample corpus."""
     return ROOT / "deploy" / "local" / "corpus"
+
+
+@pytest.fixture(scope="session")
+def milvus_235() -> Iterator[str]:
+    """The address of a running Milvus 2.3.5, for tests marked `milvus`."""
+    with servers.milvus_235() as address:
+        yield address
 
 
 _prefixes = count()

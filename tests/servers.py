@@ -1,11 +1,13 @@
-"""Object stores as real processes on 127.0.0.1, started and stopped by the tests, and servers that only ever refuse or fail."""
+"""Servers as real processes on 127.0.0.1, started and stopped by the tests: object stores, Milvus; and some that only refuse or fail."""
 
 import http.server
 import json
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -18,6 +20,7 @@ from typing import IO
 
 BUCKET = "corpus"
 SECONDS_TO_START = 30.0
+SECONDS_TO_START_MILVUS = 120.0
 
 # Read by gcsfs when it is imported; else it asks each bucket for its layout by gRPC, which no local server answers.
 GCSFS_ENVIRONMENT = {"GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false", "NO_GCE_CHECK": "true"}
@@ -44,9 +47,9 @@ class Log:
                 self.lines.append(line)
                 self._news.notify_all()
 
-    def wait_for(self, mark: str) -> None:
+    def wait_for(self, mark: str, seconds: float = SECONDS_TO_START) -> None:
         with self._news:
-            came = self._news.wait_for(lambda: any(mark in line for line in self.lines), SECONDS_TO_START)
+            came = self._news.wait_for(lambda: any(mark in line for line in self.lines), seconds)
         assert came, f"the server never wrote {mark!r}: {''.join(self.lines)}"
 
 
@@ -139,19 +142,98 @@ def s3_server() -> Iterator[Store]:
         yield store
 
 
+# Ends with its standard input, so also when the tests are killed. The wrapper's own `stop` ends the server by its process id. Its etcd
+# would take port 2380, whoever has it, so that two servers could not run at once.
+_MILVUS_235 = """
+import os, shutil, sys
+from pathlib import Path
+from milvus import MilvusServer, MilvusServerConfig
+
+home, port, etcd_port, peer_port = sys.argv[1], *map(int, sys.argv[2:])
+client, peer = f"http://127.0.0.1:{etcd_port}", f"http://127.0.0.1:{peer_port}"
+settings = {
+    "name": "default",
+    "listen-client-urls": client,
+    "advertise-client-urls": client,
+    "listen-peer-urls": peer,
+    "initial-advertise-peer-urls": peer,
+    "initial-cluster": f"default={peer}",
+}
+Path(home, "etcd.yaml").write_text("".join(f"{name}: {value}{chr(10)}" for name, value in settings.items()))
+os.environ["ETCD_CONFIG_PATH"] = str(Path(home, "etcd.yaml"))
+config = MilvusServerConfig(data_dir=home, proxy_port=port, etcd_port=etcd_port)
+for part in ("rootCoord", "proxy", "queryCoord", "queryNode", "indexNode", "dataCoord", "dataNode"):
+    config.set(f"{part}.ip", "127.0.0.1")
+server = MilvusServer(config)
+server.start()
+print("Milvus is ready", file=sys.stderr, flush=True)
+sys.stdin.read()
+server.stop()
+shutil.rmtree(home, ignore_errors=True)
+"""
+
+
 @contextmanager
-def _process(command: list[str], mark: str) -> Iterator[Log]:
+def milvus_235() -> Iterator[str]:
+    """The real Milvus 2.3.5 of the PyPI wheel `milvus`, which must be importable, with data of its own; gives its address.
+
+    Its parts address each other, and the tests address it, by 127.0.0.1; but this server listens on every interface of the machine and
+    knows no setting against it. Its data is removed.
+    """
+    ports = sorted({free_port() for _ in range(8)})[:3]
+    with tempfile.TemporaryDirectory(prefix="milvus-2.3.5-", ignore_cleanup_errors=True) as home:
+        command = [sys.executable, "-c", _MILVUS_235, home, *map(str, ports)]
+        with _process(command, "Milvus is ready", SECONDS_TO_START_MILVUS, ends_with_input=True):
+            yield f"http://127.0.0.1:{ports[0]}"
+
+
+@contextmanager
+def lite_server() -> Iterator[str]:
+    """A `milvus-lite server` with an empty database, for several processes; gives its address."""
+    port = free_port()
+    with tempfile.TemporaryDirectory(prefix="milvus-lite-") as home:
+        command = [sys.executable, "-m", "milvus_lite", "server", "--data-dir", f"{home}/milvus.db"]
+        with _process([*command, "--host", "127.0.0.1", "--port", str(port)], None):
+            _wait_for_port(port)
+            yield f"http://127.0.0.1:{port}"
+
+
+def _wait_for_port(port: int) -> None:
+    deadline = time.monotonic() + SECONDS_TO_START
+    while True:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            return
+        assert time.monotonic() < deadline, f"nothing listens on 127.0.0.1:{port}"
+        time.sleep(0.05)
+
+
+@contextmanager
+def _process(
+    command: list[str], mark: str | None, seconds: float = SECONDS_TO_START, *, ends_with_input: bool = False
+) -> Iterator[Log]:
     log = Log()
     # What the server warns of itself is no concern of these tests.
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        # What ends by its input must not be ended by a signal to all, which would leave the server behind.
+        start_new_session=ends_with_input,
+    )
     assert process.stderr is not None
+    assert process.stdin is not None
     reader = threading.Thread(target=log.follow, args=(process.stderr,))
     reader.start()
     try:
-        log.wait_for(mark)
+        if mark is not None:
+            log.wait_for(mark, seconds)
         yield log
     finally:
-        process.terminate()
+        process.stdin.close()
+        if not ends_with_input:
+            process.terminate()
         process.wait()
         reader.join()
         process.stderr.close()

@@ -1,16 +1,18 @@
 """CommitRun: the collection is counted, the run balanced, its ledger committed and its record written."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from time import time
 from typing import Any
 
 import apache_beam as beam
+import pyarrow as pa
+import pyarrow.compute as pc
 from apache_beam.pvalue import AsList, AsSingleton, PBegin, PCollection
 
 from transforms.adapters.milvus import Target, connect
 from transforms.adapters.workspace import Held, Ledger, Workspace
-from transforms.logic.record import RunContext, build_record
+from transforms.logic.record import RunContext, build_record, rejected_rows
 from transforms.metrics import Tally, sum_tallies
 
 
@@ -66,6 +68,7 @@ class _CommitFn(beam.DoFn):
         record: dict[str, Any] = build_record(self._context, total, counted, time() - self._context.started_seconds)
         record["reject_files"] = sorted(reject_files)
         before = self._held.ledger
+        parts = list(self._without(rejected_rows(total), parts))
         after = Ledger(self._held.next_number, tuple(sorted(parts)), dict(sorted(counted.items())))
         # Rows that are written again to the same state left intents too, which only a commit settles.
         settles = bool(self._held.intents) or total.get("rows.to_write", 0) + total.get("rows.to_delete", 0) > 0
@@ -76,3 +79,16 @@ class _CommitFn(beam.DoFn):
         record["ledger"] = before.number if record["differences"] or not changed else after.number
         self._workspace.write_record(self._context.run_id, record)
         yield record["exit_code"]
+
+    def _without(self, ids: Collection[str], parts: list[str]) -> Iterator[str]:
+        """Names of parts that hold the same rows but these: parts are written before Milvus is asked to take the rows."""
+        for name in parts:
+            if not ids:
+                yield name
+                continue
+            rows = self._workspace.read_ledger_part(name)
+            kept = rows.filter(pc.invert(pc.is_in(rows.column("id"), pa.array(ids, pa.string()))))
+            if kept.num_rows == rows.num_rows:
+                yield name
+            elif kept.num_rows:
+                yield self._workspace.write_ledger_part(kept)

@@ -87,6 +87,8 @@ def test_defaults_are_those_of_the_interface() -> None:
         "milvus_token_env": None,
         "index": "auto",
         "index_parameters": (),
+        "writers": 4,
+        "write_path": "rows",
         "labels": None,
         "max_reject_fraction": 0.01,
         "mirror": False,

@@ -13,13 +13,14 @@ from tests.fakes import outputs_of
 from tests.transforms.verbs import chunks, record, run_verb
 from transforms.adapters.milvus import Collection, CollectionSpace, Query, Target, release, served
 from transforms.compress import compress_vectors
-from transforms.logic.checksum import WRITTEN, checksum
+from transforms.logic.checksum import REJECTED, WRITTEN, checksum, combined
 from transforms.logic.outputs import Output
+from transforms.logic.record import rejected_rows
 from transforms.logic.representations import Representation
 from transforms.logic.rows import stored_rows
 from transforms.logic.schemas import INTENTS, batch_of
 from transforms.logic.vector_columns import to_columns
-from transforms.write import DeleteFromMilvus, WriteToMilvus, _UpsertFn
+from transforms.write import DeleteFromMilvus, WriteToMilvus, Writing, _UpsertFn
 
 DIMENSIONS = 4
 FIELDS = ("document_id", "text", "language", "metadata")
@@ -114,5 +115,31 @@ def test_named_rows_are_deleted_from_their_partition_and_no_others(target: Targe
 def test_building_the_step_connects_to_nothing() -> None:
     function = _UpsertFn(Target("http://127.0.0.1:9", "c", "NO_SUCH_VARIABLE"))
     again = pickle.loads(pickle.dumps(function))
-    assert again._opened is None
+    assert again._borrowed is None
     again.teardown()
+
+
+def test_rows_that_cannot_be_held_are_rejected_and_deleted(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    batch = _rows(12)
+    run_verb(partial(WriteToMilvus, target), [batch])
+    monkeypatch.setattr(Collection, "max_bytes", lambda _: {"text": 6})
+    outcome = run_verb(partial(WriteToMilvus, target), [batch.slice(0, 4), batch.slice(4)])
+    # `text 10` and `text 11` have 7 bytes.
+    assert outcome.counts["rows.written"] == 10
+    assert outcome.counts["rows.rejected"] == 2
+    rejected = [row for row in batch.to_pylist() if row["document_id"] in {"d10", "d11"}]
+    assert rejected_rows(outcome.counts) == {row["id"]: row["partition"] for row in rejected}
+    assert outcome.checksum(REJECTED) == checksum(rejected)
+    assert combined([outcome.checksum(WRITTEN), outcome.checksum(REJECTED)]) == checksum(batch.to_pylist())
+    assert _counts(target) == {"lang_de": 3, "lang_en": 4, "lang_fr": 3}
+    described = [(row["document_id"], row["reason"], row["level"], row["locator"]) for row in outcome.rejects]
+    assert sorted(described) == [("d10", "too_large", "chunk", "chunk 0"), ("d11", "too_large", "chunk", "chunk 0")]
+
+
+def test_columns_write_what_rows_write(target: Target) -> None:
+    batch = _rows(12)
+    outcome = run_verb(
+        lambda kept: WriteToMilvus(target, kept, writing=Writing("columns", 1)), [batch.slice(0, 5), batch.slice(5)]
+    )
+    assert outcome.counts == {"rows.written": 12}
+    assert _counts(target) == {"lang_de": 4, "lang_en": 4, "lang_fr": 4}

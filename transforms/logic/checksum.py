@@ -13,6 +13,7 @@ from transforms.logic.identity import digest
 HELD = "checksum.held"
 WRITTEN = "checksum.written"
 WANTED = "checksum.wanted"
+REJECTED = "checksum.rejected"
 
 _MODULUS = 1 << 128
 # Tallies are summed as 64-bit floats, which hold whole numbers up to 2^53: room for 2^37 tallies.
@@ -28,6 +29,11 @@ def checksum(rows: Iterable[Mapping[str, Any]]) -> int:
 def combined(checksums: Iterable[int]) -> int:
     """The checksum of all rows from those of disjoint parts of them."""
     return sum(checksums) % _MODULUS
+
+
+def without(whole: int, part: int) -> int:
+    """The checksum of all rows but some, from those of all and of these."""
+    return (whole - part) % _MODULUS
 
 
 def as_text(value: int) -> str:

@@ -4,11 +4,11 @@ Everything here is computed from tallies, which are counted once for each bundle
 """
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from transforms.logic.checksum import HELD, WANTED, WRITTEN, as_text, counted_checksum
+from transforms.logic.checksum import HELD, REJECTED, WANTED, WRITTEN, as_text, combined, counted_checksum, without
 from transforms.logic.mirroring import mirror
 from transforms.logic.parity import ENGLISH, premium
 
@@ -31,6 +31,7 @@ STATUS = {
 }
 
 Counts = Mapping[str, float]
+_REJECTED_ROW = "rejected_row."
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,18 @@ class RunContext:
     max_delete_fraction: float | None = None
 
 
+def rejected_row_counts(rows: Iterable[Mapping[str, Any]]) -> dict[str, float]:
+    """Rows, with `partition` and `id`, that Milvus did not take, as counts; `rejected_rows` reads them back."""
+    named = {f"{_REJECTED_ROW}{row['partition']}.{row['id']}": 1 for row in rows}
+    return {"rows.rejected": len(named), **named}
+
+
+def rejected_rows(counts: Counts) -> dict[str, str]:
+    """The partition of each row, by id, that Milvus did not take: no ledger may hold it."""
+    named = (name.rsplit(".", 1) for name in _under(_REJECTED_ROW, counts))
+    return {identity: partition for partition, identity in named}
+
+
 def build_record(context: RunContext, counts: Counts, counted: Mapping[str, int], seconds: float) -> dict[str, Any]:
     """The run record of a finished run.
 
@@ -63,6 +76,8 @@ def build_record(context: RunContext, counts: Counts, counted: Mapping[str, int]
         seconds: wall time since the run started.
     """
     expected = {name: int(value) for name, value in _under("partition.", counts).items()}
+    for partition in rejected_rows(counts).values():
+        expected[partition] -= 1
     rejected = _under("rejects.", counts)
     left_out = _left_out(counts, context)
     mirrored = None if context.max_delete_fraction is None else mirror(counts, context.max_delete_fraction)
@@ -83,7 +98,7 @@ def build_record(context: RunContext, counts: Counts, counted: Mapping[str, int]
         "vectors": {"encoded": _int(counts, "vectors.encoded"), "reused": _int(counts, "vectors.reused")},
         "budget_reductions": _int(counts, "budget.reductions"),
         "rows": _rows(counts),
-        "checksum": as_text(counted_checksum(HELD, counts)),
+        "checksum": as_text(without(counted_checksum(HELD, counts), counted_checksum(REJECTED, counts))),
         "mirror": None if mirrored is None else mirrored.describe(),
         "partitions": {
             name: {"expected": expected.get(name, 0), "milvus": counted.get(name, 0)}
@@ -120,12 +135,12 @@ def differences(record: Mapping[str, Any], counts: Counts, context: RunContext) 
         ("tokens split", _int(counts, "tokens.split"), "tokens encoded + spared by a known vector", _tokens(counts)),
         ("chunks truncated", _int(counts, "chunks.truncated"), "allowed", 0),
         ("rows to write", _int(counts, "rows.to_write"), "rows loaded from the dataset", _int(counts, "rows.loaded")),
-        ("rows to write", _int(counts, "rows.to_write"), "rows written", rows["written"]),
+        ("rows to write", _int(counts, "rows.to_write"), "rows written + rejected", rows["written"] + rows["rejected"]),
         (
             "checksum of rows to write",
             as_text(counted_checksum(WANTED, counts)),
-            "of rows written",
-            as_text(counted_checksum(WRITTEN, counts)),
+            "of rows written + rejected",
+            as_text(combined(counted_checksum(name, counts) for name in (WRITTEN, REJECTED))),
         ),
         ("rows to delete", _int(counts, "rows.to_delete"), "rows deleted", rows["deleted"]),
     ]
@@ -163,10 +178,11 @@ def _left_out(counts: Counts, context: RunContext) -> dict[str, dict[str, int]]:
 
 
 def _rows(counts: Counts) -> dict[str, int]:
-    written, held = _int(counts, "rows.written"), _int(counts, "rows.held")
+    held, rejected = _int(counts, "rows.held"), _int(counts, "rows.rejected")
     return {
-        "held": held,
-        "written": written,
+        "held": held - rejected,
+        "written": _int(counts, "rows.written"),
+        "rejected": rejected,
         "unchanged": held - _int(counts, "rows.to_write"),
         "deleted": _int(counts, "rows.deleted"),
     }

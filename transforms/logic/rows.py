@@ -36,9 +36,8 @@ STORED_FIELDS = (
 """Fields that Milvus holds as they stand in the dataset; `metadata` is parsed and the vector compressed first."""
 LABEL_FIELDS = ("label", "label_score")
 """Fields that Milvus holds where chunks are labelled."""
-# The greatest index that Milvus admits: no vocabulary reaches it.
-_NO_INDEX = (1 << 32) - 2
-_LEAST_WEIGHT = 2.0**-24
+NO_WEIGHT = ((1 << 32) - 2, 2.0**-24)
+"""Index and weight of a row that has none: Milvus admits no empty one, and no vocabulary reaches the greatest index that it admits."""
 
 _KEYED_FIELDS = (*(name for name in STORED_FIELDS if name != "text"), "metadata")
 PARENT_FIELDS = (
@@ -134,10 +133,10 @@ def on_the_wire(stored: npt.NDArray[Any]) -> list[Any]:
 
 
 def _weights(sparse: Sparse) -> list[dict[int, float]]:
-    """{index: weight} of each row. Milvus admits no empty one, and counts must balance: it gets an index that no query has."""
+    """{index: weight} of each row."""
     offsets, indices, values = sparse.offsets.tolist(), sparse.indices.tolist(), sparse.values.tolist()
     rows = [dict(zip(indices[start:end], values[start:end], strict=True)) for start, end in pairwise(offsets)]
-    return [row or {_NO_INDEX: _LEAST_WEIGHT} for row in rows]
+    return [row or dict([NO_WEIGHT]) for row in rows]
 
 
 def _structs(multi: Multi) -> list[list[dict[str, Float32]]]:

@@ -193,6 +193,7 @@ class Reason(StrEnum):
     UNKNOWN_TOKENS = "unknown_tokens"
     DUPLICATE_ID = "duplicate_id"
     BAD_VECTOR = "bad_vector"
+    REFUSED_ROW = "refused_row"
 
 
 def row_schema(dimensions: int, outputs: Collection[Output] = OUTPUTS[:1]) -> pa.Schema:

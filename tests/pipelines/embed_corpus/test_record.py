@@ -40,7 +40,7 @@ SHAPE: dict[str, Any] = {
     "checksum": str,
     "mirror": type(None),
     "budget_reductions": int,
-    "rows": {"held": int, "written": int, "unchanged": int, "deleted": int},
+    "rows": {"held": int, "written": int, "rejected": int, "unchanged": int, "deleted": int},
     "partitions": {name: {"expected": int, "milvus": int} for name in ("lang_de", "lang_en")},
     "languages": dict.fromkeys(("de", "en"), LANGUAGE),
     "stages": {
@@ -124,7 +124,7 @@ def test_figures_of_the_record_are_those_of_the_run(record: dict[str, Any], job:
     assert record["left_out"] == {"documents": {"sample": 1}, "files": {"excluded": 1}}
     assert (record["chunks"]["split"], record["chunks"]["rejected"]) == (3, 0)
     assert record["vectors"] == {"encoded": 1, "reused": 0}
-    assert record["rows"] == {"held": 3, "written": 1, "unchanged": 2, "deleted": 1}
+    assert record["rows"] == {"held": 3, "written": 1, "rejected": 0, "unchanged": 2, "deleted": 1}
     rows = job.rows().values()
     assert record["tokens"] == sum(row["tokens"] for row in rows)
     assert record["partitions"] == {

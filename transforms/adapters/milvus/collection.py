@@ -1,24 +1,59 @@
 """One collection of one server."""
 
 import logging
+import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import grpc
 from pymilvus import MilvusClient, MilvusException
+from pymilvus.exceptions import SchemaMismatchRetryableException
 
 from transforms.adapters.crashpoints import durable
-from transforms.adapters.milvus.calls import CALL_TIMEOUT_SECONDS, CONNECT_TIMEOUT_SECONDS, call, text_of
+from transforms.adapters.milvus.calls import (
+    CALL_TIMEOUT_SECONDS,
+    CONNECT_TIMEOUT_SECONDS,
+    ONE_ATTEMPT,
+    IncompleteError,
+    attempt,
+    call,
+    make_one_attempt,
+    text_of,
+)
 from transforms.adapters.milvus.capabilities import capabilities_of
 from transforms.adapters.milvus.query import Query
+from transforms.adapters.milvus.requests import MAX_REQUEST_BYTES, RowList, Upsertable
 from transforms.adapters.milvus.schema import indexes_of, schema_of
 from transforms.adapters.milvus.searching import Searcher
 from transforms.adapters.milvus.servers import Target, token_of
 from transforms.adapters.milvus.space import PROPERTY, CollectionSpace
-from transforms.logic.errors import ConfigurationError, CorpusEmbedError, TransientError
+from transforms.logic.errors import ConfigurationError, CorpusEmbedError, CorruptDataError, TransientError
 from transforms.logic.languages import DEFAULT_PARTITION
 
 _EVERY_ROW = 'id != ""'
+_ID = re.compile(r"[0-9a-f]{32}")
+_IDS_PER_DELETE = 4096
+_HOPELESS = 16
+"""So many rows refused and none taken: it is not the rows."""
+# gRPC's own are 20 seconds to 2 minutes: a server that is back would not be noticed.
+_CHANNEL = {
+    # Pings without calls make a server drop the connection.
+    "grpc.keepalive_permit_without_calls": False,
+    "grpc.initial_reconnect_backoff_ms": 200,
+    "grpc.max_reconnect_backoff_ms": 5000,
+}
+
+
+class _TooLargeError(ValueError):
+    """The request would be above `MAX_REQUEST_BYTES`."""
+
+
+class Refused(NamedTuple):
+    """A row that the server will not take: its place among the rows of the call, and what was said of it."""
+
+    row: int
+    said: str
 
 
 def connect(target: Target) -> "Collection":
@@ -36,16 +71,18 @@ class Collection:
         """Connects within seconds, or raises `ConfigurationError` naming the address."""
         self._name = target.collection
         self._partitions: set[str] = set()
+        self._described: Mapping[str, Any] | None = None
         logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
         try:
             self._client = MilvusClient(
                 uri=target.uri,
                 token=token_of(target.token_env),
                 timeout=CONNECT_TIMEOUT_SECONDS,
-                # Otherwise close() leaves the channel open, and pings without calls make a server drop it.
+                # Otherwise close() leaves the channel open.
                 dedicated=True,
-                grpc_options={"grpc.keepalive_permit_without_calls": False},
+                grpc_options=_CHANNEL,
             )
+            make_one_attempt(self._client)
             self.version = str(self._client.get_server_version())
         except (MilvusException, grpc.RpcError) as error:
             message = (
@@ -58,21 +95,22 @@ class Collection:
         """Ends the connection."""
         self._client.close()
 
+    @property
+    def is_lite(self) -> bool:
+        """Whether this is Milvus Lite."""
+        return self.version.startswith("milvus_lite-")
+
     def exists(self) -> bool:
         """Whether the collection is there."""
-        return bool(
-            call("has_collection", lambda: self._client.has_collection(self._name, timeout=CALL_TIMEOUT_SECONDS))
-        )
+        return bool(call("has_collection", lambda: self._client.has_collection(self._name, **ONE_ATTEMPT)))
 
     def load(self) -> None:
         """Makes the collection searchable; Milvus Lite forgets that it was when its process ends."""
-        call("load_collection", lambda: self._client.load_collection(self._name, timeout=CALL_TIMEOUT_SECONDS))
+        call("load_collection", lambda: self._client.load_collection(self._name, **ONE_ATTEMPT))
 
     def space(self) -> CollectionSpace:
         """What the collection records about itself; one not made by this project raises `ConfigurationError`."""
-        described = call(
-            "describe_collection", lambda: self._client.describe_collection(self._name, timeout=CALL_TIMEOUT_SECONDS)
-        )
+        described = call("describe_collection", lambda: self._client.describe_collection(self._name, **ONE_ATTEMPT))
         text = described.get("properties", {}).get(PROPERTY) or described.get("description")
         if not text:
             message = f"collection {self._name!r} exists but was not made by corpus-embed; choose another --collection"
@@ -92,46 +130,81 @@ class Collection:
                     schema=schema_of(space),
                     index_params=indexes,
                     properties={PROPERTY: space.to_json()},
-                    timeout=CALL_TIMEOUT_SECONDS,
+                    **ONE_ATTEMPT,
                 ),
             )
 
     def record(self, space: CollectionSpace) -> None:
         """Lets the collection record this space in place of another with the same fields."""
+        self._described = None
         call(
             "alter_collection_properties",
-            lambda: self._client.alter_collection_properties(
-                self._name, {PROPERTY: space.to_json()}, timeout=CALL_TIMEOUT_SECONDS
-            ),
+            lambda: self._client.alter_collection_properties(self._name, {PROPERTY: space.to_json()}, **ONE_ATTEMPT),
         )
 
-    def upsert(self, partition: str, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Writes rows with distinct ids into one partition, creating it if needed; repeating a call changes nothing."""
-        self._ensure_partition(partition)
-        with durable("upsert"):
-            call(
-                "upsert",
-                lambda: self._client.upsert(
-                    self._name, [dict(row) for row in rows], partition_name=partition, timeout=CALL_TIMEOUT_SECONDS
-                ),
+    def upsert(self, partition: str, rows: Upsertable | Sequence[Mapping[str, Any]]) -> list[Refused]:
+        """Writes rows into one partition, creating it if needed; repeating a call changes nothing.
+
+        They go in requests of at most 16 MiB. When one is refused its halves are tried, so that a row that the server does not take is
+        found and its neighbours are written; it keeps what the server held under its id before.
+
+        Args:
+            partition: where the rows belong.
+            rows: with distinct ids: real servers would hold a row twice, or refuse all.
+
+        Returns:
+            The rows that were refused.
+
+        Raises:
+            CorruptDataError: an id comes twice; nothing was written.
+            TransientError: the server was away, or throttled, for longer than `calls` allows.
+            ConfigurationError: credentials are not valid, or the collection is gone.
+            CorpusEmbedError: the server takes no row at all.
+        """
+        given = RowList(rows) if isinstance(rows, Sequence) else rows
+        ids = given.ids
+        if len(set(ids)) != len(ids):
+            twice = next(one for place, one in enumerate(ids) if one in ids[:place])
+            raise CorruptDataError(
+                f"row {twice} is to be written twice at once; start anew with another workspace and collection"
             )
+        self._ensure_partition(partition)
+        refused: list[Refused] = []
+        took_some = False
+        spans = [(0, len(ids))] if ids else []
+        while spans:
+            start, stop = spans.pop()
+            said = self._upsert(given, partition, start, stop)
+            if said is None:
+                took_some = True
+            elif stop - start == 1:
+                refused.append(Refused(start, said))
+            else:
+                middle = (start + stop) // 2
+                spans += [(middle, stop), (start, middle)]
+            if len(refused) == _HOPELESS and not took_some:
+                raise CorpusEmbedError(f"Milvus refused upsert: it took none of {_HOPELESS} rows: {refused[0].said}")
+        return refused
 
     def delete(self, partition: str, ids: Sequence[str]) -> None:
-        """Deletes rows of one partition by primary key; ids that are not there are no error."""
-        if partition in self.partitions():
+        """Deletes rows of one partition by primary key; ids that are not there are no error.
+
+        Raises:
+            ValueError: an id is not one of ours, 32 lower-case hexadecimal digits: it would be put into an expression.
+        """
+        if not all(_ID.fullmatch(one) for one in ids):
+            raise ValueError("an id to delete is not 32 hexadecimal digits")
+        if partition not in self.partitions():
+            return
+        for start in range(0, len(ids), _IDS_PER_DELETE):
+            some = list(ids[start : start + _IDS_PER_DELETE])
+            request = partial(self._client.delete, self._name, ids=some, partition_name=partition, **ONE_ATTEMPT)
             with durable("delete"):
-                call(
-                    "delete",
-                    lambda: self._client.delete(
-                        self._name, ids=list(ids), partition_name=partition, timeout=CALL_TIMEOUT_SECONDS
-                    ),
-                )
+                call("delete", request)
 
     def partitions(self) -> list[str]:
         """Names of the partitions, ordered."""
-        return sorted(
-            call("list_partitions", lambda: self._client.list_partitions(self._name, timeout=CALL_TIMEOUT_SECONDS))
-        )
+        return sorted(call("list_partitions", lambda: self._client.list_partitions(self._name, **ONE_ATTEMPT)))
 
     def counts(self) -> dict[str, int]:
         """Rows of each partition that has any, counted at strong consistency."""
@@ -147,7 +220,7 @@ class Collection:
             # It counts a query's answer row by row in Python, without a filter it ignores the partition; its statistics are exact.
             stated = call(
                 "get_partition_stats",
-                lambda: self._client.get_partition_stats(self._name, partition, timeout=CALL_TIMEOUT_SECONDS),
+                lambda: self._client.get_partition_stats(self._name, partition, **ONE_ATTEMPT),
             )
             return int(stated["row_count"])
         answer = call(
@@ -158,10 +231,49 @@ class Collection:
                 output_fields=["count(*)"],
                 partition_names=[partition],
                 consistency_level="Strong",
-                timeout=CALL_TIMEOUT_SECONDS,
+                **ONE_ATTEMPT,
             ),
         )
         return int(answer[0]["count(*)"])
+
+    def max_bytes(self) -> dict[str, int]:
+        """How many bytes of UTF-8 each text field holds: Milvus Lite counts characters, servers count bytes."""
+        lengths = {field["name"]: field.get("params", {}).get("max_length") for field in self._fields()["fields"]}
+        return {name: int(length) for name, length in lengths.items() if length is not None}
+
+    def _fields(self) -> Mapping[str, Any]:
+        if self._described is None:
+            # The client's own method rewrites what `Prepare` needs.
+            handler = self._client._get_connection()  # noqa: SLF001
+            found = call("describe_collection", lambda: handler.describe_collection(self._name, **ONE_ATTEMPT))
+            # An alias is described under the collection's own name.
+            self._described = {**found, "collection_name": self._name}
+        return self._described
+
+    def _upsert(self, rows: Upsertable, partition: str, start: int, stop: int) -> str | None:
+        """One request; what the server, or the client that builds the request, said if it refused, else None."""
+
+        def send() -> None:
+            request = rows.request(self._fields(), partition, start, stop)
+            if request.ByteSize() > MAX_REQUEST_BYTES and stop - start > 1:
+                raise _TooLargeError
+            try:
+                sent = self._client._get_connection().upsert(  # noqa: SLF001  the client itself takes nothing but rows
+                    self._name, [], partition, upsert_param=request, schema=self._described, **ONE_ATTEMPT
+                )
+            except SchemaMismatchRetryableException:
+                # Somebody altered the collection since its fields were looked up.
+                self._described = None
+                raise
+            if sent.upsert_count != stop - start or sent.err_count:
+                raise IncompleteError(message=f"{sent.upsert_count} of {stop - start} rows were taken")
+
+        try:
+            with durable("upsert"):
+                attempt("upsert", send)
+        except (MilvusException, grpc.RpcError, ValueError) as error:
+            return text_of(error)
+        return None
 
     def _ensure_partition(self, partition: str) -> None:
         if partition in self._partitions or partition == DEFAULT_PARTITION:
@@ -171,7 +283,7 @@ class Collection:
                 with durable("partition"):
                     call(
                         "create_partition",
-                        lambda: self._client.create_partition(self._name, partition, timeout=CALL_TIMEOUT_SECONDS),
+                        lambda: self._client.create_partition(self._name, partition, **ONE_ATTEMPT),
                     )
             except CorpusEmbedError:
                 # Another worker may have created it in between; anything else is the server's own refusal.

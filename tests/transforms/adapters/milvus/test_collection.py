@@ -2,18 +2,22 @@
 
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-import grpc
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from pymilvus import MilvusClient, MilvusException
+from pymilvus.grpc_gen import common_pb2
 
+from tests.milvus_server import MilvusServer, milvus_server
 from tests.transforms.adapters.milvus.four import DIRECTIONS, SPACE, asked, found, row
 from transforms.adapters import milvus
 from transforms.adapters.milvus import Collection, Target, connect
-from transforms.logic.errors import ConfigurationError, CorpusEmbedError, TransientError
+from transforms.adapters.milvus.requests import MAX_REQUEST_BYTES
+from transforms.logic.errors import ConfigurationError, CorpusEmbedError, CorruptDataError, TransientError
 
 
 def test_a_collection_remembers_its_space(target: Target) -> None:
@@ -155,15 +159,7 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> _Waits:
     return recorded
 
 
-class _RpcError(grpc.RpcError):  # type: ignore[misc]  # grpc has no types
-    """What a call that Milvus Lite does not have, or a lost connection, raises."""
-
-    def __init__(self, code: grpc.StatusCode) -> None:
-        super().__init__(code.name)
-        self._code = code
-
-    def code(self) -> grpc.StatusCode:
-        return self._code
+RATE_LIMIT = MilvusException(code=8, message="rate limit exceeded[rate=10]")
 
 
 def failing(monkeypatch: pytest.MonkeyPatch, method: str, error: Exception, times: int) -> list[Mapping[str, Any]]:
@@ -181,55 +177,6 @@ def failing(monkeypatch: pytest.MonkeyPatch, method: str, error: Exception, time
     return calls
 
 
-PASSING = [
-    MilvusException(code=8, message="rate limit exceeded[rate=10]"),
-    MilvusException(code=65535, message="service unavailable: internal"),
-    MilvusException(code=101, message="collection not loaded"),
-    _RpcError(grpc.StatusCode.UNAVAILABLE),
-    _RpcError(grpc.StatusCode.DEADLINE_EXCEEDED),
-]
-LASTING = [
-    MilvusException(code=1100, message="the length (70000) of varchar field text exceeds max length"),
-    MilvusException(code=1, message="collection not found"),
-    _RpcError(grpc.StatusCode.UNIMPLEMENTED),
-]
-
-
-@pytest.mark.parametrize("error", PASSING, ids=str)
-def test_what_may_pass_is_tried_again(
-    collection: Collection, waits: _Waits, monkeypatch: pytest.MonkeyPatch, error: Exception
-) -> None:
-    calls = failing(monkeypatch, "upsert", error, times=3)
-    collection.upsert("lang_de", [row(1)])
-    assert len(calls) == 4
-    assert len(waits) == 3
-    assert collection.counts() == {"lang_de": 1}
-
-
-@pytest.mark.parametrize("error", PASSING, ids=str)
-def test_what_does_not_pass_in_time_is_transient(
-    collection: Collection, waits: _Waits, monkeypatch: pytest.MonkeyPatch, error: Exception
-) -> None:
-    calls = failing(monkeypatch, "upsert", error, times=1000)
-    with pytest.raises(TransientError, match=r"Milvus upsert failed 6 times"):
-        collection.upsert("lang_de", [row(1)])
-    assert len(calls) == 6
-    assert len(waits) == 5
-    assert all(0 <= seconds <= 20 for seconds in waits)
-
-
-@pytest.mark.parametrize("error", LASTING, ids=str)
-def test_what_cannot_pass_is_not_tried_again(
-    collection: Collection, waits: _Waits, monkeypatch: pytest.MonkeyPatch, error: Exception
-) -> None:
-    calls = failing(monkeypatch, "upsert", error, times=1000)
-    with pytest.raises(CorpusEmbedError, match="Milvus refused upsert") as caught:
-        collection.upsert("lang_de", [row(1)])
-    assert not isinstance(caught.value, TransientError)
-    assert len(calls) == 1
-    assert waits == []
-
-
 @pytest.mark.parametrize(
     "method", ["query", "search", "delete", "list_partitions", "has_collection", "describe_collection"]
 )
@@ -237,7 +184,7 @@ def test_every_call_has_a_time_limit_and_is_tried_again(
     collection: Collection, waits: _Waits, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
     collection.upsert("lang_de", [row(1)])
-    calls = failing(monkeypatch, method, PASSING[0], times=1)
+    calls = failing(monkeypatch, method, RATE_LIMIT, times=1)
     assert collection.exists()
     assert collection.space() == SPACE
     assert collection.counts() == {"lang_de": 1}
@@ -247,9 +194,127 @@ def test_every_call_has_a_time_limit_and_is_tried_again(
     assert {settings["timeout"] for settings in calls} == {milvus.CALL_TIMEOUT_SECONDS}
 
 
-def test_a_row_that_the_server_refuses_is_an_error_of_its_own(collection: Collection) -> None:
-    with pytest.raises(CorpusEmbedError, match="Milvus refused upsert"):
-        collection.upsert("lang_de", [row(1, dense=[1.0, 2.0])])
+# --- rows that are refused ---
+
+
+@pytest.fixture
+def double() -> Iterator[MilvusServer]:
+    with milvus_server("v2.6.4") as server:
+        yield server
+
+
+@pytest.fixture
+def sharp(double: MilvusServer) -> Iterator[Collection]:
+    """A collection of a server that can be told what to refuse."""
+    opened = Collection(Target(double.uri, "c"))
+    opened.create(SPACE)
+    yield opened
+    opened.close()
+
+
+@given(bad=st.sets(st.integers(0, 63), max_size=12))
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_exactly_the_rows_that_are_refused_are_found(double: MilvusServer, sharp: Collection, bad: set[int]) -> None:
+    double.partitions["lang_de"] = {}
+    double.accepts = lambda identity: int(identity, 16) not in bad
+    refused = sharp.upsert("lang_de", [row(number) for number in range(64)])
+    assert sorted(one.row for one in refused) == sorted(bad)
+    assert {one.said for one in refused} <= {"invalid parameter"}
+    assert set(double.partitions["lang_de"]) == {f"{number:032x}" for number in set(range(64)) - bad}
+
+
+def test_one_bad_row_costs_few_requests(double: MilvusServer, sharp: Collection) -> None:
+    double.accepts = lambda identity: int(identity, 16) != 300
+    sharp.upsert("lang_de", [row(number) for number in range(512)])
+    assert double.calls("Upsert") == 1 + 2 * 9
+
+
+def test_a_server_that_takes_no_row_at_all_is_an_error(double: MilvusServer, sharp: Collection) -> None:
+    double.accepts = lambda identity: False
+    with pytest.raises(CorpusEmbedError, match="it took none of 16 rows: invalid parameter") as caught:
+        sharp.upsert("lang_de", [row(number) for number in range(512)])
+    assert not isinstance(caught.value, TransientError)
+    assert double.calls("Upsert") < 64
+
+
+def test_a_row_that_the_client_cannot_send_is_refused_alone(collection: Collection) -> None:
+    rows = [row(1), row(2, ordinal="seven"), row(3, dense=[1.0, 2.0]), row(4, text="\ud800"), row(5)]
+    assert [one.row for one in collection.upsert("lang_de", rows)] == [1, 2, 3]
+    assert set(found(collection, DIRECTIONS["de"])) == {f"{1:032x}", f"{5:032x}"}
+
+
+def test_an_id_that_comes_twice_is_an_error_and_nothing_is_written(collection: Collection) -> None:
+    with pytest.raises(CorruptDataError, match=f"row {1:032x} is to be written twice"):
+        collection.upsert("lang_de", [row(1), row(2), row(1, text="other")])
+    assert collection.counts() == {}
+
+
+def test_no_rows_are_no_request(double: MilvusServer, sharp: Collection) -> None:
+    assert sharp.upsert("lang_de", []) == []
+    assert double.calls("Upsert") == 0
+
+
+@pytest.mark.parametrize("text_bytes", [60_000, 10_000])
+def test_a_request_has_at_most_so_many_bytes(double: MilvusServer, sharp: Collection, text_bytes: int) -> None:
+    rows = [row(number, text="ä" * (text_bytes // 2)) for number in range(20_000_000 // text_bytes)]
+    sharp.upsert("lang_de", rows)
+    sizes = [request.ByteSize() for request in double.of("Upsert")]
+    assert len(sizes) == 2
+    assert max(sizes) <= MAX_REQUEST_BYTES
+    assert sharp.counts() == {"lang_de": len(rows)}
+
+
+def test_a_server_that_takes_less_gets_less() -> None:
+    with milvus_server("v2.6.4", max_request_bytes=1 << 20) as server:
+        opened = Collection(Target(server.uri, "c"))
+        opened.create(SPACE)
+        assert opened.upsert("lang_de", [row(number, text="x" * 50_000) for number in range(64)]) == []
+        assert opened.counts() == {"lang_de": 64}
+        assert {request.num_rows for request in server.of("Upsert")} == {16}
+        opened.close()
+
+
+def test_a_row_larger_than_a_request_goes_alone(
+    double: MilvusServer, sharp: Collection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("transforms.adapters.milvus.collection.MAX_REQUEST_BYTES", 300)
+    sharp.upsert("lang_de", [row(number, text="x" * 1000) for number in range(3)])
+    assert [request.num_rows for request in double.of("Upsert")] == [1, 1, 1]
+
+
+def test_a_collection_altered_meanwhile_is_looked_up_again(
+    double: MilvusServer, sharp: Collection, waits: _Waits
+) -> None:
+    sharp.upsert("lang_de", [row(1)])
+    described = double.calls("DescribeCollection")
+    double.fail("Upsert", common_pb2.Status(error_code=common_pb2.SchemaMismatch, reason="schema mismatch"))
+    assert sharp.upsert("lang_de", [row(2)]) == []
+    assert double.calls("DescribeCollection") == described + 1
+    assert len(waits) == 1
+
+
+@pytest.mark.parametrize("identity", ["", "x", "' or id != '", "A" * 32, f"{1:033x}", f"{1:032x}\n", "é" * 32])
+def test_an_id_that_is_none_of_ours_reaches_no_expression(collection: Collection, identity: str) -> None:
+    collection.upsert("lang_de", [row(1)])
+    with pytest.raises(ValueError, match="not 32 hexadecimal digits"):
+        collection.delete("lang_de", [f"{1:032x}", identity])
+    assert collection.counts() == {"lang_de": 1}
+
+
+def test_many_rows_are_deleted_in_several_requests(double: MilvusServer, sharp: Collection) -> None:
+    double.partitions["lang_de"] = {f"{number:032x}": None for number in range(10_000)}
+    sharp.delete("lang_de", [f"{number:032x}" for number in range(9_000)])
+    assert sharp.counts() == {"lang_de": 1000}
+    assert double.calls("Delete") == 3
+
+
+def test_the_bytes_that_each_text_field_holds_are_known(collection: Collection) -> None:
+    held = collection.max_bytes()
+    assert (held["id"], held["text"], held["document_id"]) == (32, 65_535, 1024)
+    assert not {"ordinal", "metadata", "dense"} & set(held)
+
+
+# --- the server is not there ---
 
 
 def test_an_address_without_a_server_is_named_within_seconds() -> None:
