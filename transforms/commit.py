@@ -6,12 +6,11 @@ from time import time
 from typing import Any
 
 import apache_beam as beam
-import pyarrow as pa
-import pyarrow.compute as pc
 from apache_beam.pvalue import AsList, AsSingleton, PBegin, PCollection
 
 from transforms.adapters.milvus import Target, connect
 from transforms.adapters.workspace import Held, Ledger, Workspace
+from transforms.logic.ledger import without_rows
 from transforms.logic.record import RunContext, build_record, rejected_rows
 from transforms.metrics import Tally, sum_tallies
 
@@ -81,13 +80,16 @@ class _CommitFn(beam.DoFn):
         yield record["exit_code"]
 
     def _without(self, ids: Collection[str], parts: list[str]) -> Iterator[str]:
-        """Names of parts that hold the same rows but these: parts are written before Milvus is asked to take the rows."""
+        """Names of parts that hold the same rows but these: parts are written before Milvus is asked to take the rows.
+
+        What is left of their documents is known no longer, so that the next run tries those rows again.
+        """
         for name in parts:
             if not ids:
                 yield name
                 continue
             rows = self._workspace.read_ledger_part(name)
-            kept = rows.filter(pc.invert(pc.is_in(rows.column("id"), pa.array(ids, pa.string()))))
+            kept = without_rows(rows, ids)
             if kept.num_rows == rows.num_rows:
                 yield name
             elif kept.num_rows:

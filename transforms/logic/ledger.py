@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from transforms.logic.schemas import LEDGER, Origin, batch_of
+from transforms.logic.schemas import KEY, LEDGER, Origin, batch_of
 
 Row = Mapping[str, Any]
 
@@ -79,6 +79,15 @@ def reconcile_bucket(bucket: Bucket, gone: Collection[str] = ()) -> tuple[Reconc
         result.counts[f"partition.{count['values']}"] += count["counts"]
     held = pa.concat_tables([staying, pa.Table.from_batches([batch_of(result.held, LEDGER)])])
     return result, held.take(pc.sort_indices(held.column("id")))
+
+
+def without_rows(held: pa.Table, ids: Collection[str]) -> pa.Table:
+    """`LEDGER` rows without some, whose documents lose their keys, so that they go through the pipeline again."""
+    missing = pc.is_in(held.column("id"), pa.array(sorted(ids), pa.string()))
+    lacking = pc.is_in(held.column("document_id"), held.filter(missing).column("document_id").unique())
+    keys = pc.if_else(lacking, pa.scalar(None, KEY), held.column("document_key"))
+    place = held.schema.get_field_index("document_key")
+    return held.set_column(place, held.schema.field(place), keys).filter(pc.invert(missing))
 
 
 def _spoken_of(bucket: Bucket, gone: Collection[str]) -> pa.Array:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from transforms.logic.identity import chunk_id, digest
-from transforms.logic.ledger import Bucket, Reconciliation, reconcile, reconcile_bucket
+from transforms.logic.ledger import Bucket, Reconciliation, reconcile, reconcile_bucket, without_rows
 from transforms.logic.schemas import INTENTS, KEPT, LEDGER, POINTERS, Origin, batch_of
 
 Document = tuple[
@@ -290,3 +290,22 @@ def test_an_unchanged_row_points_to_where_this_run_found_it() -> None:
 
     assert result.writes == []
     assert [(row["shard"], row["row"]) for row in result.held] == [("elsewhere", 5)]
+
+
+def test_without_a_row_its_document_is_not_known() -> None:
+    documents: list[Document] = [
+        ("a", "one.jsonl", 0, "lang_de", ("x", "y")),
+        ("b", "one.jsonl", 1, "lang_de", ("x",)),
+    ]
+    held = reconcile([row for document in documents for row in pointers(document)], [], []).held
+    table = pa.Table.from_batches([batch_of(held, LEDGER)])
+    refused = chunk_id("a", 1, "lang_de")
+
+    left = without_rows(table, [refused])
+
+    assert left.schema == LEDGER
+    assert {(row["id"], row["document_key"]) for row in left.to_pylist()} == {
+        (chunk_id("a", 0, "lang_de"), None),
+        (chunk_id("b", 0, "lang_de"), document_key(documents[1])),
+    }
+    assert without_rows(table, [chunk_id("c", 0, "lang_de")]).equals(table)

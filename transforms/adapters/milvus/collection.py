@@ -12,7 +12,6 @@ from pymilvus.exceptions import SchemaMismatchRetryableException
 
 from transforms.adapters.crashpoints import durable
 from transforms.adapters.milvus.calls import (
-    CALL_TIMEOUT_SECONDS,
     CONNECT_TIMEOUT_SECONDS,
     ONE_ATTEMPT,
     IncompleteError,

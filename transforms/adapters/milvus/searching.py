@@ -7,7 +7,7 @@ from typing import Any
 from pymilvus import MilvusClient
 from pymilvus.client.embedding_list import EmbeddingList
 
-from transforms.adapters.milvus.calls import CALL_TIMEOUT_SECONDS, call
+from transforms.adapters.milvus.calls import ONE_ATTEMPT, call
 from transforms.adapters.milvus.capabilities import Capabilities
 from transforms.adapters.milvus.indexes import GROUPING
 from transforms.adapters.milvus.query import Query, Search
@@ -117,7 +117,7 @@ class Searcher:
                 filter_params=dict(wanted.parameters),
                 partition_names=None if query.partitions is None else list(query.partitions),
                 consistency_level=query.consistency,
-                timeout=CALL_TIMEOUT_SECONDS,
+                **ONE_ATTEMPT,
                 **settings,
             ),
         )
