@@ -215,7 +215,7 @@ class Collection:
         return Searcher(self._client, self._name, capabilities_of(self.version)).search(query, top, fields)
 
     def _count(self, partition: str) -> int:
-        if capabilities_of(self.version).kind == "lite":
+        if self.is_lite:
             # It counts a query's answer row by row in Python, without a filter it ignores the partition; its statistics are exact.
             stated = call(
                 "get_partition_stats",

@@ -178,7 +178,8 @@ def failing(monkeypatch: pytest.MonkeyPatch, method: str, error: Exception, time
 
 
 @pytest.mark.parametrize(
-    "method", ["query", "search", "delete", "list_partitions", "has_collection", "describe_collection"]
+    "method",
+    ["get_partition_stats", "search", "delete", "list_partitions", "has_collection", "describe_collection"],
 )
 def test_every_call_has_a_time_limit_and_is_tried_again(
     collection: Collection, waits: _Waits, monkeypatch: pytest.MonkeyPatch, method: str
