@@ -11,7 +11,15 @@ from tests.pipelines.jobs import make_model
 from transforms.adapters.crashpoints import POINTS, VARIABLE, durable, parse
 from transforms.logic.errors import ConfigurationError
 
-OF_NO_RUN = ("tokenizer proof", "projection", "calibration")
+OF_NO_RUN = (
+    "tokenizer proof",
+    "projection",
+    "calibration",
+    "import file",
+    "import plan",
+    "import journal",
+    "import job",
+)
 """Steps that the runs of `tests/pipelines/faults` do not take."""
 
 _STEP = """
