@@ -7,8 +7,8 @@ from pipelines.config import Config
 from pipelines.partitions import OwnPartitions
 from pipelines.representation import Choice, choose_representation
 from pipelines.spaces import collection_space, milvus_outputs
-from transforms.adapters.milvus import Collection, CollectionSpace, Target, check_held, held_by
-from transforms.adapters.milvus.import_jobs import check_can_import
+from transforms.adapters.milvus import CollectionSpace, Target, check_held, held_by
+from transforms.adapters.milvus.import_jobs import ImportCollection, check_can_import
 from transforms.adapters.milvus.imports import Journal
 from transforms.adapters.models import ModelDescription
 from transforms.adapters.workspace import Held, Ledger, Workspace
@@ -35,13 +35,13 @@ class Opened:
         held: what it holds.
         space: what it records.
         choice: None where it holds no dense vectors.
-        takes_import: whether it holds no rows but those of an import that died, so that files may be imported.
+        import_folder: name of the folder for its import files; None if it holds rows that no import brought, so that none may be imported.
     """
 
     held: Held
     space: CollectionSpace
     choice: Choice | None
-    takes_import: bool
+    import_folder: str | None
 
 
 def open_collection(
@@ -57,8 +57,12 @@ def open_collection(
     Raises:
         ConfigurationError: this Milvus does not hold what is asked for, or the collection holds vectors of another space.
     """
-    collection = Collection(target)
+    collection = ImportCollection(target)
     try:
+
+        def folder() -> str:
+            return f"{workspace.collection_key}-{collection.identity()}"
+
         by_import = wanted.config.loading.write == "import"
         if by_import:
             check_can_import(collection.version, target)
@@ -75,7 +79,9 @@ def open_collection(
             # A new collection holds nothing, whatever an older one of this name held, or was about to be given.
             journal.forget()
             collection.create(space)
-            return Opened(Held(Ledger(ledger.number, (), {}), (), trusted=True), space, choice, takes_import=True)
+            return Opened(
+                Held(Ledger(ledger.number, (), {}), (), trusted=True), space, choice, folder() if by_import else None
+            )
         space = replace(space, languages=wanted.own.languages if wanted.own.is_named else found.languages)
         found.check_same(space, target.collection, may_cut_anew=wanted.config.run.new_space)
         if found.cut_as(space) != found:
@@ -88,8 +94,9 @@ def open_collection(
             )
         collection.load()
         counts = collection.counts()
-        takes_import = journal.exists or not (counts or ledger.rows)
-        return Opened(Held(ledger, intents, trusted=counts == ledger.partitions), space, choice, takes_import)
+        may_import = by_import and (journal.exists or not (counts or ledger.rows))
+        held = Held(ledger, intents, trusted=counts == ledger.partitions)
+        return Opened(held, space, choice, folder() if may_import else None)
     finally:
         collection.close()
 

@@ -20,7 +20,7 @@ from transforms.adapters.formats import Split
 from transforms.adapters.formats.groups import SplitGroup
 from transforms.adapters.lease import Claim
 from transforms.adapters.milvus import MAX_TOKEN_VECTORS, CollectionSpace, Target, served
-from transforms.adapters.milvus.import_storage import check_storage, import_storage
+from transforms.adapters.milvus.import_storage import ImportStorage, check_storage, import_storage
 from transforms.adapters.models import ModelDescription, check_outputs, describe_model
 from transforms.adapters.storage import check_writable
 from transforms.adapters.tokenizer_proof import Proven, known_proof
@@ -134,7 +134,7 @@ def plan_run(
     sources = plan_sources(config)
     splits = sources.splits
     check_writable(config.storage.workspace)
-    importing = _importing(config)
+    storage = _import_storage(config)
     model = describe_model(config.encoding.model, config.encoding.revision)
     check_outputs(model, wanted.outputs)
     prompt = choose_prompts(model, config)["document"]
@@ -155,6 +155,7 @@ def plan_run(
         lambda: of_new_collection(own, splits, reading, choice, config),
     )
     space = opened.space
+    importing = None if storage is None else _importing(config, storage, opened)
     return Plan(
         groups=sources.groups,
         reading=reading,
@@ -178,20 +179,30 @@ def plan_run(
         tokenizer=partial(open_tokenizer, model.tokenizer_directory, _proof(config, model, splits)),
         encoder=partial(open_encoder, model, prompt, wanted),
         device=wanted.device,
-        importing=importing if opened.takes_import else None,
-        load_bucket_count=_load_bucket_count(
-            splits, model, wanted, files=importing is not None and opened.takes_import
-        ),
+        importing=importing,
+        load_bucket_count=_load_bucket_count(splits, model, wanted, files=importing is not None),
     )
 
 
-def _importing(config: Config) -> Importing | None:
+def _import_storage(config: Config) -> ImportStorage | None:
     loading = config.loading
     if loading.write != "import" or loading.import_storage is None:
         return None
     storage = import_storage(loading.import_storage, loading.import_path)
     check_storage(storage)
-    return Importing(storage, loading.import_endpoint, loading.import_file_bytes, loading.import_patience_seconds)
+    return storage
+
+
+def _importing(config: Config, storage: ImportStorage, opened: Opened) -> Importing | None:
+    if opened.import_folder is None:
+        return None
+    loading = config.loading
+    return Importing(
+        storage.below(opened.import_folder),
+        loading.import_endpoint,
+        loading.import_file_bytes,
+        loading.import_patience_seconds,
+    )
 
 
 def _reading(config: Config, language_column: str | None) -> Reading:

@@ -28,7 +28,7 @@ class Importing:
     """How files are imported.
 
     Attributes:
-        storage: where files go; below it each ledger of each collection has a folder of its own.
+        storage: where files of the collection go.
         endpoint: address of the REST interface where it is not Milvus's own.
         file_bytes: a file is complete when it is as large.
         patience_seconds: a job without progress for so long is given up.
@@ -39,9 +39,9 @@ class Importing:
     file_bytes: int
     patience_seconds: float
 
-    def storage_of(self, workspace: Workspace, held: Held) -> ImportStorage:
-        """Where the files of one run lie."""
-        return self.storage.below(workspace.collection_key, f"{held.next_number:08d}")
+    def storage_of(self, held: Held) -> ImportStorage:
+        """Where the files of the import lie that leads to the next ledger."""
+        return self.storage.below(f"{held.next_number:08d}")
 
 
 class ImportToMilvus(beam.PTransform[PCollection[pa.RecordBatch], PCollection[str]]):
@@ -58,7 +58,7 @@ class ImportToMilvus(beam.PTransform[PCollection[pa.RecordBatch], PCollection[st
     ) -> None:
         """Takes the collection, which holds no rows but those of an import that died, what it records, and where its journal is."""
         super().__init__()
-        self._write = _WriteFilesFn(importing.storage_of(workspace, held), space, importing.file_bytes)
+        self._write = _WriteFilesFn(importing.storage_of(held), space, importing.file_bytes)
         self._import = _ImportFn(target, importing, workspace, held)
         self._by_products = by_products
 
@@ -128,7 +128,7 @@ class _ImportFn(beam.DoFn):
         yield TaggedOutput(TALLIED, counts_of(WRITTEN, total))
 
     def _run(self, files: Sequence[ImportFile]) -> None:
-        storage = self._importing.storage_of(self._workspace, self._held)
+        storage = self._importing.storage_of(self._held)
         journal = Journal(self._workspace.imports, self._held.next_number)
         planned = journal.plan(files, storage)
         collection = ImportCollection(self._target)

@@ -16,7 +16,7 @@ from pymilvus import MilvusException
 from pymilvus.client.types import BulkInsertState
 from pymilvus.grpc_gen import milvus_pb2
 
-from transforms.adapters.milvus.calls import CALL_TIMEOUT_SECONDS, call, text_of
+from transforms.adapters.milvus.calls import CALL_TIMEOUT_SECONDS, call
 from transforms.adapters.milvus.collection import Collection
 from transforms.adapters.milvus.servers import Target, is_lite_path, token_of
 from transforms.logic.errors import ConfigurationError, CorpusEmbedError, TransientError
@@ -39,9 +39,19 @@ _OF_REST: Mapping[str, State] = {
     "Failed": "failed",
 }
 _UNAUTHORISED = frozenset({401, 403})
+_OF_STRANGERS = frozenset({grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED})
 _BUSY = frozenset({429, 503})
 _NEED_AUTHENTICATION = 1800
-_TRANSIENT_WORDS = ("rate limit", "quota", "not ready", "unavailable", "too many", "timeout", "deadline")
+_TRANSIENT_WORDS = (
+    "rate limit",
+    "quota",
+    "not ready",
+    "unavailable",
+    "too many",
+    "reached the limit",
+    "timeout",
+    "deadline",
+)
 _UNKNOWN_JOB_WORDS = ("not found", "not exist", "cannot find", "can't find")
 Answer = dict[str, Any]
 
@@ -99,28 +109,32 @@ class GrpcJobs:
         return str(response.tasks[0])
 
     def describe(self, job_id: str) -> Job:
-        request = milvus_pb2.GetImportStateRequest(task=int(job_id))
-        response = call(
-            "GetImportState", lambda: _checked(self._stub.GetImportState(request, timeout=CALL_TIMEOUT_SECONDS))
-        )
+        response = self._ask("GetImportState", milvus_pb2.GetImportStateRequest(task=int(job_id)))
         if response.status.code or response.status.error_code:
             return Job(job_id, "unknown", reason=response.status.reason)
         return _job_of_grpc(response)
 
     def find(self, path: str) -> list[Job]:
         request = milvus_pb2.ListImportTasksRequest(collection_name=self._name, limit=_LISTED)
-        response = call(
-            "ListImportTasks", lambda: _checked(self._stub.ListImportTasks(request, timeout=CALL_TIMEOUT_SECONDS))
-        )
-        jobs = [_job_of_grpc(task) for task in response.tasks]
+        jobs = [_job_of_grpc(task) for task in self._ask("ListImportTasks", request).tasks]
         return [job for job in jobs if path in job.paths and job.state != "failed"]
 
+    def _ask(self, name: str, request: Any) -> Any:
+        """What changes nothing may be asked again."""
 
-def _checked(response: Any) -> Any:
-    status = response.status
-    if (status.code or status.error_code) and not _says(status.reason, _UNKNOWN_JOB_WORDS):
-        raise MilvusException(code=status.code, message=status.reason)
-    return response
+        def once() -> Any:
+            try:
+                response = getattr(self._stub, name)(request, timeout=CALL_TIMEOUT_SECONDS)
+            except grpc.RpcError as error:
+                if cast("Any", error).code() in _OF_STRANGERS:
+                    _raise_of_status(401, _details(error), name)
+                raise
+            status = response.status
+            if (status.code or status.error_code) and not _says(status.reason, _UNKNOWN_JOB_WORDS):
+                raise MilvusException(code=status.code, message=status.reason)
+            return response
+
+        return call(name, once)
 
 
 def _job_of_grpc(task: Any) -> Job:
@@ -140,12 +154,15 @@ def _job_of_grpc(task: Any) -> Job:
 
 def _raise_of_grpc(error: grpc.RpcError, path: str) -> NoReturn:
     status = cast("Any", error).code()
-    if status in {grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED}:
-        message = f"Milvus does not let this user import: {text_of(error)}; check --milvus-token-env"
-        raise ConfigurationError(message) from error
+    if status in _OF_STRANGERS:
+        _raise_of_status(401, _details(error), path)
     if status in {grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.INVALID_ARGUMENT}:
-        _refuse(text_of(error), path)
-    raise LostReplyError(text_of(error)) from error
+        _refuse(_details(error), path)
+    raise LostReplyError(_details(error)) from error
+
+
+def _details(error: grpc.RpcError) -> str:
+    return str(cast("Any", error).details())
 
 
 class RestJobs:
@@ -277,6 +294,13 @@ class ImportCollection(Collection):
     def create_partition(self, partition: str) -> None:
         """Creates a partition if it is not there."""
         self._ensure_partition(partition)
+
+    def identity(self) -> str:
+        """What tells this collection from an earlier one of its name."""
+        described = call(
+            "describe_collection", lambda: self._client.describe_collection(self._name, timeout=CALL_TIMEOUT_SECONDS)
+        )
+        return str(described["collection_id"])
 
     def refresh(self) -> None:
         """Loads what was imported since the collection was loaded."""

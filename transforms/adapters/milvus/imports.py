@@ -174,15 +174,13 @@ class Import:
         for file in files:
             if self._entries[file.name].phase == "asking":
                 self._adopt(file)
-        for _ in range(_ATTEMPTS):
-            self._drain(files)
-            uncertain = [file for file in files if self._entries[file.name].phase == "asking"]
-            if not uncertain:
-                break
+        left = _ATTEMPTS
+        while uncertain := self._drain(files):
+            if not left:
+                said = self._entries[uncertain[0].name].reason
+                raise TransientError(f"Milvus answers no request to import ({said}); run again when it does")
+            left -= 1
             self._settle(uncertain[0], files)
-        else:
-            message = f"Milvus answers no request to import ({self._entries[uncertain[0].name].reason}); run again when it does"
-            raise TransientError(message)
         failed = [file for file in files if self._entries[file.name].phase == "failed"]
         if failed:
             lines = "\n".join(
@@ -200,8 +198,11 @@ class Import:
         self.journal.write(file, entry)
         self._entries[file.name] = entry
 
-    def _drain(self, files: Sequence[ImportFile]) -> None:
-        """Asks for what is new or was seen to fail in an earlier run, and watches all jobs until none runs."""
+    def _drain(self, files: Sequence[ImportFile]) -> list[ImportFile]:
+        """Asks for what is new or was seen to fail in an earlier run, and watches all jobs until none runs.
+
+        Gives the files of which it is not known whether there is a job.
+        """
         waiting = [
             file for file in files if self._entries[file.name].phase == "new" or file.name in self._failed_before
         ]
@@ -215,7 +216,7 @@ class Import:
                 if self._entries[file.name].phase == "running":
                     running.append(file)
             if not running:
-                return
+                return [file for file in files if self._entries[file.name].phase == "asking"]
             states = [self._look(file, changed) for file in running]
             if any(state in {"pending", "importing"} for state in states):
                 self.timing.sleep(self.timing.look_seconds)
@@ -225,29 +226,31 @@ class Import:
         attempt = before.attempt + (before.phase == "failed")
         self.check_lease()
         self._set(file, Entry("asking", attempt=attempt))
+        try:
+            with durable("import job"):
+                job_id = self._create(file, attempt)
+        except LostReplyError as error:
+            _LOG.warning("Milvus did not answer whether it imports %s: %s", self.storage.path_of(file), error)
+            self._entries[file.name] = Entry("asking", attempt=attempt, reason=str(error))
+            self._adopt(file, looks=_LOOKS_FOR_LOST)
+        except (ConfigurationError, TransientError):
+            # The server said no, so there is no job.
+            self._set(file, Entry("new", attempt=attempt))
+            raise
+        except CorpusEmbedError as error:
+            self._set(file, Entry("failed", attempt=attempt, reason=str(error)))
+        else:
+            self._set(file, Entry("running", job_id, attempt))
+
+    def _create(self, file: ImportFile, attempt: int) -> str:
+        """Asks again as long as the server says that it is too busy."""
         path = self.storage.path_of(file)
-        for left in range(_ATTEMPTS - 1, -1, -1):
+        for number in range(_ATTEMPTS - 1):
             try:
-                with durable("import job"):
-                    job_id = self.jobs.create(file.partition, path, self._key(file, attempt))
-                break
+                return self.jobs.create(file.partition, path, self._key(file, attempt))
             except TransientError:
-                # The server said no, so there is no job.
-                if not left:
-                    self._set(file, replace(before, phase="new", attempt=attempt))
-                    raise
-                self.timing.sleep(self.timing.look_seconds * 2 ** (_ATTEMPTS - 1 - left))
-            except LostReplyError as error:
-                _LOG.warning("Milvus did not answer whether it imports %s: %s", path, error)
-                self._entries[file.name] = Entry("asking", attempt=attempt, reason=str(error))
-                self._adopt(file, looks=_LOOKS_FOR_LOST)
-                return
-            except CorpusEmbedError as error:
-                self._set(file, Entry("failed", attempt=attempt, reason=str(error)))
-                if isinstance(error, ConfigurationError):
-                    raise
-                return
-        self._set(file, Entry("running", job_id, attempt))
+                self.timing.sleep(self.timing.look_seconds * 2**number)
+        return self.jobs.create(file.partition, path, self._key(file, attempt))
 
     def _key(self, file: ImportFile, attempt: int) -> str:
         return f"{digest('import', self.storage.path_of(file), attempt).hex()}"
