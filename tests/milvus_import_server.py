@@ -205,6 +205,13 @@ class ImportServer(MilvusServer):
 
     # --- gRPC ---
 
+    def Upsert(self, request: Any, context: Any) -> Any:
+        answer = super().Upsert(request, context)
+        held = self.imported.get(request.partition_name, [])
+        # Whatever had the id before is deleted, however often.
+        self.imported[request.partition_name] = [one for one in held if one not in set(answer.IDs.str_id.data)]
+        return answer
+
     def GetLoadingProgress(self, request: Any, context: Any) -> Any:
         return milvus_pb2.GetLoadingProgressResponse(status=_OK, progress=100, refresh_progress=100)
 

@@ -21,7 +21,7 @@ def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Job:
     job = Job(tmp_path, make_model(tmp_path / "model"))
     job.write(
         "a.jsonl",
-        [document(f"{lang}{n}", story(f"{lang}{n}", 8), lang=lang) for lang in ("de", "en", "th") for n in range(60)],
+        [document(f"{lang}{n}", story(f"{lang}{n}", 8), lang=lang) for lang in ("de", "en", "fr") for n in range(60)],
     )
     return job
 

@@ -30,6 +30,7 @@ _LOG = logging.getLogger(__name__)
 _PLAN = "plan.json"
 _JOBS_AT_ONCE = 64
 """Milvus queues up to 1,024 (`dataCoord.import.maxImportJobNum`); fewer leave room for others."""
+_FIRST_PAUSE_SECONDS = 0.1
 _ATTEMPTS = 6
 _LOOKS_FOR_LOST = 3
 Phase = Literal["new", "asking", "running", "completed", "failed"]
@@ -41,17 +42,17 @@ class Timing:
 
     Attributes:
         patience_seconds: a job that makes no progress for so long is given up.
-        look_seconds: between two looks at the jobs.
+        look_seconds: between two looks at the jobs, at most; the first come sooner.
         now: a monotonic clock.
         sleep: waits so many seconds.
-        settle_seconds: rows of a finished job are loaded within so long.
+        settle_seconds: rows of a job that finished so long ago that the server forgot it are loaded within so long.
     """
 
     patience_seconds: float = 3600
-    look_seconds: float = 2
+    look_seconds: float = 5
     now: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
-    settle_seconds: float = 30
+    settle_seconds: float = 5
 
 
 @dataclass(frozen=True)
@@ -208,6 +209,7 @@ class Import:
         ]
         self._failed_before = set()
         changed: dict[str, tuple[tuple[str, int], float]] = {}
+        pause = _FIRST_PAUSE_SECONDS
         while True:
             running = [file for file in files if self._entries[file.name].phase == "running"]
             while waiting and len(running) < _JOBS_AT_ONCE:
@@ -219,7 +221,8 @@ class Import:
                 return [file for file in files if self._entries[file.name].phase == "asking"]
             states = [self._look(file, changed) for file in running]
             if any(state in {"pending", "importing"} for state in states):
-                self.timing.sleep(self.timing.look_seconds)
+                self.timing.sleep(pause)
+                pause = min(2 * pause, self.timing.look_seconds)
 
     def _ask(self, file: ImportFile) -> None:
         before = self._entries[file.name]
@@ -332,11 +335,13 @@ class Import:
         """Imported rows are loaded some seconds after their job; whether all are there is for the run's balance to say."""
         expected = rows_by_partition(files)
         began = self.timing.now()
+        pause = _FIRST_PAUSE_SECONDS
         while self.timing.now() - began < self.timing.patience_seconds:
             counted = self.counts()
             if all(counted.get(partition, 0) >= rows for partition, rows in expected.items()):
                 return
-            self.timing.sleep(self.timing.look_seconds)
+            self.timing.sleep(pause)
+            pause = min(2 * pause, self.timing.look_seconds)
 
 
 def remove_files(storage: ImportStorage, files: Sequence[ImportFile]) -> None:

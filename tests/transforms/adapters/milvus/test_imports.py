@@ -44,6 +44,7 @@ def test_files_are_imported_and_the_journal_names_their_jobs(place: Place) -> No
     files = place.write(**ROWS)
     place.run(files)
     _check_imported_once(place)
+    assert place.journal.exists
     entries = [place.journal.entry(file) for file in files]
     assert [entry.phase for entry in entries] == ["completed", "completed"]
     assert [int(entry.job_id) for entry in entries] == list(place.server.jobs)
@@ -424,7 +425,6 @@ def test_a_damaged_journal_is_named(place: Place) -> None:
 def test_a_forgotten_journal_is_gone(place: Place) -> None:
     files = place.write(**ROWS)
     place.run(files)
-    assert place.journal.exists
     place.journal.forget()
     assert not place.journal.exists
     assert place.journal.entry(files[0]).phase == "new"
