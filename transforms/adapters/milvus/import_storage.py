@@ -104,33 +104,36 @@ class ImportWriter:
     _open: dict[str, "_OpenFile"] = field(default_factory=dict)
 
     def add(self, partition: str, rows: pa.RecordBatch, checksum: int) -> list[ImportFile]:
-        """Takes rows of one partition, with their checksum; gives the files that they completed.
+        """Takes rows of one partition, with their checksum; gives the files that they completed. Rows are looked at a row group at a time.
 
         Raises:
             CorruptDataError: a row is not what the collection holds (`check_columns`).
             OSError: the storage cannot be written.
         """
-        columns = import_columns(rows, self.outputs)
-        check_columns(columns, self.max_bytes)
         if partition not in self._open:
-            self._open[partition] = _OpenFile.begin(self.storage, partition)
+            self._open[partition] = _OpenFile.begin(self, partition)
         file = self._open[partition]
-        file.add(columns, rows.column("row_key"), checksum)
+        file.add(rows, checksum)
         complete = []
         if file.waiting_bytes >= _ROW_GROUP_BYTES:
             file.flush()
         elif sum(one.waiting_bytes for one in self._open.values()) >= _WAITING_BYTES:
             max(self._open.values(), key=lambda one: one.waiting_bytes).flush()
         if file.written_bytes >= self.file_bytes:
-            complete.append(self._open.pop(partition).end())
+            complete.append(self._end(partition))
         while sum(one.written_bytes for one in self._open.values()) >= _OPEN_FILES_FACTOR * self.file_bytes:
             fullest = max(sorted(self._open), key=lambda name: self._open[name].written_bytes)
-            complete.append(self._open.pop(fullest).end())
+            complete.append(self._end(fullest))
         return complete
 
     def close(self) -> list[ImportFile]:
         """Completes and gives the files that are open."""
-        return [self._open.pop(partition).end() for partition in sorted(self._open)]
+        return [self._end(partition) for partition in sorted(self._open)]
+
+    def _end(self, partition: str) -> ImportFile:
+        file = self._open[partition].end()
+        del self._open[partition]
+        return file
 
     def abandon(self) -> None:
         """Removes what is not complete."""
@@ -141,7 +144,7 @@ class ImportWriter:
 
 @dataclass
 class _OpenFile:
-    storage: ImportStorage
+    owner: ImportWriter
     partition: str
     temporary: Path
     names: Any = field(default_factory=lambda: hashlib.blake2b(digest_size=16))
@@ -152,33 +155,37 @@ class _OpenFile:
     writer: pq.ParquetWriter | None = None
 
     @classmethod
-    def begin(cls, storage: ImportStorage, partition: str) -> "_OpenFile":
+    def begin(cls, owner: ImportWriter, partition: str) -> "_OpenFile":
         """A file without a name: where a rename gives it one at once, else where there is room."""
-        filesystem, place = filesystem_of(join(storage.uri, partition))
+        filesystem, place = filesystem_of(join(owner.storage.uri, partition))
         directory = None
         if "file" in filesystem.protocol:
             Path(place).mkdir(parents=True, exist_ok=True)
             directory = place
         handle, name = tempfile.mkstemp(".partial", ".", directory)
         os.close(handle)
-        return cls(storage, partition, Path(name))
+        return cls(owner, partition, Path(name))
 
     @property
     def written_bytes(self) -> int:
         return self.temporary.stat().st_size if self.writer is not None else 0
 
-    def add(self, columns: pa.RecordBatch, row_keys: pa.Array, checksum: int) -> None:
-        self.names.update(b"".join(row_keys.to_pylist()))
-        self.rows += columns.num_rows
+    def add(self, rows: pa.RecordBatch, checksum: int) -> None:
+        self.rows += rows.num_rows
         self.checksum = (self.checksum + checksum) % (1 << 128)
-        self.waiting.append(columns)
-        self.waiting_bytes += columns.nbytes
+        self.waiting.append(rows)
+        self.waiting_bytes += rows.nbytes
 
     def flush(self) -> None:
         """Writes what waits as a row group."""
         if not self.waiting:
             return
-        table = pa.Table.from_batches(self.waiting)
+        # What is done for each batch alone costs more than to put them together.
+        rows = pa.concat_batches(self.waiting)
+        self.names.update(b"".join(rows.column("row_key").to_pylist()))
+        columns = import_columns(rows, self.owner.outputs)
+        check_columns(columns, self.owner.max_bytes)
+        table = pa.Table.from_batches([columns])
         if self.writer is None:
             self.names.update(str(table.schema).encode())
             self.writer = pq.ParquetWriter(self.temporary, table.schema, **parquet_settings(table.schema))
@@ -192,7 +199,7 @@ class _OpenFile:
         self.writer.close()
         name = f"{self.partition}/{self.names.hexdigest()}.parquet"
         file = ImportFile(name, self.partition, self.rows, self.temporary.stat().st_size, self.checksum)
-        filesystem, place = filesystem_of(self.storage.uri_of(file))
+        filesystem, place = filesystem_of(self.owner.storage.uri_of(file))
         if "file" in filesystem.protocol:
             descriptor = os.open(self.temporary, os.O_RDONLY)
             try:
@@ -205,7 +212,7 @@ class _OpenFile:
                 self.temporary.replace(place)
         else:
             with durable("import file"):
-                write_bytes(self.storage.uri_of(file), self.temporary.read_bytes())
+                write_bytes(self.owner.storage.uri_of(file), self.temporary.read_bytes())
             self.temporary.unlink()
         return file
 
