@@ -144,7 +144,7 @@ def timed(name: str, rows: int, repeats: int, run: Callable[[], object]) -> Figu
 def compare_files(count: int, dimensions: int, repeats: int) -> list[Figure]:
     """Writers of import files, on one core."""
     batches = list(make_rows(count, dimensions))
-    table = pa.Table.from_batches([import_columns(batch) for batch in batches])
+    table = import_columns(pa.Table.from_batches(batches))
     dictionaries = [row for batch in batches for row in milvus_rows(batch, DENSE)]
     with tempfile.TemporaryDirectory() as folder:
         contenders: list[tuple[str, Callable[[], object]]] = [

@@ -21,7 +21,7 @@ from transforms.logic.errors import CorruptDataError
 from transforms.logic.outputs import OUTPUTS, Output
 from transforms.logic.rows import LABEL_FIELDS, STORED_FIELDS, sparse_weights
 from transforms.logic.schemas import VECTOR_COLUMNS
-from transforms.logic.vector_columns import from_columns
+from transforms.logic.vector_columns import from_columns, whole_column
 
 MAX_FILE_BYTES = 16 << 30
 """The largest file that Milvus imports (`dataCoord.import.maxImportFileSizeInGB`)."""
@@ -67,29 +67,29 @@ def rows_by_partition(files: Iterable[ImportFile]) -> dict[str, int]:
     return dict(sorted(found.items()))
 
 
-def import_columns(batch: pa.RecordBatch, outputs: Collection[Output] = OUTPUTS[:1]) -> pa.RecordBatch:
+def import_columns(rows: pa.Table, outputs: Collection[Output] = OUTPUTS[:1]) -> pa.Table:
     """Compressed rows (`compress.compress_vectors`) with the columns of an import file: a field of the collection each, in its order.
 
     A row without any weight gets one that no query has: Milvus takes no empty sparse vector, and counts must balance.
     """
-    names = [*STORED_FIELDS, *(name for name in LABEL_FIELDS if name in batch.schema.names)]
-    columns = {name: batch.column(name) for name in names}
+    names = [*STORED_FIELDS, *(name for name in LABEL_FIELDS if name in rows.column_names)]
+    columns = {name: rows.column(name) for name in names}
     for name in _INTEGERS:
         columns[name] = columns[name].cast(pa.int64())
-    columns["metadata"] = batch.column("metadata")
+    columns["metadata"] = rows.column("metadata")
     if "dense" in outputs:
-        columns["dense"] = _vectors(batch.column("dense"))
-    others = from_columns(batch.select([VECTOR_COLUMNS[name] for name in ("sparse", "multi") if name in outputs]))
+        columns["dense"] = pa.chunked_array([_vectors(chunk) for chunk in rows.column("dense").chunks])
+    others = from_columns(rows.select([VECTOR_COLUMNS[name] for name in ("sparse", "multi") if name in outputs]))
     if others.sparse is not None:
         columns["sparse"] = pa.array([json.dumps(weights) for weights in sparse_weights(others.sparse)], pa.string())
     if others.multi is not None:
         vectors = _lists(others.multi.vectors)
         structs = pa.StructArray.from_arrays([vectors], fields=list(_STRUCT))
         columns["multi"] = pa.ListArray.from_arrays(pa.array(others.multi.offsets, pa.int32()), structs)
-    return pa.RecordBatch.from_pydict(columns)
+    return pa.table(columns)
 
 
-def check_columns(columns: pa.RecordBatch, max_bytes: Mapping[str, int]) -> None:
+def check_columns(columns: pa.Table, max_bytes: Mapping[str, int]) -> None:
     """Refuses rows that the import would refuse, or worse, take: the bulk import of some versions stores NaN (milvus #50459).
 
     Args:
@@ -109,10 +109,12 @@ def check_columns(columns: pa.RecordBatch, max_bytes: Mapping[str, int]) -> None
             )
             raise CorruptDataError(message)
     for name in ("dense", "multi"):
-        if name in columns.schema.names and not _is_finite(columns.column(name)):
-            rows = [row for row in range(columns.num_rows) if not _is_finite(columns.slice(row, 1).column(name))]
-            message = f"chunk {columns.column('id')[rows[0]].as_py()}: {name!r} has a number that is not finite"
-            raise CorruptDataError(message)
+        if name not in columns.column_names or all(map(_is_finite, columns.column(name).chunks)):
+            continue
+        ids = columns.column("id").to_pylist()
+        vectors = whole_column(columns.column(name))
+        row = next(row for row in range(len(ids)) if not _is_finite(vectors.slice(row, 1)))
+        raise CorruptDataError(f"chunk {ids[row]}: {name!r} has a number that is not finite")
 
 
 def _vectors(column: pa.FixedSizeListArray) -> pa.ListArray:

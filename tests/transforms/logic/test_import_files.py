@@ -44,16 +44,20 @@ _DENSE: dict[VectorType, tuple[pa.DataType, int]] = {
 }
 
 
+def _table(*batches: pa.RecordBatch) -> pa.Table:
+    return pa.Table.from_batches(batches)
+
+
 @pytest.mark.parametrize("vector_type", VECTOR_TYPES)
 def test_schema_of_every_vector_type(vector_type: VectorType) -> None:
-    columns = import_columns(rows_of(range(5), vector_type))
+    columns = import_columns(_table(rows_of(range(5), vector_type)))
     wanted, width = _DENSE[vector_type]
     assert dict(zip(columns.schema.names, columns.schema.types, strict=True)) == {**_SCALARS, "dense": wanted}
     assert [len(vector) for vector in columns.column("dense")] == [width] * 5
 
 
 def test_schema_of_weights_and_vectors_of_tokens() -> None:
-    columns = import_columns(rows_of(range(5), outputs=OUTPUTS), OUTPUTS)
+    columns = import_columns(_table(rows_of(range(5), outputs=OUTPUTS)), OUTPUTS)
     of_tokens = pa.list_(pa.struct([pa.field("vector", pa.list_(pa.float32()))]))
     wanted = {**_SCALARS, "dense": pa.list_(pa.float32()), "sparse": pa.string(), "multi": of_tokens}
     assert dict(zip(columns.schema.names, columns.schema.types, strict=True)) == wanted
@@ -62,7 +66,7 @@ def test_schema_of_weights_and_vectors_of_tokens() -> None:
 def test_labels_go_along() -> None:
     labelled = rows_of(range(2)).append_column("label", pa.array(["a", ""]))
     labelled = labelled.append_column("label_score", pa.array([0.5, 0.25], pa.float32()))
-    columns = import_columns(labelled)
+    columns = import_columns(_table(labelled))
     assert columns.column("label").to_pylist() == ["a", ""]
     assert columns.column("label_score").to_pylist() == [0.5, 0.25]
 
@@ -82,9 +86,10 @@ def _as_upserted(name: str, value: Any) -> Any:
 @pytest.mark.parametrize("outputs", [OUTPUTS[:1], OUTPUTS[1:2], OUTPUTS[:2], OUTPUTS])
 def test_values_are_those_of_an_upsert(vector_type: VectorType, outputs: tuple[Output, ...]) -> None:
     # A slice: its columns begin within their parents.
-    batch = rows_of(range(9), vector_type, outputs).slice(2, 6)
-    columns = import_columns(batch, outputs)
-    for ours, theirs in zip(columns.to_pylist(), milvus_rows(batch, outputs), strict=True):
+    batches = [rows_of(range(start, start + 9), vector_type, outputs).slice(2, 6) for start in (0, 9)]
+    columns = import_columns(_table(*batches), outputs)
+    wanted = [row for batch in batches for row in milvus_rows(batch, outputs)]
+    for ours, theirs in zip(columns.to_pylist(), wanted, strict=True):
         assert ours.keys() == theirs.keys()
         for name, value in theirs.items():
             given_value = ours[name]
@@ -105,7 +110,7 @@ def test_a_row_without_weights_has_one_that_no_query_has() -> None:
     batch = batch.set_column(
         place, batch.schema.field(place), pa.array([{"indices": [], "values": []}], batch.schema.field(place).type)
     )
-    (weights,) = import_columns(batch, OUTPUTS[1:2]).column("sparse").to_pylist()
+    (weights,) = import_columns(_table(batch), OUTPUTS[1:2]).column("sparse").to_pylist()
     ((index, weight),) = json.loads(weights).items()
     assert int(index) == (1 << 32) - 2
     assert weight > 0
@@ -119,7 +124,7 @@ def test_a_text_is_measured_in_bytes(text: str, slack: int) -> None:
     batch = rows_of(range(3))
     texts = pa.array(["", text, "a"])
     batch = batch.set_column(batch.schema.get_field_index("text"), "text", texts)
-    columns, most = import_columns(batch), max(1, len(text.encode()) + slack)
+    columns, most = import_columns(_table(batch)), max(1, len(text.encode()) + slack)
     if len(text.encode()) <= most:
         check_columns(columns, {"text": most})
     else:
@@ -133,10 +138,10 @@ def test_a_text_is_measured_in_bytes(text: str, slack: int) -> None:
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("place", [0, 5, 4 * FULL - 1])
 def test_a_number_that_is_not_finite_is_named(value: float, place: int) -> None:
-    columns = import_columns(rows_of(range(4)))
-    numbers = columns.column("dense").flatten().to_numpy().copy()
+    columns = import_columns(_table(rows_of(range(4))))
+    numbers = columns.column("dense").chunk(0).flatten().to_numpy().copy()
     numbers[place] = value
-    spoiled = pa.ListArray.from_arrays(columns.column("dense").offsets, pa.array(numbers))
+    spoiled = pa.ListArray.from_arrays(columns.column("dense").chunk(0).offsets, pa.array(numbers))
     columns = columns.set_column(columns.schema.get_field_index("dense"), "dense", spoiled)
     with pytest.raises(
         CorruptDataError, match=f"chunk {columns.column('id')[place // FULL]}: 'dense' has a number that is not finite"
@@ -145,14 +150,14 @@ def test_a_number_that_is_not_finite_is_named(value: float, place: int) -> None:
 
 
 def test_a_sum_that_overflows_is_no_fault() -> None:
-    columns = import_columns(rows_of(range(2)))
+    columns = import_columns(_table(rows_of(range(2))))
     numbers = np.full(2 * FULL, np.finfo(np.float32).max, np.float32)
-    large = pa.ListArray.from_arrays(columns.column("dense").offsets, pa.array(numbers))
+    large = pa.ListArray.from_arrays(columns.column("dense").chunk(0).offsets, pa.array(numbers))
     check_columns(columns.set_column(columns.schema.get_field_index("dense"), "dense", large), {})
 
 
 def test_a_vector_of_a_token_that_is_not_finite_is_named() -> None:
-    columns = import_columns(rows_of(range(3), outputs=OUTPUTS), OUTPUTS)
+    columns = import_columns(_table(rows_of(range(3), outputs=OUTPUTS)), OUTPUTS)
     values = columns.column("multi").to_pylist()
     values[1][0]["vector"][3] = np.nan
     spoiled = pa.array(values, columns.column("multi").type)

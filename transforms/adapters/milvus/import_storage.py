@@ -174,18 +174,16 @@ class _OpenFile:
         self.rows += rows.num_rows
         self.checksum = (self.checksum + checksum) % (1 << 128)
         self.waiting.append(rows)
-        self.waiting_bytes += rows.nbytes
+        self.waiting_bytes += rows.get_total_buffer_size()
 
     def flush(self) -> None:
         """Writes what waits as a row group."""
         if not self.waiting:
             return
-        # What is done for each batch alone costs more than to put them together.
-        rows = pa.concat_batches(self.waiting)
+        rows = pa.Table.from_batches(self.waiting)
         self.names.update(b"".join(rows.column("row_key").to_pylist()))
-        columns = import_columns(rows, self.owner.outputs)
-        check_columns(columns, self.owner.max_bytes)
-        table = pa.Table.from_batches([columns])
+        table = import_columns(rows, self.owner.outputs)
+        check_columns(table, self.owner.max_bytes)
         if self.writer is None:
             self.names.update(str(table.schema).encode())
             self.writer = pq.ParquetWriter(self.temporary, table.schema, **parquet_settings(table.schema))

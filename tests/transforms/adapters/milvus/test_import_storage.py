@@ -89,9 +89,7 @@ def test_a_file_holds_the_rows_as_they_were_given(storage: ImportStorage, vector
     writer = _writer(storage, max_bytes=max_text_bytes(space_of(vector_type)))
     assert [add(writer, "lang_de", batch) for batch in batches] == [[], [], []]
     (file,) = writer.close()
-    assert pq.read_table(storage.uri_of(file)).equals(
-        pa.Table.from_batches([import_columns(batch) for batch in batches])
-    )
+    assert pq.read_table(storage.uri_of(file)).equals(import_columns(pa.Table.from_batches(batches)))
     assert (file.partition, file.rows) == ("lang_de", 60)
     assert file.size_bytes == Path(storage.uri_of(file)).stat().st_size
     keys = [row for batch in batches for row in batch.select(["id", "row_key"]).to_pylist()]
@@ -104,7 +102,7 @@ def test_every_output_goes_into_a_file(storage: ImportStorage) -> None:
     add(writer, "lang_de", rows)
     (file,) = writer.close()
     read = pq.read_table(storage.uri_of(file))
-    assert read.combine_chunks().to_batches()[0].equals(import_columns(rows, OUTPUTS))
+    assert read.equals(import_columns(pa.Table.from_batches([rows]), OUTPUTS))
 
 
 def test_each_partition_has_a_folder_and_no_file_grows_much_beyond_the_limit(
