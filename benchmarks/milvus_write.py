@@ -22,6 +22,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -203,15 +204,15 @@ def local_bulk_writer(rows: Sequence[Mapping[str, Any]], dimensions: int, folder
 def compare_upserts(uri: str, count: int, dimensions: int, repeats: int) -> list[Figure]:
     """Ways to upsert the same rows into a running server, each into a collection of its own."""
     batches = list(make_rows(count, dimensions))
-    contenders: list[tuple[str, Callable[[Target], object]]] = [
-        *((name, lambda target, send=send: upsert_ours(target, batches, send)) for name, send in upsert_paths()),
-        ("MilvusClient.upsert", lambda target: upsert_client(target, batches)),
-        ("beam milvus_search", lambda target: upsert_beam(target, batches)),
+    contenders: list[tuple[str, Callable[[Target, Sequence[pa.RecordBatch]], object]]] = [
+        *((name, partial(upsert_ours, send=send)) for name, send in upsert_paths()),
+        ("MilvusClient.upsert", upsert_client),
+        ("beam milvus_search", upsert_beam),
     ]
     figures = []
     for place, (name, run) in enumerate(contenders):
         with new_collection(uri, f"benchmark_upsert_{place}", dimensions) as target:
-            figures.append(timed(name, count, repeats, lambda run=run, target=target: run(target)))
+            figures.append(timed(name, count, repeats, partial(run, target, batches)))
             check_count(target, count)
     return figures
 
@@ -281,7 +282,7 @@ def upsert_beam(target: Target, batches: Sequence[pa.RecordBatch]) -> None:
             ColumnSpec(column_name=name, python_type=object, value_fn=lambda chunk, name=name: chunk.metadata[name])
             for name in fields
         ),
-        ColumnSpec(column_name="dense", python_type=list, value_fn=lambda chunk: list(chunk.embedding.dense_embedding)),
+        ColumnSpec(column_name="dense", python_type=list, value_fn=_dense_of),
     ]
     writer = MilvusVectorWriterConfig(
         connection_params=MilvusConnectionParameters(uri=target.uri),
@@ -290,6 +291,10 @@ def upsert_beam(target: Target, batches: Sequence[pa.RecordBatch]) -> None:
     )
     with beam.Pipeline("FnApiRunner") as pipeline:
         _ = pipeline | beam.Create(chunks, reshuffle=False) | VectorDatabaseWriteTransform(writer)
+
+
+def _dense_of(chunk: Any) -> list[float]:
+    return list(chunk.embedding.dense_embedding)
 
 
 # --- load ---
@@ -302,14 +307,10 @@ def compare_loads(
     found = []
     for size in sizes:
         with new_collection(uri, f"benchmark_import_{size}", dimensions) as target:
-            imported = timed(
-                "import", size, 1, lambda size=size, target=target: load_by_import(target, storage, size, dimensions)
-            )
+            imported = timed("import", size, 1, partial(load_by_import, target, storage, size, dimensions))
             check_count(target, size)
         with new_collection(uri, f"benchmark_load_{size}", dimensions) as target:
-            upserted = timed(
-                "upsert", size, 1, lambda size=size, target=target: load_by_upsert(target, size, dimensions)
-            )
+            upserted = timed("upsert", size, 1, partial(load_by_upsert, target, size, dimensions))
         found.append((size, imported, upserted))
     return found
 

@@ -11,16 +11,10 @@ from tests.pipelines.jobs import make_model
 from transforms.adapters.crashpoints import POINTS, VARIABLE, durable, parse
 from transforms.logic.errors import ConfigurationError
 
-OF_NO_RUN = (
-    "tokenizer proof",
-    "projection",
-    "calibration",
-    "import file",
-    "import plan",
-    "import journal",
-    "import job",
-)
-"""Steps that the runs of `tests/pipelines/faults` do not take."""
+OF_NO_RUN = ("tokenizer proof", "projection", "calibration")
+"""Steps beside the runs of `tests/pipelines/faults`."""
+OF_IMPORTS = ("import file", "import plan", "import journal", "import job")
+"""Steps of runs that import, which `tests/pipelines/faults/test_import_kills.py` kills."""
 
 _STEP = """
 import sys

@@ -19,6 +19,7 @@ from transforms.adapters.milvus.import_storage import (
     max_text_bytes,
     parquet_settings,
 )
+from transforms.adapters.storage import read_bytes
 from transforms.logic.checksum import checksum
 from transforms.logic.errors import ConfigurationError, CorruptDataError
 from transforms.logic.import_files import ImportFile, import_columns
@@ -178,8 +179,7 @@ def test_files_go_to_object_stores(store: Store) -> None:
     add(writer, "lang_de", rows_of(range(5)))
     (file,) = writer.close()
     assert storage.path_of(file) == f"{store.prefix}/imports/{file.name}"
-    with module.filesystem_of(storage.uri_of(file))[0].open(storage.uri_of(file)) as stream:
-        data = stream.read()
+    data = read_bytes(storage.uri_of(file))
     assert len(data) == file.size_bytes
     assert pq.read_table(pa.BufferReader(data)).num_rows == 5
 
