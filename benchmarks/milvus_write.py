@@ -186,7 +186,6 @@ def local_bulk_writer(rows: Sequence[Mapping[str, Any]], dimensions: int, folder
         return None
     from transforms.adapters.milvus.schema import schema_of  # noqa: PLC0415
 
-    logging.getLogger("pymilvus").setLevel(logging.ERROR)
     schema = schema_of(space_of(dimensions))
 
     def write() -> None:
@@ -268,15 +267,16 @@ def upsert_beam(target: Target, batches: Sequence[pa.RecordBatch]) -> None:
     from apache_beam.ml.rag.utils import MilvusConnectionParameters  # noqa: PLC0415
 
     def chunk_of(row: dict[str, Any]) -> Any:
+        dense = row.pop("dense")
         return Chunk(
             id=row["id"],
             content=Content(text=row["text"]),
-            embedding=Embedding(dense_embedding=row["dense"]),
+            embedding=Embedding(dense_embedding=dense),
             metadata=row,
         )
 
     chunks = [chunk_of(row) for batch in batches for row in milvus_rows(batch, DENSE)]
-    fields = [name for name in chunks[0].metadata if name != "dense"]
+    fields = list(chunks[0].metadata)
     specs = [
         *(
             ColumnSpec(column_name=name, python_type=object, value_fn=lambda chunk, name=name: chunk.metadata[name])
@@ -434,6 +434,8 @@ def main(argv: Sequence[str]) -> int:
     )
     parser.add_argument("--large", action="store_true", help="loads of a million rows too")
     values = parser.parse_args(list(argv))
+    # Beam and pymilvus tell what they do, a line for each file and connection.
+    logging.disable(logging.WARNING)
     for dimensions in values.dimensions:
         title = f"import files: {values.rows:,} rows of {dimensions} dimensions, one core"
         sys.stdout.write(render(title, compare_files(values.rows, dimensions, values.repeats)))

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from apache_beam.pvalue import AsList, PCollection, TaggedOutput
 
 from transforms.adapters.milvus import CollectionSpace, Target
-from transforms.adapters.milvus.import_jobs import ImportCollection, open_jobs
+from transforms.adapters.milvus.import_jobs import connect_to_import, open_jobs
 from transforms.adapters.milvus.import_storage import ImportStorage, ImportWriter, max_text_bytes
 from transforms.adapters.milvus.imports import Import, Journal, Timing, remove_files
 from transforms.adapters.workspace import Held, Workspace
@@ -131,7 +131,7 @@ class _ImportFn(beam.DoFn):
         storage = self._importing.storage_of(self._held)
         journal = Journal(self._workspace.imports, self._held.next_number)
         planned = journal.plan(files, storage)
-        collection = ImportCollection(self._target)
+        collection = connect_to_import(self._target)
         try:
             for partition in rows_by_partition(planned):
                 collection.create_partition(partition)

@@ -307,6 +307,14 @@ class ImportCollection(Collection):
         call("refresh_load", lambda: self._client.refresh_load(self._name, timeout=CALL_TIMEOUT_SECONDS))
 
 
+def connect_to_import(target: Target) -> ImportCollection:
+    """The collection of a server that answered before: if it no longer does, that may pass, so `TransientError`."""
+    try:
+        return ImportCollection(target)
+    except ConfigurationError as error:
+        raise TransientError(str(error)) from error
+
+
 def import_by(version: str) -> Literal["none", "grpc", "rest"]:
     """How a Milvus that states this version imports files; one that is no number, as of a branch, is taken for a newer server."""
     if version.startswith("milvus_lite-"):
