@@ -23,6 +23,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -59,7 +60,7 @@ LARGE = 1_000_000
 PARTITIONS = ("lang_de", "lang_en", "lang_ja", "lang_th")
 DENSE = OUTPUTS[:1]
 
-Rate = dict[str, float]
+_CHUNKS: list[Any] = []
 
 
 @dataclass(frozen=True)
@@ -276,6 +277,9 @@ def upsert_beam(target: Target, batches: Sequence[pa.RecordBatch]) -> None:
         )
 
     chunks = [chunk_of(row) for batch in batches for row in milvus_rows(batch, DENSE)]
+    # Elements of Create are pickled into the graph, several times; a function of an imported module is named there.
+    module = import_module("benchmarks.milvus_write")
+    module.__dict__["_CHUNKS"] = chunks
     fields = list(chunks[0].metadata)
     specs = [
         *(
@@ -290,7 +294,12 @@ def upsert_beam(target: Target, batches: Sequence[pa.RecordBatch]) -> None:
         column_specs=specs,
     )
     with beam.Pipeline("FnApiRunner") as pipeline:
-        _ = pipeline | beam.Create(chunks, reshuffle=False) | VectorDatabaseWriteTransform(writer)
+        _ = pipeline | beam.Create([None]) | beam.FlatMap(module.held_chunks) | VectorDatabaseWriteTransform(writer)
+
+
+def held_chunks(_: object) -> Sequence[Any]:
+    """The elements of the run under way."""
+    return _CHUNKS
 
 
 def _dense_of(chunk: Any) -> list[float]:

@@ -46,6 +46,7 @@ class Timing:
         now: a monotonic clock.
         sleep: waits so many seconds.
         settle_seconds: rows of a job that finished so long ago that the server forgot it are loaded within so long.
+        load_patience_seconds: after the jobs, rows are waited for as long as their number grows within so long.
     """
 
     patience_seconds: float = 3600
@@ -53,6 +54,7 @@ class Timing:
     now: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
     settle_seconds: float = 5
+    load_patience_seconds: float = 300
 
 
 @dataclass(frozen=True)
@@ -334,10 +336,14 @@ class Import:
     def _wait_until_counted(self, files: Sequence[ImportFile]) -> None:
         """Imported rows are loaded some seconds after their job; whether all are there is for the run's balance to say."""
         expected = rows_by_partition(files)
-        began = self.timing.now()
+        since, before = self.timing.now(), -1
         pause = _FIRST_PAUSE_SECONDS
-        while self.timing.now() - began < self.timing.patience_seconds:
+        while self.timing.now() - since < self.timing.load_patience_seconds:
             counted = self.counts()
+            total = sum(counted.values())
+            if total != before:
+                since, before = self.timing.now(), total
+                _LOG.info("%d of %d imported rows are loaded", total, sum(expected.values()))
             if all(counted.get(partition, 0) >= rows for partition, rows in expected.items()):
                 return
             self.timing.sleep(pause)
