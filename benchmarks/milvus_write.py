@@ -81,34 +81,18 @@ class Figure:
 def make_rows(count: int, dimensions: int, seed: int = 7) -> Iterator[pa.RecordBatch]:
     """Batches of compressed dataset rows, each of one partition, with float32 vectors; the same for the same arguments."""
     generator = np.random.default_rng(seed)
-    words = np.array(
-        [
-            "the",
-            "river",
-            "old",
-            "town",
-            "ภูเขาไฟ",
-            "glacier",
-            "火山",
-            "printing",
-            "press",
-            "moon",
-            "tide",
-            "vaccine",
-            "honey",
-        ]
-    )
+    words = np.array(["river", "town", "ภูเขาไฟ", "火山", "press", "moon", "tide", "honey"])
+    pool = [" ".join(generator.choice(words, 60)) for _ in range(1000)]
     schema = row_schema(dimensions)
     representation = Representation("float32", dimensions)
     for start in range(0, count, BATCH_ROWS):
         numbers = range(start, min(start + BATCH_ROWS, count))
         partition = PARTITIONS[start // BATCH_ROWS % len(PARTITIONS)]
         digests = [hashlib.blake2b(str(number).encode(), digest_size=16).digest() for number in numbers]
-        texts = [" ".join(generator.choice(words, 60)) for _ in numbers]
         values: dict[str, Any] = {
             "id": [one.hex() for one in digests],
             "document_id": [f"document {number // 4}" for number in numbers],
-            "text": texts,
+            "text": [pool[number % len(pool)] for number in numbers],
             "metadata": ['{"title": "rivers", "year": 2026}'] * len(numbers),
             "partition": [partition] * len(numbers),
             "content_key": digests,
@@ -119,7 +103,7 @@ def make_rows(count: int, dimensions: int, seed: int = 7) -> Iterator[pa.RecordB
             if field.name not in columns and field.name != "vector":
                 value = "de" if pa.types.is_string(field.type) else 1
                 columns[field.name] = pa.array([value] * len(numbers), field.type)
-        vectors = unit_rows(generator.standard_normal((len(numbers), dimensions)).astype(np.float32))
+        vectors = unit_rows(generator.standard_normal((len(numbers), dimensions), np.float32))
         columns["dense"] = to_list_array(represent(vectors, representation))
         yield pa.RecordBatch.from_pydict(columns)
 
@@ -282,10 +266,7 @@ def upsert_beam(target: Target, batches: Sequence[pa.RecordBatch]) -> None:
     module.__dict__["_CHUNKS"] = chunks
     fields = list(chunks[0].metadata)
     specs = [
-        *(
-            ColumnSpec(column_name=name, python_type=object, value_fn=lambda chunk, name=name: chunk.metadata[name])
-            for name in fields
-        ),
+        *(ColumnSpec(column_name=name, python_type=object, value_fn=partial(_metadata_of, name)) for name in fields),
         ColumnSpec(column_name="dense", python_type=list, value_fn=_dense_of),
     ]
     writer = MilvusVectorWriterConfig(
@@ -300,6 +281,10 @@ def upsert_beam(target: Target, batches: Sequence[pa.RecordBatch]) -> None:
 def held_chunks(_: object) -> Sequence[Any]:
     """The elements of the run under way."""
     return _CHUNKS
+
+
+def _metadata_of(name: str, chunk: Any) -> Any:
+    return chunk.metadata[name]
 
 
 def _dense_of(chunk: Any) -> list[float]:

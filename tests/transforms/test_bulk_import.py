@@ -11,7 +11,7 @@ import pytest
 from tests.milvus_import_server import ImportServer, import_server
 from tests.transforms.import_rows import rows_of, space_of
 from tests.transforms.verbs import run_verb
-from transforms.adapters.milvus import Collection, Target
+from transforms.adapters.milvus import Collection, CollectionSpace, Target
 from transforms.adapters.milvus.import_storage import import_storage
 from transforms.adapters.milvus.imports import Journal
 from transforms.adapters.workspace import Held, Ledger, Workspace
@@ -19,6 +19,8 @@ from transforms.bulk_import import Importing, ImportToMilvus, _WriteFilesFn
 from transforms.logic.checksum import WRITTEN, checksum
 from transforms.logic.errors import ConfigurationError
 from transforms.logic.import_files import ImportFile
+from transforms.logic.outputs import OUTPUTS, Output
+from transforms.logic.representations import VECTOR_TYPES, VectorType
 
 HELD = Held(Ledger(0, (), {}), (), trusted=True)
 SPACE = space_of()
@@ -27,17 +29,21 @@ SPACE = space_of()
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[ImportServer]:
     with import_server("2.6.24", tmp_path / "bucket") as started:
-        collection = Collection(Target(started.uri, "c"))
-        collection.create(SPACE)
-        collection.close()
+        _create(started, SPACE)
         yield started
 
 
-def _verb(server: ImportServer, home: Path) -> partial[ImportToMilvus]:
+def _create(server: ImportServer, space: CollectionSpace) -> None:
+    collection = Collection(Target(server.uri, "c"))
+    collection.create(space)
+    collection.close()
+
+
+def _verb(server: ImportServer, home: Path, space: CollectionSpace = SPACE) -> partial[ImportToMilvus]:
     storage = import_storage(str(server.root / "imports"), "imports")
     importing = Importing(storage, server.endpoint, 1 << 20, 60)
     return partial(
-        ImportToMilvus, Target(server.uri, "c"), SPACE, importing, Workspace(str(home / "workspace"), "s", "c-1"), HELD
+        ImportToMilvus, Target(server.uri, "c"), space, importing, Workspace(str(home / "workspace"), "s", "c-1"), HELD
     )
 
 
@@ -61,6 +67,20 @@ def test_rows_are_imported_into_their_partitions_and_tallied(server: ImportServe
     # What was imported is removed, the journal stays for the commit.
     assert [path for path in server.root.rglob("*") if path.is_file()] == []
     assert Journal(str(tmp_path / "workspace" / "ledger" / "c-1" / "imports"), 1).exists
+
+
+@pytest.mark.parametrize(
+    ("vector_type", "outputs"),
+    [*((one, OUTPUTS[:1]) for one in VECTOR_TYPES), ("int8", OUTPUTS), ("float32", OUTPUTS[1:2])],
+)
+def test_rows_of_every_kind_fit_the_schema(
+    server: ImportServer, tmp_path: Path, vector_type: VectorType, outputs: tuple[Output, ...]
+) -> None:
+    space = space_of(vector_type, outputs)
+    _create(server, space)
+    rows = rows_of(range(20), vector_type, outputs)
+    assert run_verb(_verb(server, tmp_path, space), [rows]).counts == {"rows.written": 20}
+    assert sorted(server.rows) == _ids([rows])
 
 
 def test_again_it_imports_nothing_and_tallies_the_same(server: ImportServer, tmp_path: Path) -> None:
