@@ -336,7 +336,8 @@ class Config(Section):
     encoding: Encoding
     representation: Representation
     storage: Storage
-    loading: Loading
+    # Records of older runs have none.
+    loading: Loading = Loading()
     labelling: Labelling
     run: Run
 

@@ -85,6 +85,12 @@ def test_defaults_are_those_of_the_interface() -> None:
         "collection": "c",
         "milvus_outputs": None,
         "milvus_token_env": None,
+        "write": "upsert",
+        "import_storage": None,
+        "import_path": None,
+        "import_endpoint": None,
+        "import_file_bytes": 512 << 20,
+        "import_patience_seconds": 3600.0,
         "labels": None,
         "max_reject_fraction": 0.01,
         "mirror": False,
@@ -92,6 +98,7 @@ def test_defaults_are_those_of_the_interface() -> None:
         "new_space": False,
         "on_busy": "refuse",
         "logical_date": None,
+        "keep_rejected_text": False,
     }
     assert beam_options.view_as(StandardOptions).runner == "FnApiRunner"
 
