@@ -6,8 +6,8 @@ Rows are made: text of some hundred characters in two scripts, and unit vectors 
   `pyarrow.parquet.write_table` of the very table that ours writes, and pymilvus's `LocalBulkWriter` fed with dictionaries.
 - `upsert`: rows a second into a running server (`--milvus`): ours (each path of `Collection.upsert`), `MilvusClient.upsert` with lists of
   dictionaries, and Beam's own sink (`apache_beam.ml.rag.ingestion.milvus_search`).
-- `load`: filling a new collection from compressed rows until all can be counted, and until all are indexed: by import (files, jobs, loading) and
-  by upsert, at several sizes: where the one overtakes the other. The server must read `--import-storage`.
+- `load`: filling a new collection from compressed rows until all can be counted, and until all are indexed: by import (files, jobs,
+  loading) and by upsert, at several sizes: where the one overtakes the other. The server must read `--import-storage`.
 
 The median of `--repeats` runs is shown. `other load` is how many cores all other processes kept busy meanwhile: above a tenth of a core a
 figure is not to be trusted, though ratios of figures from one run often are.
