@@ -1,5 +1,6 @@
 """The whole job by bulk import into the real Milvus 2.3.5, which neither removes duplicates nor converts vectors."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,8 @@ from pymilvus import MilvusClient
 
 from tests import fakes
 from tests.pipelines.jobs import Job, document, make_model, row_counts, story
-from transforms.logic.identity import digest
 
+PREFIX = "bulk_import_"
 pytestmark = [pytest.mark.milvus, pytest.mark.timeout(600)]
 
 
@@ -24,6 +25,23 @@ def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Job:
         [document(f"{lang}{n}", story(f"{lang}{n}", 8), lang=lang) for lang in ("de", "en", "fr") for n in range(60)],
     )
     return job
+
+
+@pytest.fixture(autouse=True)
+def no_collections(milvus_235: str) -> Iterator[None]:
+    """None of this file is there before a test, nor after it."""
+    yield from _dropping(milvus_235)
+
+
+def _dropping(address: str) -> Iterator[None]:
+    client = MilvusClient(address)
+    for last in (False, True):
+        for name in client.list_collections():
+            if name.startswith(PREFIX):
+                client.drop_collection(name)
+        if not last:
+            yield
+    client.close()
 
 
 def _settings(job: Job, address: str, collection: str) -> dict[str, Any]:
@@ -55,7 +73,7 @@ def _rows(address: str, collection: str) -> dict[str, dict[str, Any]]:
 
 @pytest.mark.parametrize("vector_type", ["float32", "binary"])
 def test_imported_rows_are_those_that_an_upsert_writes(milvus_235: str, job: Job, vector_type: str) -> None:
-    name = f"c_{digest(vector_type).hex()[:8]}"
+    name = f"{PREFIX}{vector_type}"
     settings = _settings(job, milvus_235, f"{name}_import") | {"vector_type": vector_type}
     if vector_type == "binary":
         job.run(milvus=str(job.milvus), collection="for_calibration")
@@ -76,7 +94,7 @@ def test_imported_rows_are_those_that_an_upsert_writes(milvus_235: str, job: Job
 
 
 def test_after_the_import_runs_upsert_what_changed(milvus_235: str, job: Job) -> None:
-    settings = _settings(job, milvus_235, "c_then_upsert")
+    settings = _settings(job, milvus_235, f"{PREFIX}then_upsert")
     assert row_counts(job.run(**settings))[:2] == (720, 720)
     assert row_counts(job.run(**settings)) == (720, 0, 720, 0)
     job.write("b.jsonl", [document("new", story("new", 8))])
