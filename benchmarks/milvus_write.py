@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from time import perf_counter, sleep
+from time import perf_counter, process_time, sleep
 from typing import Any
 
 import numpy as np
@@ -65,11 +65,12 @@ _CHUNKS: list[Any] = []
 
 @dataclass(frozen=True)
 class Figure:
-    """One line of a table: rows a second, the seconds of all repeats, and how busy the machine was otherwise."""
+    """One line of a table: seconds of all repeats by the wall and of this process's CPU, and how busy the machine was otherwise."""
 
     name: str
     rows: int
     seconds: Sequence[float]
+    cpu_seconds: Sequence[float]
     other_load_cores: float
 
     @property
@@ -115,13 +116,29 @@ def space_of(dimensions: int) -> CollectionSpace:
 
 def timed(name: str, rows: int, repeats: int, run: Callable[[], object]) -> Figure:
     """Runs it so often."""
-    seconds = []
-    with OtherLoad() as load:
+    seconds, cpu_seconds = [], []
+    with OtherLoad() as other:
         for _ in range(repeats):
-            start = perf_counter()
+            start, cpu_start = perf_counter(), process_time()
             run()
             seconds.append(perf_counter() - start)
-    return Figure(name, rows, seconds, load.cores)
+            cpu_seconds.append(process_time() - cpu_start)
+    return Figure(name, rows, seconds, cpu_seconds, other.cores)
+
+
+def in_turns(contenders: Sequence[tuple[str, Callable[[], object]]], rows: int, repeats: int) -> list[Figure]:
+    """Each contender in each round, so that what changes from minute to minute meets all."""
+    rounds = [[timed(name, rows, 1, run) for name, run in contenders] for _ in range(repeats)]
+    return [
+        Figure(
+            some[0].name,
+            rows,
+            [one.seconds[0] for one in some],
+            [one.cpu_seconds[0] for one in some],
+            max(one.other_load_cores for one in some),
+        )
+        for some in zip(*rounds, strict=True)
+    ]
 
 
 # --- files ---
@@ -141,7 +158,7 @@ def compare_files(count: int, dimensions: int, repeats: int) -> list[Figure]:
         peer = local_bulk_writer(dictionaries, dimensions, Path(folder, "peer"))
         if peer is not None:
             contenders.append(("LocalBulkWriter", peer))
-        return [timed(name, count, repeats, run) for name, run in contenders]
+        return in_turns(contenders, count, repeats)
 
 
 def write_ours(batches: Sequence[pa.RecordBatch], dimensions: int, directory: Path) -> int:
@@ -410,14 +427,21 @@ def check_count(target: Target, count: int) -> None:
 
 
 def render(title: str, figures: Sequence[Figure]) -> str:
-    """A table, rates against the first line's."""
-    lines = [f"{title}", f"{'':<24}{'rows/s':>12}{'seconds':>10}{'ours / this':>13}{'other load':>12}"]
-    first = figures[0].rows_per_second
-    lines += [
-        f"{one.name:<24}{one.rows_per_second:>12,.0f}{statistics.median_low(one.seconds):>10.2f}{first / one.rows_per_second:>13.2f}"
-        f"{one.other_load_cores:>12.2f}"
-        for one in figures
-    ]
+    """A table, with the first line's rate, by the wall and by CPU seconds, against each line's.
+
+    The latter hardly depends on what else the machine does, but has no waiting for a disk or a server in it.
+    """
+    header = f"{'':<24}{'rows/s':>12}{'seconds':>10}{'CPU s':>8}{'ours / this':>13}{'by CPU':>8}{'other load':>12}"
+    lines = [title, header]
+    first = figures[0]
+    for one in figures:
+        seconds, cpu_seconds = statistics.median_low(one.seconds), statistics.median_low(one.cpu_seconds)
+        ratio = first.rows_per_second / one.rows_per_second
+        by_cpu = cpu_seconds / max(statistics.median_low(first.cpu_seconds), 1e-9)
+        lines.append(
+            f"{one.name:<24}{one.rows_per_second:>12,.0f}{seconds:>10.2f}{cpu_seconds:>8.2f}{ratio:>13.2f}{by_cpu:>8.2f}"
+            f"{one.other_load_cores:>12.2f}"
+        )
     return "\n".join(lines) + "\n\n"
 
 

@@ -32,11 +32,13 @@ def test_both_writers_write_the_same_columns(tmp_path: Path) -> None:
 
 
 def test_rates_are_of_the_median_and_ratios_against_the_first_line() -> None:
-    text = render("title", [Figure("ours", 1000, [9.0, 1.0, 2.0], 0.04), Figure("peer", 1000, [4.0], 0.5)])
+    text = render(
+        "title", [Figure("ours", 1000, [9.0, 1.0, 2.0], [1.0], 0.04), Figure("peer", 1000, [4.0], [3.0], 0.5)]
+    )
     title, _, ours, peer, *_ = text.splitlines()
     assert title == "title"
-    assert ours.split() == ["ours", "500", "2.00", "1.00", "0.04"]
-    assert peer.split() == ["peer", "250", "4.00", "2.00", "0.50"]
+    assert ours.split() == ["ours", "500", "2.00", "1.00", "1.00", "1.00", "0.04"]
+    assert peer.split() == ["peer", "250", "4.00", "3.00", "2.00", "3.00", "0.50"]
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,7 @@ _TRANSIENT_WORDS = (
     "timeout",
     "deadline",
 )
+_LOADING_WORDS = ("not available", "segment lacks", "not loaded", "not fully loaded")
 _UNKNOWN_JOB_WORDS = ("not found", "not exist", "cannot find", "can't find")
 Answer = dict[str, Any]
 
@@ -301,6 +302,17 @@ class ImportCollection(Collection):
             "describe_collection", lambda: self._client.describe_collection(self._name, timeout=CALL_TIMEOUT_SECONDS)
         )
         return str(described["collection_id"])
+
+    def counts(self) -> dict[str, int]:
+        """As of any collection; while imported segments are being loaded a count may fail, so that `TransientError` is raised."""
+        try:
+            return super().counts()
+        except TransientError:
+            raise
+        except CorpusEmbedError as error:
+            if _says(str(error), _LOADING_WORDS):
+                raise TransientError(str(error)) from error
+            raise
 
     def refresh(self) -> None:
         """Loads what was imported since the collection was loaded."""

@@ -339,7 +339,11 @@ class Import:
         since, before = self.timing.now(), -1
         pause = _FIRST_PAUSE_SECONDS
         while self.timing.now() - since < self.timing.load_patience_seconds:
-            counted = self.counts()
+            try:
+                counted = self.counts()
+            except TransientError as error:
+                _LOG.info("the rows cannot be counted yet: %s", error)
+                counted = {}
             total = sum(counted.values())
             if total != before:
                 since, before = self.timing.now(), total

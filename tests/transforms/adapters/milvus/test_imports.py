@@ -14,7 +14,7 @@ import pytest
 from tests.milvus_import_server import TOKEN, Fault, import_server
 from tests.transforms.adapters.milvus.importing import Place, ids_of
 from transforms.adapters import crashpoints
-from transforms.adapters.milvus import import_jobs
+from transforms.adapters.milvus import Collection, import_jobs
 from transforms.adapters.milvus.import_jobs import ImportCollection
 from transforms.adapters.milvus.imports import remove_files
 from transforms.logic.errors import ConfigurationError, CorpusEmbedError, CorruptDataError, TransientError
@@ -388,6 +388,35 @@ def test_rows_that_are_never_loaded_are_left_to_the_balance(place: Place, monkey
     monkeypatch.setattr(ImportCollection, "counts", lambda _: {"lang_de": 30, "lang_en": 19})
     place.run(files)
     assert 300 <= place.clock.seconds < 320
+
+
+def test_counts_that_fail_while_rows_are_loaded_are_asked_for_again(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As seen on a busy 2.3.5 (code 503)."""
+    files = place.write(**ROWS)
+    said = ["failed to query: segment lacks[segment=1]: channel not available[channel=by-dev-rootcoord-dml_13]"] * 3
+    count = Collection.counts
+
+    def counts(collection: Collection) -> dict[str, int]:
+        if said:
+            raise CorpusEmbedError(said.pop())
+        return count(collection)
+
+    monkeypatch.setattr(Collection, "counts", counts)
+    place.run(files)
+    _check_imported_once(place)
+    assert said == []
+
+
+def test_a_count_that_is_refused_is_said(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    def counts(_: Collection) -> dict[str, int]:
+        raise CorpusEmbedError("Milvus refused count: no such field")
+
+    files = place.write(**ROWS)
+    monkeypatch.setattr(Collection, "counts", counts)
+    with pytest.raises(CorpusEmbedError, match="no such field"):
+        place.run(files)
 
 
 # --- the plan ---
