@@ -127,8 +127,12 @@ def timed(name: str, rows: int, repeats: int, run: Callable[[], object]) -> Figu
 
 
 def in_turns(contenders: Sequence[tuple[str, Callable[[], object]]], rows: int, repeats: int) -> list[Figure]:
-    """Each contender in each round, so that what changes from minute to minute meets all."""
-    rounds = [[timed(name, rows, 1, run) for name, run in contenders] for _ in range(repeats)]
+    """Each contender in each round, so that what changes from minute to minute meets all; a round begins with another one each time."""
+    found: dict[str, list[Figure]] = {name: [] for name, _ in contenders}
+    for number in range(repeats):
+        first = number % len(contenders)
+        for name, run in (*contenders[first:], *contenders[:first]):
+            found[name].append(timed(name, rows, 1, run))
     return [
         Figure(
             some[0].name,
@@ -137,7 +141,7 @@ def in_turns(contenders: Sequence[tuple[str, Callable[[], object]]], rows: int, 
             [one.cpu_seconds[0] for one in some],
             max(one.other_load_cores for one in some),
         )
-        for some in zip(*rounds, strict=True)
+        for some in found.values()
     ]
 
 
