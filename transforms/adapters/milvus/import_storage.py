@@ -181,7 +181,9 @@ class _OpenFile:
         if not self.waiting:
             return
         rows = pa.Table.from_batches(self.waiting)
-        self.names.update(b"".join(rows.column("row_key").to_pylist()))
+        for keys in rows.column("row_key").chunks:
+            width = keys.type.byte_width
+            self.names.update(memoryview(keys.buffers()[1])[keys.offset * width : (keys.offset + len(keys)) * width])
         table = import_columns(rows, self.owner.outputs)
         check_columns(table, self.owner.max_bytes)
         if self.writer is None:
