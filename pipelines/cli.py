@@ -74,6 +74,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     name, *rest = arguments
     what, command = COMMANDS[name]
     logging.basicConfig(level=logging.ERROR, format="%(levelname)s %(name)s: %(message)s")
+    # Imports of files take minutes to hours.
+    logging.getLogger("transforms.adapters.milvus.imports").setLevel(logging.INFO)
     try:
         module = command()
         parser = argparse.ArgumentParser(f"corpus-embed {name}", description=what, allow_abbrev=False)

@@ -8,7 +8,6 @@ from pipelines.partitions import OwnPartitions
 from pipelines.representation import Choice, choose_representation
 from pipelines.spaces import collection_space, milvus_outputs
 from transforms.adapters.milvus import (
-    Collection,
     CollectionSpace,
     Target,
     capabilities_of,
@@ -17,6 +16,8 @@ from transforms.adapters.milvus import (
     held_by,
     index_of,
 )
+from transforms.adapters.milvus.import_jobs import ImportCollection, check_can_import
+from transforms.adapters.milvus.imports import Journal
 from transforms.adapters.models import ModelDescription
 from transforms.adapters.workspace import Held, Ledger, Workspace
 from transforms.logic.errors import ConfigurationError
@@ -37,11 +38,19 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Opened:
-    """A collection that the run may write to; `choice` is None where it holds no dense vectors."""
+    """A collection that the run may write to.
+
+    Attributes:
+        held: what it holds.
+        space: what it records.
+        choice: None where it holds no dense vectors.
+        import_folder: name of the folder for its import files; None if it holds rows that no import brought, so that none may be imported.
+    """
 
     held: Held
     space: CollectionSpace
     choice: Choice | None
+    import_folder: str | None
 
 
 def open_collection(
@@ -59,9 +68,17 @@ def open_collection(
     Raises:
         ConfigurationError: this Milvus does not hold what is asked for, or the collection holds vectors of another space.
     """
-    collection = Collection(target)
+    collection = ImportCollection(target)
     try:
+
+        def folder() -> str:
+            return f"{workspace.collection_key}-{collection.identity()}"
+
+        by_import = wanted.config.loading.write == "import"
+        if by_import:
+            check_can_import(collection.version, target)
         ledger = workspace.latest_ledger()
+        journal = Journal(workspace.imports, ledger.number + 1)
         intents = tuple(workspace.unsettled_intents(ledger))
         found = collection.space() if collection.exists() else None
         choice = _choose(wanted, workspace, collection.version, found)
@@ -72,17 +89,28 @@ def open_collection(
         if found is None:
             check_cutting()
             space = replace(space, languages=choose_languages())
+            # A new collection holds nothing, whatever an older one of this name held, or was about to be given.
+            journal.forget()
             collection.create(space)
-            # A new collection holds nothing, whatever an older one of this name held.
-            return Opened(Held(Ledger(ledger.number, (), {}), (), trusted=True), space, choice)
+            return Opened(
+                Held(Ledger(ledger.number, (), {}), (), trusted=True), space, choice, folder() if by_import else None
+            )
         space = replace(space, languages=wanted.own.languages if wanted.own.is_named else found.languages)
         found.check_same(space, target.collection, may_cut_anew=wanted.config.run.new_space)
         if found.cut_as(space) != found:
             check_cutting()
             # Before the first row: if this run dies, a collection that holds both is brought to the end by its like alone.
             collection.record(found.cut_as(space))
+        if journal.exists and not by_import:
+            raise ConfigurationError(
+                f"an import into collection {target.collection!r} was begun and is not finished; --write import, with the other options as "
+                "they were, goes on with it; or drop the collection and run again: no vector is encoded again"
+            )
         collection.load()
-        return Opened(Held(ledger, intents, trusted=collection.counts() == ledger.partitions), space, choice)
+        counts = collection.counts()
+        may_import = by_import and (journal.exists or not (counts or ledger.rows))
+        held = Held(ledger, intents, trusted=counts == ledger.partitions)
+        return Opened(held, space, choice, folder() if may_import else None)
     finally:
         collection.close()
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from transforms.logic.chunking import MIN_TOKENS_LIMIT
+from transforms.logic.import_files import MAX_FILE_BYTES
 from transforms.logic.outputs import OUTPUTS, Output
 from transforms.logic.selection import PathTemplate, window_of
 
@@ -259,6 +260,48 @@ class Storage(Section):
         return self
 
 
+class Loading(Section):
+    """How rows get into Milvus."""
+
+    write: Literal["upsert", "import"] = Field(
+        "upsert",
+        description="how rows get into Milvus: upsert, or import of files into a collection that holds none yet; later runs upsert",
+    )
+    import_storage: str | None = Field(
+        None,
+        min_length=1,
+        description="directory, or s3:// or gs:// URI within Milvus's own bucket, where import files are put; removed once imported",
+    )
+    import_path: str | None = Field(
+        None,
+        description="what Milvus calls --import-storage; default the absolute path of a directory, and the path within a bucket",
+    )
+    import_endpoint: str | None = Field(
+        None, description="address of Milvus's REST interface; default that of --milvus; not used before Milvus 2.4"
+    )
+    import_file_bytes: int = Field(
+        512 << 20, ge=1 << 20, le=MAX_FILE_BYTES // 2, description="an import file is complete when it is as large"
+    )
+    import_patience_seconds: float = Field(
+        3600, gt=0, description="an import job without progress for so long is given up; run again to go on waiting"
+    )
+
+    @model_validator(mode="after")
+    def _import_has_storage(self) -> "Loading":
+        if self.write == "import" and self.import_storage is None:
+            message = "--write import needs --import-storage: a directory or part of a bucket that Milvus reads"
+            raise ValueError(message)
+        given = [
+            name
+            for name in ("import_storage", "import_path", "import_endpoint")
+            if getattr(self, name) is not None and self.write != "import"
+        ]
+        if given:
+            message = f"--{given[0].replace('_', '-')} is for --write import; add that or leave it out"
+            raise ValueError(message)
+        return self
+
+
 class Labelling(Section):
     """What chunks are called."""
 
@@ -314,6 +357,8 @@ class Config(Section):
     encoding: Encoding
     representation: Representation
     storage: Storage
+    # Records of older runs have none.
+    loading: Loading = Loading()
     labelling: Labelling
     run: Run
 

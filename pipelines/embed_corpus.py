@@ -17,6 +17,7 @@ from pipelines.preflight import Plan, plan_run
 from pipelines.summary import summarise
 from transforms.adapters.lease import Claim, leased
 from transforms.adapters.milvus import release
+from transforms.bulk_import import ImportToMilvus
 from transforms.commit import CommitRun
 from transforms.compress import CompressVectors
 from transforms.embed import EmbedChunks
@@ -61,12 +62,16 @@ def build(root: beam.Pipeline, plan: Plan) -> PCollection[int]:
     changes = {"pointers": stored, "kept": recognised.kept} | "Reconcile ledger" >> ReconcileLedger(
         plan.workspace, plan.held, plan.bucket_count, kept, plan.context.max_delete_fraction
     )
-    rows = changes.writes | "Load rows" >> LoadRows(plan.workspace, plan.bucket_count, kept, plan.loaded_outputs)
+    rows = changes.writes | "Load rows" >> LoadRows(plan.workspace, plan.load_bucket_count, kept, plan.loaded_outputs)
     if plan.labelling is not None:
         rows = rows | "Label chunks" >> LabelChunks(plan.labelling, kept)
     if plan.representation is not None:
         rows = rows | "Compress vectors" >> CompressVectors(plan.representation, kept)
-    _ = rows | "Write to Milvus" >> WriteToMilvus(plan.target, kept, plan.space.milvus_outputs, plan.writing)
+    if plan.importing is None:
+        _ = rows | "Write to Milvus" >> WriteToMilvus(plan.target, kept, plan.space.milvus_outputs, plan.writing)
+    else:
+        importing = ImportToMilvus(plan.target, plan.space, plan.importing, plan.workspace, plan.held, kept)
+        _ = rows | "Import into Milvus" >> importing
     _ = changes.deletes | "Delete from Milvus" >> DeleteFromMilvus(plan.target, kept, plan.writing)
     rejects = kept.rejects | "Write rejects" >> WriteRejects(
         plan.workspace, plan.context.run_id, keep_text=plan.keep_rejected_text

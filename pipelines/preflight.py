@@ -21,11 +21,13 @@ from transforms.adapters.formats import Split
 from transforms.adapters.formats.groups import SplitGroup
 from transforms.adapters.lease import Claim
 from transforms.adapters.milvus import MAX_TOKEN_VECTORS, CollectionSpace, Target, served
+from transforms.adapters.milvus.import_storage import ImportStorage, check_storage, import_storage
 from transforms.adapters.models import ModelDescription, check_outputs, describe_model
 from transforms.adapters.storage import check_writable
 from transforms.adapters.tokenizer_proof import Proven, known_proof
 from transforms.adapters.tokenizers import ModelTokenizer, open_tokenizer
 from transforms.adapters.workspace import Held, Shard, Workspace, collection_key
+from transforms.bulk_import import Importing
 from transforms.identify import Partitioning
 from transforms.label import Labelling
 from transforms.logic.chunking import Limits
@@ -46,6 +48,8 @@ _BUCKET_BYTES = 8 << 20
 _BUCKET_TOKEN_VECTOR_BYTES = 256 << 20
 _TOKEN_BYTES = 4
 # A proof takes ten seconds of one core, the model's own tokenizer some forty for so much text, the faster one ten.
+# Some four million rows; their places, of a few hundred bytes each, are in memory together.
+_FILES_BUCKET_BYTES = 4 << 30
 _WORTH_PROVING_BYTES = 64 << 20
 _MIN_BUCKETS = 8
 _MAX_BUCKETS = 4096
@@ -91,6 +95,8 @@ class Plan:
     encoder: Callable[[], Encoder]
     device: str
     writing: Writing
+    importing: Importing | None
+    load_bucket_count: int
 
     @property
     def keep_rejected_text(self) -> bool:
@@ -137,6 +143,7 @@ def plan_run(
     sources = plan_sources(config)
     splits = sources.splits
     check_writable(config.storage.workspace)
+    storage = _import_storage(config)
     model = describe_model(config.encoding.model, config.encoding.revision)
     check_outputs(model, wanted.outputs)
     prompt = choose_prompts(model, config)["document"]
@@ -160,6 +167,7 @@ def plan_run(
         config.language.partition_by, space.languages, config.language.language_floor, keep_languages
     )
     splitting = _splitting(config, space.embedding_space)
+    importing = None if storage is None else _importing(config, storage, opened)
     return Plan(
         groups=sources.groups,
         reading=reading,
@@ -183,6 +191,29 @@ def plan_run(
         encoder=partial(open_encoder, model, prompt, wanted),
         device=wanted.device,
         writing=Writing(config.storage.write_path, config.storage.writers),
+        importing=importing,
+        load_bucket_count=_load_bucket_count(splits, model, wanted, files=importing is not None),
+    )
+
+
+def _import_storage(config: Config) -> ImportStorage | None:
+    loading = config.loading
+    if loading.write != "import" or loading.import_storage is None:
+        return None
+    storage = import_storage(loading.import_storage, loading.import_path)
+    check_storage(storage)
+    return storage
+
+
+def _importing(config: Config, storage: ImportStorage, opened: Opened) -> Importing | None:
+    if opened.import_folder is None:
+        return None
+    loading = config.loading
+    return Importing(
+        storage.below(opened.import_folder),
+        loading.import_endpoint,
+        loading.import_file_bytes,
+        loading.import_patience_seconds,
     )
 
 
@@ -267,6 +298,11 @@ def _bucket_count(splits: list[Split], model: ModelDescription, wanted: Computat
         token_vector_bytes = 2 * model.multi_dimensions
         bucket_bytes = min(bucket_bytes, _BUCKET_TOKEN_VECTOR_BYTES * _TOKEN_BYTES // token_vector_bytes)
     return min(_MAX_BUCKETS, max(_MIN_BUCKETS, ceil(_text_bytes(splits) / bucket_bytes)))
+
+
+def _load_bucket_count(splits: list[Split], model: ModelDescription, wanted: Computation, *, files: bool) -> int:
+    """Each bucket is written to files of its own, one or more a partition: few buckets, few small files."""
+    return max(1, ceil(_text_bytes(splits) / _FILES_BUCKET_BYTES)) if files else _bucket_count(splits, model, wanted)
 
 
 def _text_bytes(splits: list[Split]) -> int:

@@ -26,6 +26,7 @@ MEASURING = {
     "pipelines/preflight.py",
     "transforms/adapters/engines/probe.py",
     "transforms/adapters/lease.py",
+    "transforms/adapters/milvus/imports.py",
     "transforms/commit.py",
     "transforms/metrics.py",
 }

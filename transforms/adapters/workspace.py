@@ -7,6 +7,7 @@
     ledger/<collection>/lease/<epoch>.json                       the run that may write: see `lease`
     ledger/<collection>/parts/<first>-<last>-<digest>.parquet    held rows of a bucket of documents
     ledger/<collection>/intents/<number>/<digest>.parquet        rows about to be written or deleted towards that ledger
+    ledger/<collection>/imports/<number>/*.json                  journal of the bulk import towards that ledger (`milvus/imports.py`)
     rejects/<run id>/<digest>.parquet                            what could not be processed
     runs/<run id>/run.json                                       the run record
 
@@ -102,6 +103,11 @@ class Workspace:
     def lease(self) -> str:
         """Directory of the collection's lease."""
         return join(self._ledger, "lease")
+
+    @property
+    def imports(self) -> str:
+        """Directory of the collection's journals of bulk imports."""
+        return join(self._ledger, "imports")
 
     def shards(self) -> list[Shard]:
         """The dataset's shards of this embedding space, ordered by name."""

@@ -42,8 +42,12 @@ def as_text(value: int) -> str:
 
 
 def checksum_counts(name: str, rows: Iterable[Mapping[str, Any]]) -> dict[str, float]:
-    """A checksum as counts that may be added to others of the same name; `counted_checksum` reads it back."""
-    value = checksum(rows)
+    """The checksum of rows as counts that may be added to others of the same name; `counted_checksum` reads it back."""
+    return counts_of(name, checksum(rows))
+
+
+def counts_of(name: str, value: int) -> dict[str, float]:
+    """A checksum as `checksum_counts` gives it."""
     return {f"{name}.{limb}": value >> limb * _LIMB_BITS & (1 << _LIMB_BITS) - 1 for limb in range(_LIMBS)}
 
 

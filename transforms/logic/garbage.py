@@ -21,7 +21,7 @@ class Garbage:
 
 
 def ledger_garbage(listing: Listing, collection_key: str, named_parts: Collection[str]) -> list[Garbage]:
-    """Settled intents, and parts older than the current ledger that no kept one names; nothing while intents are unsettled.
+    """Settled intents and imports, and parts older than the current ledger that no kept one names; nothing while intents are unsettled.
 
     A part that is newer was written by a run towards the next ledger, which may be under way though it has no intents yet.
     """
@@ -29,7 +29,10 @@ def ledger_garbage(listing: Listing, collection_key: str, named_parts: Collectio
     if latest is None or listing.unsettled_intents(collection_key):
         return []
     intents = [
-        Garbage(file, f"ledger {file.number} was committed") for file in listing.of(Kind.INTENTS, collection_key)
+        Garbage(file, f"ledger {file.number} was committed")
+        for kind in (Kind.INTENTS, Kind.IMPORT)
+        for file in listing.of(kind, collection_key)
+        if file.number <= latest.number
     ]
     parts = [
         Garbage(file, "no kept ledger names it")

@@ -17,6 +17,7 @@ class Kind(StrEnum):
     LEASE = "lease"
     PART = "ledger part"
     INTENTS = "intents"
+    IMPORT = "import journal"
     REJECTS = "rejects"
     RECORD = "run record"
     CALIBRATION = "calibration"
@@ -33,6 +34,7 @@ _PATHS = (
     (Kind.LEASE, r"ledger/(?P<owner>[^/]+)/lease/\d+\.json"),
     (Kind.PART, r"ledger/(?P<owner>[^/]+)/parts/[^/.][^/]*\.parquet"),
     (Kind.INTENTS, r"ledger/(?P<owner>[^/]+)/intents/(?P<number>\d+)/[^/.][^/]*\.parquet"),
+    (Kind.IMPORT, r"ledger/(?P<owner>[^/]+)/imports/(?P<number>\d+)/[^/.][^/]*\.json"),
     (Kind.REJECTS, r"rejects/(?P<owner>[^/]+)/[^/.][^/]*\.parquet"),
     (Kind.RECORD, r"runs/(?P<owner>[^/]+)/run\.json"),
     (Kind.CALIBRATION, r"calibration/(?P<owner>[^/]+)/\d+\.json"),
@@ -52,7 +54,7 @@ class KeptFile:
         modified_seconds: when the store says that it was written; None if it does not say.
         kind: what it is.
         owner: the embedding space, collection key or run id that it belongs to; empty for kinds without one.
-        number: of the ledger that it is, or that it is an intent towards; 0 for other kinds.
+        number: of the ledger that it is, or that it is an intent or import towards; 0 for other kinds.
     """
 
     path: str

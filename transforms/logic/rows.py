@@ -141,3 +141,8 @@ def _weights(sparse: Sparse) -> list[dict[int, float]]:
 
 def _structs(multi: Multi) -> list[list[dict[str, Float32]]]:
     return [[{"vector": vector} for vector in multi.vectors[start:end]] for start, end in pairwise(multi.offsets)]
+
+
+def sparse_weights(sparse: Sparse) -> list[dict[int, float]]:
+    """{index: weight} of each row as Milvus takes them; a row without any has one at an index that no query has."""
+    return _weights(sparse)

@@ -12,7 +12,9 @@ from transforms.adapters.crashpoints import POINTS, VARIABLE, durable, parse
 from transforms.logic.errors import ConfigurationError
 
 OF_NO_RUN = ("tokenizer proof", "projection", "calibration")
-"""Steps that the runs of `tests/pipelines/faults` do not take."""
+"""Steps beside the runs of `tests/pipelines/faults`."""
+OF_IMPORTS = ("import file", "import plan", "import journal", "import job")
+"""Steps of runs that import, which `tests/pipelines/faults/test_import_kills.py` kills."""
 
 _STEP = """
 import sys

@@ -109,6 +109,16 @@ def test_nothing_goes_of_a_collection_whose_run_may_be_under_way(workspace: Work
     assert [path for path in found if "/parts/" in path]
 
 
+def test_journals_of_imports_go_with_their_ledger_committed(workspace: Workspace) -> None:
+    commit(workspace, stored(workspace, range(4)))
+    for number in (1, 2):
+        plan = Path(workspace.imports, f"{number:08d}", "plan.json")
+        plan.parent.mkdir(parents=True)
+        plan.write_bytes(b"{}")
+    found = [path for path in paths(workspace) if "/imports/" in path]
+    assert found == [f"ledger/{workspace.collection_key}/imports/00000001/plan.json"]
+
+
 def test_shards_written_after_the_last_commit_stay(workspace: Workspace) -> None:
     commit(workspace, stored(workspace, range(4)))
     age(workspace, 10)

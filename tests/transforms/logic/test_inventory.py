@@ -14,6 +14,7 @@ from transforms.logic.inventory import Kind, Listing, kept_file
         ("ledger/c/lease/00000003.json", Kind.LEASE, "c", 0),
         ("ledger/c/parts/ab.parquet", Kind.PART, "c", 0),
         ("ledger/c/intents/00000007/ab.parquet", Kind.INTENTS, "c", 7),
+        ("ledger/c/imports/00000007/plan.json", Kind.IMPORT, "c", 7),
         ("rejects/run-1/ab.parquet", Kind.REJECTS, "run-1", 0),
         ("runs/run-1/run.json", Kind.RECORD, "run-1", 0),
         ("calibration/abc/00000001.json", Kind.CALIBRATION, "abc", 0),
