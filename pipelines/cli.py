@@ -30,6 +30,12 @@ def _calibrate() -> ModuleType:
     return calibrate
 
 
+def _verify() -> ModuleType:
+    from pipelines import verify  # noqa: PLC0415
+
+    return verify
+
+
 def _workspace() -> ModuleType:
     from pipelines import workspace_command  # noqa: PLC0415
 
@@ -47,6 +53,7 @@ COMMANDS: MappingProxyType[str, tuple[str, Callable[[], ModuleType]]] = MappingP
         "run": ("embed a corpus into a Milvus collection; run again, it writes only what changed", _run),
         "calibrate": ("measure what each vector type loses on this corpus, and freeze what binary needs", _calibrate),
         "search": ("ask a collection a question in any language", _search),
+        "verify": ("hold a collection against its ledger and the dataset", _verify),
         "workspace": ("show what a workspace holds, remove what nothing names, export a collection's rows", _workspace),
         "rejects": ("count, show and process again what could not be processed", _rejects),
     }

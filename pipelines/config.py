@@ -271,6 +271,11 @@ class Run(Section):
         default=False,
         description="write to a collection whose documents were cut in another way; those of the input are cut anew",
     )
+    verify: Literal["none", "quick", "full"] = Field(
+        "quick",
+        description="hold the collection against the ledger at the end: counts, index, a few rows; full: every id, rows of every "
+        "partition, recall",
+    )
     on_busy: Literal["refuse", "wait"] = Field(
         "refuse",
         description="while another run writes to the collection: end with exit code 6, or wait until it is done",

@@ -277,6 +277,7 @@ def _context(config: Config, model: ModelDescription, opened: Opened, sources: S
         files_left_out=sources.files_left_out,
         max_reject_fraction=config.run.max_reject_fraction,
         max_delete_fraction=config.run.max_delete_fraction if config.run.mirror else None,
+        verify=config.run.verify,
         configuration=configuration,
         model={
             "name": model.name,

@@ -1,0 +1,373 @@
+"""A collection held against its ledger and its dataset, to any depth.
+
+quick   counts of every partition, index and load state, and a few rows fetched back
+full    besides: every id, by checksums of ranges; rows of every partition fetched back; stored vectors find themselves; recall of the index
+        against exact search. Of the workspace every ledger part and every shard that holds rows is read whole, against its digest.
+
+Milvus keeps no key of a row's content, so of rows that are not fetched back it is proven that they are there, once and in their partition,
+not what they say. Memory is that of a few ranges and a shard, however many rows there are.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from transforms.adapters.calibrations import reopen
+from transforms.adapters.milvus import CollectionSpace, Target
+from transforms.adapters.milvus.audit import AuditedCollection, audited
+from transforms.adapters.ranges import compare_ids
+from transforms.adapters.workspace import Ledger, Workspace
+from transforms.logic.errors import CorruptDataError
+from transforms.logic.identity import digest
+from transforms.logic.index_recall import IndexRecall
+from transforms.logic.outputs import OUTPUTS
+from transforms.logic.recall import TOP
+from transforms.logic.representations import Representation, represent, restore
+from transforms.logic.rows import STORED_FIELDS, milvus_rows
+from transforms.logic.schemas import VECTOR_COLUMNS, row_schema
+from transforms.logic.vector_columns import from_list_array
+from transforms.logic.verification import (
+    Finding,
+    IdRanges,
+    Kind,
+    Verification,
+    differing_fields,
+    rows_differ,
+    sample_order,
+    stored_vector,
+    vector_agrees,
+)
+
+Form = Literal["quick", "full"]
+_QUICK_ROWS = 16
+_ROWS_AT_ONCE = 4 << 20
+_FETCHED_AT_ONCE = 64
+# Milvus adds up cosines in float32.
+_SAME_COSINE = 1e-4
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Depth:
+    """How much a full verification looks at.
+
+    Attributes:
+        rows: fetched back of each partition.
+        queries: of these, how many search; 0 leaves out recall and with it the reading of all vectors.
+        min_recall: a partition whose index finds less is a finding.
+    """
+
+    rows: int = 50
+    queries: int = 20
+    min_recall: float = 0.9
+
+
+def verify(
+    workspace: Workspace,
+    target: Target,
+    ledger: Ledger,
+    form: Form,
+    counted: Mapping[str, int] | None = None,
+    depth: Depth | None = None,
+) -> Verification:
+    """Everything in which a collection differs from a ledger.
+
+    Args:
+        workspace: with the collection's embedding space and key.
+        target: the collection; a Milvus Lite must be served.
+        ledger: what it should hold.
+        form: `quick` or `full`.
+        counted: rows of each partition, if they have just been counted.
+        depth: of a full verification.
+
+    Raises:
+        TransientError: Milvus does not answer.
+        CorruptDataError: a file of the workspace is not what was written.
+    """
+    collection = audited(target)
+    try:
+        check = _Check(workspace, collection, ledger, depth or Depth())
+        check.state()
+        check.counts(collection.counts() if counted is None else counted)
+        if form == "full":
+            check.everything()
+        else:
+            check.few_rows()
+        check.found.form = form
+        return check.found
+    finally:
+        collection.close()
+
+
+@dataclass
+class _Sample:
+    """Rows of the `LEDGER` schema with the smallest numbers, of each partition."""
+
+    most: int
+    salt: int
+    kept: dict[str, pa.Table] = field(default_factory=dict)
+
+    def add(self, partition: str, rows: pa.Table) -> None:
+        """Takes rows of a partition."""
+        before = self.kept.get(partition)
+        rows = rows if before is None else pa.concat_tables([before, rows])
+        order = np.argsort(sample_order(rows.column("id").to_pylist(), self.salt), kind="stable")
+        self.kept[partition] = rows.take(pa.array(order[: self.most]))
+
+
+@dataclass
+class _Stored:
+    """What the dataset holds of some rows: as Milvus should give them, and their dense vectors as it should hold them."""
+
+    rows: list[dict[str, Any]]
+    vectors: npt.NDArray[Any] | None
+
+
+class _Check:
+    """One verification."""
+
+    def __init__(self, workspace: Workspace, collection: AuditedCollection, ledger: Ledger, depth: Depth) -> None:
+        self.found = Verification("", ledger.number, ledger.rows)
+        self._workspace = workspace
+        self._collection = collection
+        self._ledger = ledger
+        self._depth = depth
+        self._space: CollectionSpace = collection.space()
+        self._representation: Representation | None = None
+
+    def state(self) -> None:
+        """The embedding space, the load state and the indexes."""
+        if self._space.embedding_space != self._workspace.space:
+            self._find(
+                Kind.SPACE,
+                f"the collection holds vectors of {self._space.embedding_space}, the ledger is of {self._workspace.space}",
+            )
+        state = self._collection.load_state()
+        if state != "Loaded":
+            self._find(Kind.LOAD, f"the collection's load state is {state}, so that it answers no reader")
+        indexes = self._collection.indexes()
+        for output in self._space.milvus_outputs:
+            index = next((one for name, one in indexes.items() if name.split("[")[0] == output), None)
+            if index is None:
+                self._find(Kind.INDEX, f"field {output!r} has no index")
+            elif index.get("state") == "Failed":
+                self._find(Kind.INDEX, f"the index of field {output!r} failed: {index.get('index_state_fail_reason')}")
+
+    def counts(self, counted: Mapping[str, int]) -> None:
+        """Rows of each partition."""
+        for partition in sorted({*counted, *self._ledger.partitions}):
+            there, wanted = counted.get(partition, 0), self._ledger.partitions.get(partition, 0)
+            if there != wanted:
+                detail = f"{there:,} rows counted, {wanted:,} in the ledger"
+                self.found.findings.append(Finding(Kind.COUNT, detail, partition, abs(there - wanted)))
+
+    def few_rows(self) -> None:
+        """Some rows of some documents."""
+        sample = _Sample(_QUICK_ROWS, self._salt)
+        for part in self._ledger.parts:
+            sample.add("", self._workspace.read_ledger_part(part))
+            if len(sample.kept[""]) == _QUICK_ROWS:
+                break
+        for partition, rows in _by_partition(sample.kept.get("")):
+            self._fetch_back(partition, rows, and_missing=True)
+
+    def everything(self) -> None:
+        """Every id, rows of every partition, and the index."""
+        wanted = IdRanges(self._ledger.partitions)
+        sample = _Sample(self._depth.rows, self._salt)
+        shards: Counter[str] = Counter()
+        for part in self._ledger.parts:
+            held = self._workspace.read_ledger_part(part)
+            shards.update({one["values"]: one["counts"] for one in held.column("shard").value_counts().to_pylist()})
+            for partition, rows in _by_partition(held):
+                wanted.add(partition, rows.column("id").to_pylist())
+                sample.add(partition, rows)
+        for partition, rows in self._ledger.partitions.items():
+            if wanted.count(partition) != rows:
+                raise CorruptDataError(
+                    f"ledger {self._ledger.number} of {self._workspace.collection_key} counts {rows:,} rows in {partition}, "
+                    f"its parts hold {wanted.count(partition):,}; restore it"
+                )
+        compare_ids(self._collection, wanted, self._held_ids, self.found)
+        searches: dict[str, IndexRecall] = {}
+        for partition, rows in sorted(sample.kept.items()):
+            stored = self._fetch_back(partition, rows)
+            if stored.vectors is not None and self._depth.queries:
+                ids = rows.column("id").to_pylist()[: self._depth.queries]
+                searches[partition] = self._search(partition, ids, stored.vectors[: self._depth.queries])
+        if searches:
+            self._measure(searches, shards)
+
+    # --- rows ---
+
+    def _fetch_back(self, partition: str, rows: pa.Table, *, and_missing: bool = False) -> _Stored:
+        stored = self._stored(rows)
+        ids = rows.column("id").to_pylist()
+        fields = [
+            *STORED_FIELDS,
+            "metadata",
+            *(name for name in ("dense", "sparse") if name in self._space.milvus_outputs),
+        ]
+        there: dict[str, dict[str, Any]] = {}
+        for start in range(0, len(ids), _FETCHED_AT_ONCE):
+            there |= self._collection.rows(partition, ids[start : start + _FETCHED_AT_ONCE], fields)
+        other: dict[str, list[str]] = {}
+        vectors = []
+        for number, identity in enumerate(ids):
+            if identity not in there:
+                continue
+            differing = differing_fields(stored.rows[number], there[identity])
+            if differing:
+                other[identity] = differing
+            if stored.vectors is not None and self._space.vector_type is not None:
+                found = stored_vector(there[identity]["dense"], self._space.vector_type)
+                agrees, exactly = vector_agrees(stored.vectors[number], found, self._space.vector_type)
+                self.found.vectors_exact += exactly
+                vectors += [] if agrees else [identity]
+        self.found.rows_compared += len(there)
+        missing = [identity for identity in ids if identity not in there] if and_missing else []
+        names = ", ".join(sorted({name for some in other.values() for name in some}))
+        for kind, some, detail in (
+            (Kind.MISSING, missing, f"of {len(ids):,} asked for are not there"),
+            (Kind.CONTENT, list(other), f"of {len(ids):,} fetched differ from the dataset in {names}"),
+            (Kind.VECTOR, vectors, f"of {len(ids):,} fetched are not the dataset's"),
+        ):
+            if some:
+                self.found.findings.append(rows_differ(kind, partition, some, detail))
+        return stored
+
+    def _stored(self, rows: pa.Table) -> _Stored:
+        """What the dataset holds of rows of the `LEDGER` schema, in their order."""
+        outputs = [one for one in OUTPUTS if one in self._space.milvus_outputs and one != "multi"]
+        columns = row_schema(1, outputs).names
+        tables, order = [], []
+        numbers, shards = rows.column("row").to_numpy(), np.array(rows.column("shard").to_pylist(), object)
+        for shard in sorted(set(shards)):
+            places = np.flatnonzero(shards == shard)
+            places = places[np.argsort(numbers[places], kind="stable")]
+            tables.append(self._workspace.read_shard(shard, columns, numbers[places]))
+            order.append(places)
+        table = pa.concat_tables(tables).take(pa.array(np.argsort(np.concatenate(order), kind="stable")))
+        if table.column("row_key").to_pylist() != rows.column("row_key").to_pylist():
+            raise CorruptDataError(
+                f"the shards {', '.join(sorted(set(shards)))} do not hold the rows that the ledger names in them; restore them"
+            )
+        (batch,) = table.combine_chunks().to_batches()
+        found = milvus_rows(batch, [one for one in outputs if one != "dense"])
+        return _Stored(found, self._represented(table) if "dense" in outputs else None)
+
+    def _represented(self, table: pa.Table) -> npt.NDArray[Any]:
+        column = table.column(VECTOR_COLUMNS["dense"])
+        full = column.type.list_size
+        if self._representation is None:
+            recorded = self._space.recorded
+            if recorded is None:
+                raise CorruptDataError("the collection holds dense vectors and does not say of which type")
+            self._representation = reopen(recorded, self._space.embedding_space, full)
+        return represent(from_list_array(column, full), self._representation)
+
+    # --- the index ---
+
+    def _search(self, partition: str, ids: Sequence[str], vectors: npt.NDArray[Any]) -> IndexRecall:
+        representation = self._representation
+        if representation is None:
+            raise CorruptDataError("no vector was read")
+        metric = representation.metric
+        hits = self._collection.nearest(partition, vectors, metric, TOP + 1)
+        lost = []
+        for identity, of_query in zip(ids, hits, strict=True):
+            itself = any(one == identity for one, _ in of_query)
+            # More rows than were asked for may be equal to it.
+            tied = bool(of_query) and _is_perfect(of_query[-1][1], metric) and len(of_query) > TOP
+            lost += [] if itself or tied else [identity]
+        if lost:
+            detail = f"of {len(ids):,} stored vectors do not find their own row"
+            self.found.findings.append(rows_differ(Kind.NOT_FOUND, partition, lost, detail))
+        self.found.searched += len(ids)
+        answers = [[one for one, _ in of_query] for of_query in hits]
+        return IndexRecall(ids, restore(vectors, representation), answers)
+
+    def _measure(self, searches: Mapping[str, IndexRecall], shards: Mapping[str, int]) -> None:
+        """Lets every held row pass by the searches of its partition."""
+        for group in _groups(shards):
+            places = self._places(group)
+            for shard in group:
+                numbers, partitions = places[shard]
+                order = np.argsort(numbers)
+                table = self._workspace.read_shard(shard, ["id", "vector"], numbers[order], whole=True)
+                vectors = self._represented(table)
+                ids = table.column("id").combine_chunks()
+                for partition in sorted(set(partitions)):
+                    if partition in searches and self._representation is not None:
+                        chosen = np.flatnonzero(partitions[order] == partition)
+                        of_partition = restore(vectors[chosen], self._representation)
+                        searches[partition].see(ids.take(pa.array(chosen)), of_partition)
+        for partition, search in sorted(searches.items()):
+            recall = search.recall()
+            if recall is None:
+                continue
+            self.found.recall[partition] = recall
+            if recall < self._depth.min_recall:
+                detail = f"recall@{TOP} against exact search is {recall:.3f}, below {self._depth.min_recall:g}"
+                self.found.findings.append(Finding(Kind.RECALL, detail, partition))
+
+    def _places(self, shards: Sequence[str]) -> dict[str, tuple[npt.NDArray[np.int64], npt.NDArray[Any]]]:
+        """Row numbers and partitions of the held rows in some shards."""
+        wanted = pa.array(shards)
+        tables = [
+            held.filter(pc.is_in(held.column("shard"), wanted)).select(["shard", "row", "partition"])
+            for held in map(self._workspace.read_ledger_part, self._ledger.parts)
+        ]
+        rows = pa.concat_tables(tables)
+        names = np.array(rows.column("shard").to_pylist(), object)
+        numbers = rows.column("row").to_numpy().astype(np.int64)
+        partitions = np.array(rows.column("partition").to_pylist(), object)
+        return {shard: (numbers[names == shard], partitions[names == shard]) for shard in shards}
+
+    def _held_ids(self, partition: str, number: int, wanted: IdRanges) -> list[str]:
+        """The ids that the ledger has in a range."""
+        ids: list[str] = []
+        for part in self._ledger.parts:
+            held = self._workspace.read_ledger_part(part)
+            of_partition = held.filter(pc.equal(held.column("partition"), partition)).column("id").to_pylist()
+            ids += wanted.members(partition, number, of_partition) if of_partition else []
+        return ids
+
+    @property
+    def _salt(self) -> int:
+        # Another sample after every commit.
+        return int.from_bytes(digest("verification", self._ledger.number)[:4], "big")
+
+    def _find(self, kind: Kind, detail: str) -> None:
+        self.found.findings.append(Finding(kind, detail))
+
+
+def _by_partition(rows: pa.Table | None) -> Iterator[tuple[str, pa.Table]]:
+    if rows is not None:
+        for partition in rows.column("partition").unique().sort().to_pylist():
+            yield partition, rows.filter(pc.equal(rows.column("partition"), partition))
+
+
+def _groups(shards: Mapping[str, int]) -> Iterator[list[str]]:
+    """Names of shards, so many at once that the places of their rows fit in memory."""
+    group: list[str] = []
+    rows = 0
+    for shard in sorted(shards):
+        if group and rows + shards[shard] > _ROWS_AT_ONCE:
+            yield group
+            group, rows = [], 0
+        group.append(shard)
+        rows += shards[shard]
+    if group:
+        yield group
+
+
+def _is_perfect(distance: float, metric: str) -> bool:
+    return distance == 0 if metric == "HAMMING" else distance >= 1 - _SAME_COSINE
