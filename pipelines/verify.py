@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from pipelines.tables import as_json
 from transforms.adapters.lease import OnBusy, leased
-from transforms.adapters.milvus import Target, release, served
+from transforms.adapters.milvus import Target, is_lite_path, release, served
 from transforms.adapters.milvus.aliases import Alias
 from transforms.adapters.verifier import Depth, Form, verify
 from transforms.adapters.workspace import Workspace, collection_key
@@ -48,6 +48,9 @@ def verify_collection(
             if not opened.exists():
                 raise ConfigurationError(f"there is no collection {target.collection!r} at {target.uri!r}")
             name, space = opened.meant(), opened.space()
+            if is_lite_path(target.uri):
+                # Milvus Lite forgets what was loaded when its process ends.
+                opened.load()
         finally:
             opened.close()
         workspace = Workspace(uri.rstrip("/"), space.embedding_space, collection_key(target.uri, name))

@@ -11,7 +11,7 @@ from apache_beam.pvalue import AsList, AsSingleton, PBegin, PCollection
 from transforms.adapters.milvus import Target, connect
 from transforms.adapters.verifier import verify
 from transforms.adapters.workspace import Held, Ledger, Workspace
-from transforms.logic.record import RunContext, build_record, under
+from transforms.logic.record import RunContext, build_record, verified
 from transforms.metrics import Tally, sum_tallies
 
 
@@ -63,15 +63,17 @@ class _CommitFn(beam.DoFn):
             counted = collection.counts()
         finally:
             collection.close()
+        # The clock measures; nothing that decides a row depends on it.
+        record: dict[str, Any] = build_record(self._context, total, counted, time() - self._context.started_seconds)
+        record["reject_files"] = sorted(reject_files)
         before = self._held.ledger
         after = Ledger(self._held.next_number, tuple(sorted(parts)), dict(sorted(counted.items())))
-        form = self._context.verify
-        wanted = replace(after, partitions={name: int(rows) for name, rows in under("partition.", total).items()})
-        verified = None if form == "none" else verify(self._workspace, self._target, wanted, form, counted)
-        # The clock measures; nothing that decides a row depends on it.
-        seconds = time() - self._context.started_seconds
-        record: dict[str, Any] = build_record(self._context, total, counted, seconds, verified)
-        record["reject_files"] = sorted(reject_files)
+        if self._context.verify != "none":
+            rows = {name: one["expected"] for name, one in record["partitions"].items() if one["expected"]}
+            found = verify(
+                self._workspace, self._target, replace(after, partitions=rows), self._context.verify, counted
+            )
+            record = verified(record, found, self._context.max_reject_fraction)
         # Rows that are written again to the same state left intents too, which only a commit settles.
         settles = bool(self._held.intents) or total.get("rows.to_write", 0) + total.get("rows.to_delete", 0) > 0
         changed = settles or replace(after, number=before.number) != before

@@ -94,13 +94,13 @@ def verify(
     collection = audited(target)
     try:
         check = _Check(workspace, collection, ledger, depth or Depth())
-        check.state()
-        check.counts(collection.counts() if counted is None else counted)
-        if form == "full":
-            check.everything()
-        else:
-            check.few_rows()
         check.found.form = form
+        if check.state():
+            check.counts(collection.counts() if counted is None else counted)
+            if form == "full":
+                check.everything()
+            else:
+                check.few_rows()
         return check.found
     finally:
         collection.close()
@@ -142,16 +142,13 @@ class _Check:
         self._space: CollectionSpace = collection.space()
         self._representation: Representation | None = None
 
-    def state(self) -> None:
-        """The embedding space, the load state and the indexes."""
+    def state(self) -> bool:
+        """The embedding space, the indexes and the load state; whether more can be asked."""
         if self._space.embedding_space != self._workspace.space:
             self._find(
                 Kind.SPACE,
                 f"the collection holds vectors of {self._space.embedding_space}, the ledger is of {self._workspace.space}",
             )
-        state = self._collection.load_state()
-        if state != "Loaded":
-            self._find(Kind.LOAD, f"the collection's load state is {state}, so that it answers no reader")
         indexes = self._collection.indexes()
         for output in self._space.milvus_outputs:
             index = next((one for name, one in indexes.items() if name.split("[")[0] == output), None)
@@ -159,6 +156,10 @@ class _Check:
                 self._find(Kind.INDEX, f"field {output!r} has no index")
             elif index.get("state") == "Failed":
                 self._find(Kind.INDEX, f"the index of field {output!r} failed: {index.get('index_state_fail_reason')}")
+        state = self._collection.load_state()
+        if state != "Loaded":
+            self._find(Kind.LOAD, f"the collection's load state is {state}, so that it answers no reader")
+        return state == "Loaded"
 
     def counts(self, counted: Mapping[str, int]) -> None:
         """Rows of each partition."""

@@ -58,13 +58,7 @@ class RunContext:
     verify: Literal["none", "quick", "full"] = "none"
 
 
-def build_record(
-    context: RunContext,
-    counts: Counts,
-    counted: Mapping[str, int],
-    seconds: float,
-    verification: Verification | None = None,
-) -> dict[str, Any]:
+def build_record(context: RunContext, counts: Counts, counted: Mapping[str, int], seconds: float) -> dict[str, Any]:
     """The run record of a finished run.
 
     Args:
@@ -72,10 +66,9 @@ def build_record(
         counts: the sum of all tallies.
         counted: rows of each Milvus partition, counted at strong consistency.
         seconds: wall time since the run started.
-        verification: of the collection as the run leaves it, if it was verified; each finding is a difference.
     """
-    expected = {name: int(value) for name, value in under("partition.", counts).items()}
-    rejected = under("rejects.", counts)
+    expected = {name: int(value) for name, value in _under("partition.", counts).items()}
+    rejected = _under("rejects.", counts)
     left_out = _left_out(counts, context)
     mirrored = None if context.max_delete_fraction is None else mirror(counts, context.max_delete_fraction)
     record: dict[str, Any] = {
@@ -84,7 +77,7 @@ def build_record(
         "documents": {**_documents(counts), "gone": 0 if mirrored is None else mirrored.deleted},
         "files": {
             "planned": context.files_planned,
-            "rejected": _sum(under("rejects.file.", counts)),
+            "rejected": _sum(_under("rejects.file.", counts)),
             "left_out": sum(left_out["files"].values()),
         },
         "left_out": left_out,
@@ -101,7 +94,6 @@ def build_record(
             name: {"expected": expected.get(name, 0), "milvus": counted.get(name, 0)}
             for name in sorted({*expected, *counted})
         },
-        "verification": None if verification is None else verification.describe(),
         "languages": _languages(counts),
         "stages": _stages(counts),
         "seconds": round(seconds, 3),
@@ -114,14 +106,19 @@ def build_record(
         "versions": dict(context.versions),
     }
     record["differences"] = differences(record, counts, context)
-    if verification is not None:
-        # Counts are compared above.
-        found = [finding for finding in verification.findings if finding.kind != Kind.COUNT]
-        record["differences"] += [str(finding) for finding in found]
     record["reject_fraction"] = _reject_fraction(record)
     record["exit_code"] = _exit_code(record, context.max_reject_fraction)
     record["status"] = STATUS[record["exit_code"]]
     return record
+
+
+def verified(record: Mapping[str, Any], verification: Verification, max_reject_fraction: float) -> dict[str, Any]:
+    """A run record with what a verification of the collection found: every finding is a difference, so that nothing is committed."""
+    # Counts are compared as they are.
+    found = [str(finding) for finding in verification.findings if finding.kind != Kind.COUNT]
+    changed = {**record, "verification": verification.describe(), "differences": [*record["differences"], *found]}
+    code = _exit_code(changed, max_reject_fraction)
+    return {**changed, "exit_code": code, "status": STATUS[code]}
 
 
 def differences(record: Mapping[str, Any], counts: Counts, context: RunContext) -> list[str]:
@@ -159,22 +156,22 @@ def differences(record: Mapping[str, Any], counts: Counts, context: RunContext) 
 
 def _documents(counts: Counts) -> dict[str, int]:
     # A record is rejected on its way, or at the end because none of its chunks has a vector.
-    rejected = _sum(under("rejects.record.", counts)) + _int(counts, "documents.rejected")
+    rejected = _sum(_under("rejects.record.", counts)) + _int(counts, "documents.rejected")
     outcomes = {name: _int(counts, f"documents.{name}") for name in ("read", "embedded", "reused", "unchanged")}
-    return {**outcomes, "rejected": rejected, "left_out": _sum(under("left_out.", counts))}
+    return {**outcomes, "rejected": rejected, "left_out": _sum(_under("left_out.", counts))}
 
 
 def _encodings(counts: Counts) -> dict[str, int]:
     """Documents that were not UTF-8, by encoding."""
-    found = under("encoding.", counts)
+    found = _under("encoding.", counts)
     return {name.removesuffix(".documents"): int(count) for name, count in sorted(found.items())}
 
 
 def _left_out(counts: Counts, context: RunContext) -> dict[str, dict[str, int]]:
     """Documents and files that were not wanted, by reason; documents of files that were never read are not counted."""
-    files = {**context.files_left_out, **under("files.left_out.", counts)}
+    files = {**context.files_left_out, **_under("files.left_out.", counts)}
     return {
-        "documents": {reason: int(count) for reason, count in sorted(under("left_out.", counts).items())},
+        "documents": {reason: int(count) for reason, count in sorted(_under("left_out.", counts).items())},
         "files": {reason: int(count) for reason, count in sorted(files.items())},
     }
 
@@ -197,7 +194,7 @@ def _chunks(counts: Counts) -> dict[str, int]:
     names = ("split", "duplicates", "hot", "unknown", "truncated")
     return {
         **{name: _int(counts, f"chunks.{name}") for name in names},
-        "rejected": _sum(under("rejects.chunk.", counts)),
+        "rejected": _sum(_under("rejects.chunk.", counts)),
     }
 
 
@@ -211,7 +208,7 @@ _COUNTED_PER_LANGUAGE = ("documents", "mixed", "chunks", "tokens", "characters",
 def _languages(counts: Counts) -> dict[str, dict[str, float | None]]:
     """What each language holds and costs; a ratio without a denominator is None."""
     found: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
-    for name, value in under("language.", counts).items():
+    for name, value in _under("language.", counts).items():
         language, what = name.rsplit(".", 1)
         found[language][what] = int(value)
     of_english = _ratio(found[ENGLISH]["tokens"], found[ENGLISH]["characters"]) if ENGLISH in found else None
@@ -280,8 +277,7 @@ def _exit_code(record: Mapping[str, Any], max_reject_fraction: float) -> int:
     return EXIT_REJECTS if record["reject_fraction"] > 0 else EXIT_COMPLETE
 
 
-def under(prefix: str, counts: Counts) -> dict[str, float]:
-    """Those of some counts whose names begin so, by the rest of the name."""
+def _under(prefix: str, counts: Counts) -> dict[str, float]:
     return {name.removeprefix(prefix): value for name, value in counts.items() if name.startswith(prefix)}
 
 
