@@ -36,6 +36,12 @@ def _verify() -> ModuleType:
     return verify
 
 
+def _rollback() -> ModuleType:
+    from pipelines import publish  # noqa: PLC0415
+
+    return publish
+
+
 def _workspace() -> ModuleType:
     from pipelines import workspace_command  # noqa: PLC0415
 
@@ -54,6 +60,7 @@ COMMANDS: MappingProxyType[str, tuple[str, Callable[[], ModuleType]]] = MappingP
         "calibrate": ("measure what each vector type loses on this corpus, and freeze what binary needs", _calibrate),
         "search": ("ask a collection a question in any language", _search),
         "verify": ("hold a collection against its ledger and the dataset", _verify),
+        "rollback": ("let an alias of run --publish mean the collection that it meant before", _rollback),
         "workspace": ("show what a workspace holds, remove what nothing names, export a collection's rows", _workspace),
         "rejects": ("count, show and process again what could not be processed", _rejects),
     }

@@ -7,7 +7,8 @@ from pipelines.config import Config
 from pipelines.partitions import OwnPartitions
 from pipelines.representation import Choice, choose_representation
 from pipelines.spaces import collection_space, milvus_outputs
-from transforms.adapters.milvus import Collection, CollectionSpace, Target, check_held, held_by
+from transforms.adapters.milvus import CollectionSpace, Target, check_held, held_by
+from transforms.adapters.milvus.aliases import Alias
 from transforms.adapters.models import ModelDescription
 from transforms.adapters.workspace import Held, Ledger, Workspace
 from transforms.logic.errors import ConfigurationError
@@ -47,8 +48,9 @@ def open_collection(
     Raises:
         ConfigurationError: this Milvus does not hold what is asked for, or the collection holds vectors of another space.
     """
-    collection = Collection(target)
+    collection = Alias(target)
     try:
+        _check_no_alias(collection, target.collection)
         ledger = workspace.latest_ledger()
         intents = tuple(workspace.unsettled_intents(ledger))
         found = collection.space() if collection.exists() else None
@@ -70,6 +72,13 @@ def open_collection(
         return Opened(Held(ledger, intents, trusted=collection.counts() == ledger.partitions), space, choice)
     finally:
         collection.close()
+
+
+def _check_no_alias(collection: Alias, name: str) -> None:
+    # Ledgers go by the names of collections: under another name the same rows would be held anew.
+    if collection.exists() and (meant := collection.meant()) != name:
+        message = f"--collection {name!r} is an alias of {meant!r}; name that collection, or publish a fresh one: --publish {name}"
+        raise ConfigurationError(message)
 
 
 def _choose(wanted: Wanted, workspace: Workspace, version: str, found: CollectionSpace | None) -> Choice | None:

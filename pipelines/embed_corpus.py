@@ -124,6 +124,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def execute(parser: argparse.ArgumentParser, argv: Sequence[str]) -> int:
     """Runs the job with a parser that `add_arguments` filled; prints a summary and gives the exit code of the record."""
     config, beam_options = options.parse(parser, argv)
+    if config.run.publish is not None:
+        from pipelines import publish  # noqa: PLC0415  it runs this job
+
+        return publish.execute_run(config, beam_options)
     record = run(config, beam_options, sys.stdout.write)
     sys.stdout.write(summarise(record, config))
     return int(record["exit_code"])

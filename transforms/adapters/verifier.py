@@ -96,9 +96,10 @@ def verify(
         check = _Check(workspace, collection, ledger, depth or Depth())
         check.found.form = form
         if check.state():
-            check.counts(collection.counts() if counted is None else counted)
+            there = collection.counts() if counted is None else counted
+            check.counts(there)
             if form == "full":
-                check.everything()
+                check.everything(there)
             else:
                 check.few_rows()
         return check.found
@@ -176,10 +177,10 @@ class _Check:
             sample.add("", self._workspace.read_ledger_part(part))
             if len(sample.kept[""]) == _QUICK_ROWS:
                 break
-        for partition, rows in _by_partition(sample.kept.get("")):
-            self._fetch_back(partition, rows, and_missing=True)
+        if "" in sample.kept:
+            self._fetch_back("", sample.kept[""], and_missing=True)
 
-    def everything(self) -> None:
+    def everything(self, counted: Mapping[str, int]) -> None:
         """Every id, rows of every partition, and the index."""
         wanted = IdRanges(self._ledger.partitions)
         sample = _Sample(self._depth.rows, self._salt)
@@ -196,7 +197,7 @@ class _Check:
                     f"ledger {self._ledger.number} of {self._workspace.collection_key} counts {rows:,} rows in {partition}, "
                     f"its parts hold {wanted.count(partition):,}; restore it"
                 )
-        compare_ids(self._collection, wanted, self._held_ids, self.found)
+        compare_ids(self._collection, wanted, counted, self._held_ids, self.found)
         searches: dict[str, IndexRecall] = {}
         for partition, rows in sorted(sample.kept.items()):
             stored = self._fetch_back(partition, rows)
@@ -350,10 +351,9 @@ class _Check:
         self.found.findings.append(Finding(kind, detail))
 
 
-def _by_partition(rows: pa.Table | None) -> Iterator[tuple[str, pa.Table]]:
-    if rows is not None:
-        for partition in rows.column("partition").unique().sort().to_pylist():
-            yield partition, rows.filter(pc.equal(rows.column("partition"), partition))
+def _by_partition(rows: pa.Table) -> Iterator[tuple[str, pa.Table]]:
+    for partition in rows.column("partition").unique().sort().to_pylist():
+        yield partition, rows.filter(pc.equal(rows.column("partition"), partition))
 
 
 def _groups(shards: Mapping[str, int]) -> Iterator[list[str]]:

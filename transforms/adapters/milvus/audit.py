@@ -74,7 +74,7 @@ class AuditedCollection(Collection):
         return self._counted(partition, one_of("id", ids)) if ids else 0
 
     def rows(self, partition: str, ids: Sequence[str], fields: Sequence[str]) -> dict[str, dict[str, Any]]:
-        """Those rows of a partition with one of these ids, by id."""
+        """Those rows of a partition, or of all if it is empty, with one of these ids, by id."""
         found = self._query(partition, one_of("id", ids), list(fields)) if ids else []
         return {row["id"]: row for row in found}
 
@@ -113,7 +113,7 @@ class AuditedCollection(Collection):
                     self._name,
                     filter=chosen,
                     output_fields=fields,
-                    partition_names=[partition],
+                    partition_names=[partition] if partition else None,
                     consistency_level="Strong",
                     timeout=CALL_TIMEOUT_SECONDS,
                     **limit,
