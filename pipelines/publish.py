@@ -9,7 +9,7 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from apache_beam.options.pipeline_options import PipelineOptions
@@ -40,11 +40,19 @@ Say = Callable[[str], object]
 
 @dataclass(frozen=True)
 class Published:
-    """How a publication ended: the exit code, the run record of the generation, and what the alias means now."""
+    """How a publication ended.
+
+    Attributes:
+        exit_code: of the run, or that of deletes over the limit.
+        record: of the run that filled the generation, now or before.
+        served: what the alias means now; None if it means nothing yet.
+        filled: the generation that was filled, or None because nothing changed.
+    """
 
     exit_code: int
     record: dict[str, Any]
     served: str | None
+    filled: str | None
 
 
 def publish(config: Config, beam_options: PipelineOptions, say: Say = lambda _: None) -> Published:
@@ -71,27 +79,27 @@ def publish(config: Config, beam_options: PipelineOptions, say: Say = lambda _: 
                 # Who moved the alias may have died before this.
                 steps.drop(state, config.run.keep_generations)
                 record = steps.record(state.served)
-                return Published(int(record["exit_code"]), record, now)
+                return Published(int(record["exit_code"]), record, now, None)
             say("".join(f"FOUND in {now}: {finding}\n" for finding in found.findings))
         state = steps.clear(state, wanted)
         state, building = steps.begin(state, wanted, lambda name: run_id(_generation_config(config, name)))
         say(f"filling {building.collection}\n")
         record = embed_corpus.run(_generation_config(config, building.collection), beam_options, say)
         if record["exit_code"] not in _GOOD:
-            say(f"{alias} still means {now}: the run is not good\n")
-            return Published(int(record["exit_code"]), record, now)
+            say(f"{alias} {_still(now)}: the run is not good\n")
+            return Published(int(record["exit_code"]), record, now, building.collection)
         before = steps.record(state.served) if state.served is not None else None
         lost = _lost_share(before, record)
         if lost > config.run.max_delete_fraction:
             say(
-                f"{alias} still means {now}: {building.collection} has {lost:.2%} fewer documents, above --max-delete-fraction "
+                f"{alias} {_still(now)}: {building.collection} has {lost:.2%} fewer documents, above --max-delete-fraction "
                 f"{config.run.max_delete_fraction:g}; if that is meant, run again with a higher one\n"
             )
-            return Published(EXIT_DELETES, record, now)
+            return Published(EXIT_DELETES, record, now, building.collection)
         state = steps.switch(state.serve(building.collection), building.collection)
         say(f"{alias} means {building.collection}{f', before that {now}' if now else ''}\n")
         steps.drop(state, config.run.keep_generations)
-        return Published(int(record["exit_code"]), record, building.collection)
+        return Published(int(record["exit_code"]), record, building.collection, building.collection)
 
 
 def rollback(
@@ -168,7 +176,9 @@ class _Steps:
     def begin(self, state: Publication, wanted: str, run_id_of: Callable[[str], str]) -> tuple[Publication, Generation]:
         """The generation to be filled: the one that a dead run began, else a new one, written down before its collection exists."""
         if state.building is not None:
-            return state, state.building
+            again = replace(state.building, run_id=run_id_of(state.building.collection))
+            # Another run than the one that died, with other limits perhaps, may bring it to its end.
+            return (state if again == state.building else self.states.commit(state.begin(again))), again
         with self._alias() as alias:
             name = state.next_name(self._target.collection, alias.collections())
         building = Generation(name, wanted, run_id_of(name))
@@ -233,6 +243,10 @@ def _fingerprint(config: Config) -> str:
     )
 
 
+def _still(served: str | None) -> str:
+    return f"still means {served}" if served else "means nothing yet"
+
+
 def _lost_share(before: dict[str, Any] | None, after: dict[str, Any]) -> float:
     """Which share of the documents that were served is not there any more, by number."""
     if before is None:
@@ -246,11 +260,10 @@ def _lost_share(before: dict[str, Any] | None, after: dict[str, Any]) -> float:
 def execute_run(config: Config, beam_options: PipelineOptions) -> int:
     """What `run --publish` does: publishes, prints a summary and gives the exit code."""
     done = publish(config, beam_options, sys.stdout.write)
-    if done.served is not None:
-        shown = config.model_copy(
-            update={"storage": config.storage.model_copy(update={"collection": config.run.publish})}
-        )
-        sys.stdout.write(summarise(done.record, shown))
+    if done.filled is not None:
+        searched = config.run.publish if done.filled == done.served else done.filled
+        storage = config.storage.model_copy(update={"collection": searched})
+        sys.stdout.write(summarise(done.record, config.model_copy(update={"storage": storage})))
     return done.exit_code
 
 
