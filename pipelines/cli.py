@@ -36,6 +36,12 @@ def _verify() -> ModuleType:
     return verify
 
 
+def _load() -> ModuleType:
+    from pipelines import load_command  # noqa: PLC0415
+
+    return load_command
+
+
 def _rollback() -> ModuleType:
     from pipelines import publish  # noqa: PLC0415
 
@@ -60,6 +66,7 @@ COMMANDS: MappingProxyType[str, tuple[str, Callable[[], ModuleType]]] = MappingP
         "calibrate": ("measure what each vector type loses on this corpus, and freeze what binary needs", _calibrate),
         "search": ("ask a collection a question in any language", _search),
         "verify": ("hold a collection against its ledger and the dataset", _verify),
+        "load": ("fill a collection from the dataset, in another representation perhaps, without a model", _load),
         "rollback": ("let an alias of run --publish mean the collection that it meant before", _rollback),
         "workspace": ("show what a workspace holds, remove what nothing names, export a collection's rows", _workspace),
         "rejects": ("count, show and process again what could not be processed", _rejects),

@@ -50,7 +50,7 @@ def open_collection(
     """
     collection = Alias(target)
     try:
-        _check_no_alias(collection, target.collection)
+        check_no_alias(collection, target.collection)
         ledger = workspace.latest_ledger()
         intents = tuple(workspace.unsettled_intents(ledger))
         found = collection.space() if collection.exists() else None
@@ -74,7 +74,8 @@ def open_collection(
         collection.close()
 
 
-def _check_no_alias(collection: Alias, name: str) -> None:
+def check_no_alias(collection: Alias, name: str) -> None:
+    """Refuses to write to a collection under an alias of it: `ConfigurationError` naming the collection."""
     # Ledgers go by the names of collections: under another name the same rows would be held anew.
     if collection.exists() and (meant := collection.meant()) != name:
         message = f"--collection {name!r} is an alias of {meant!r}; name that collection, or publish a fresh one: --publish {name}"

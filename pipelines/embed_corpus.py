@@ -98,13 +98,14 @@ def run(config: Config, beam_options: PipelineOptions, say: Callable[[str], obje
         say(plan.remarks)
         pipeline = beam.Pipeline(options=beam_options)
         build(pipeline, plan)
-        with _errors_of_workers():
+        with errors_of_workers():
             pipeline.run().wait_until_finish()
         return plan.workspace.read_record(plan.context.run_id)
 
 
 @contextmanager
-def _errors_of_workers() -> Iterator[None]:
+def errors_of_workers() -> Iterator[None]:
+    """Raises what a worker raised as this project's own error, however the runner hands it on."""
     try:
         yield
     except CorpusEmbedError as error:

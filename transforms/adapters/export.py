@@ -64,7 +64,7 @@ def export_collection(uri: str, collection: str, milvus: str | None, directory: 
         CorruptDataError: the dataset does not hold what the ledger names, or a vector is not finite.
     """
     listing = list_workspace(uri)
-    key = _find_collection(listing, collection, milvus)
+    key = find_collection(listing, collection, milvus)
     latest = listing.latest_ledger(key)
     if latest is None:
         raise ConfigurationError(f"--collection {collection}: no run on it was ever committed; run it first")
@@ -89,7 +89,8 @@ def export_collection(uri: str, collection: str, milvus: str | None, directory: 
     return found
 
 
-def _find_collection(listing: Listing, collection: str, milvus: str | None) -> str:
+def find_collection(listing: Listing, collection: str, milvus: str | None) -> str:
+    """Key of the only collection of a name, and of a Milvus if that is given; else `ConfigurationError`."""
     keys = listing.owners(Kind.LEDGER, Kind.PART, Kind.INTENTS)
     if milvus is not None:
         found = [key for key in keys if key == collection_key(milvus, collection)]

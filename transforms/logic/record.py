@@ -38,7 +38,8 @@ Counts = Mapping[str, float]
 class RunContext:
     """What is known of a run before it starts; `max_delete_fraction` is None for one that does not mirror its source.
 
-    `verify` says how deep the collection is held against the ledger before that is committed.
+    `verify` says how deep the collection is held against the ledger before that is committed, `collection_space` what the collection
+    records about itself, so that another one like it can be made though the first is lost.
     """
 
     run_id: str
@@ -56,6 +57,7 @@ class RunContext:
     computation: Mapping[str, Any] = field(default_factory=dict)
     max_delete_fraction: float | None = None
     verify: Literal["none", "quick", "full"] = "none"
+    collection_space: Mapping[str, Any] = field(default_factory=dict)
 
 
 def build_record(context: RunContext, counts: Counts, counted: Mapping[str, int], seconds: float) -> dict[str, Any]:
@@ -100,6 +102,7 @@ def build_record(context: RunContext, counts: Counts, counted: Mapping[str, int]
         "started_at": context.started_at,
         "model": dict(context.model),
         "embedding_space": context.embedding_space,
+        "collection_space": dict(context.collection_space),
         "computation": dict(context.computation),
         "representation": dict(context.representation),
         "configuration": dict(context.configuration),

@@ -13,6 +13,8 @@ from transforms.logic.errors import ConfigurationError
 
 OF_NO_RUN = ("tokenizer proof", "projection", "calibration")
 """Steps that the runs of `tests/pipelines/faults` do not take."""
+OF_PUBLISHING = ("alias", "publication", "drop")
+"""Steps that only `run --publish` takes."""
 
 _STEP = """
 import sys
