@@ -92,6 +92,7 @@ def build_record(context: RunContext, counts: Counts, counted: Mapping[str, int]
         "rows": _rows(counts),
         "checksum": as_text(counted_checksum(HELD, counts)),
         "mirror": None if mirrored is None else mirrored.describe(),
+        "verification": None,
         "partitions": {
             name: {"expected": expected.get(name, 0), "milvus": counted.get(name, 0)}
             for name in sorted({*expected, *counted})

@@ -183,7 +183,8 @@ class IdRanges:
 
 def sample_order(ids: Sequence[str], salt: int) -> npt.NDArray[np.uint64]:
     """A number for each id by which the smallest are a uniform sample, another one for each salt in [0, 2^32); shape (n,)."""
-    return _limbs(ids)[:, -1] ^ np.uint64(salt)
+    # Multiplicative hashing (Knuth, The Art of Computer Programming 3, 6.4), so that every bit of the salt counts.
+    return (_limbs(ids)[:, -1] ^ np.uint64(salt)) * np.uint64(2_654_435_761) & np.uint64(0xFFFF_FFFF)
 
 
 def is_id(text: str) -> bool:
