@@ -156,7 +156,7 @@ def load(
 def _open_source(asked: Loading, lease: Callable[[str], Claim]) -> _Source:
     uri = asked.workspace.rstrip("/")
     listing = list_workspace(uri)
-    key = find_collection(listing, asked.source, asked.source_milvus)
+    key = find_collection(listing, asked.source, asked.source_milvus, "--from")
     workspace = Workspace(uri, "", key)
     lease(workspace.lease)
     ledger = workspace.latest_ledger()

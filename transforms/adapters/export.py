@@ -89,8 +89,8 @@ def export_collection(uri: str, collection: str, milvus: str | None, directory: 
     return found
 
 
-def find_collection(listing: Listing, collection: str, milvus: str | None) -> str:
-    """Key of the only collection of a name, and of a Milvus if that is given; else `ConfigurationError`."""
+def find_collection(listing: Listing, collection: str, milvus: str | None, flag: str = "--collection") -> str:
+    """Key of the only collection of a name, and of a Milvus if that is given; else `ConfigurationError` about `flag`."""
     keys = listing.owners(Kind.LEDGER, Kind.PART, Kind.INTENTS)
     if milvus is not None:
         found = [key for key in keys if key == collection_key(milvus, collection)]
@@ -98,13 +98,14 @@ def find_collection(listing: Listing, collection: str, milvus: str | None) -> st
         found = [key for key in keys if key.rpartition("-")[0] == collection]
     if len(found) == 1:
         return found[0]
+    where = "--milvus" if flag == "--collection" else f"{flag}-milvus"
     if found:
         raise ConfigurationError(
-            f"--collection {collection}: {len(found)} collections have this name; say which by --milvus, as runs named it"
+            f"{flag} {collection}: {len(found)} collections have this name; say which by {where}, as runs named it"
         )
     names = ", ".join(key.rpartition("-")[0] for key in keys) or "none"
-    where = f" at --milvus {milvus}" if milvus is not None else ""
-    raise ConfigurationError(f"--collection {collection}{where}: the workspace has no ledger of it; there is {names}")
+    there = f" at {where} {milvus}" if milvus is not None else ""
+    raise ConfigurationError(f"{flag} {collection}{there}: the workspace has no ledger of it; there is {names}")
 
 
 def _spill_places(workspace: Workspace, ledger: Ledger, directory: Path) -> list[str]:
