@@ -90,8 +90,12 @@ def test_defaults_are_those_of_the_interface() -> None:
         "mirror": False,
         "max_delete_fraction": 0.1,
         "new_space": False,
+        "publish": None,
+        "keep_generations": 1,
+        "verify": "quick",
         "on_busy": "refuse",
         "logical_date": None,
+        "keep_rejected_text": False,
     }
     assert beam_options.view_as(StandardOptions).runner == "FnApiRunner"
 
