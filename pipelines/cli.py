@@ -48,6 +48,12 @@ def _rollback() -> ModuleType:
     return publish
 
 
+def _drop() -> ModuleType:
+    from pipelines import drop  # noqa: PLC0415
+
+    return drop
+
+
 def _workspace() -> ModuleType:
     from pipelines import workspace_command  # noqa: PLC0415
 
@@ -68,6 +74,7 @@ COMMANDS: MappingProxyType[str, tuple[str, Callable[[], ModuleType]]] = MappingP
         "verify": ("hold a collection against its ledger and the dataset", _verify),
         "load": ("fill a collection from the dataset, in another representation perhaps, without a model", _load),
         "rollback": ("let an alias of run --publish mean the collection that it meant before", _rollback),
+        "drop": ("remove a collection that no alias means; its vectors stay in the dataset", _drop),
         "workspace": ("show what a workspace holds, remove what nothing names, export a collection's rows", _workspace),
         "rejects": ("count, show and process again what could not be processed", _rejects),
     }

@@ -16,6 +16,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipelines import embed_corpus
 from pipelines.config import Config
+from pipelines.drop import drop
 from pipelines.labelling import labels_of
 from pipelines.preflight import run_id
 from pipelines.sources import plan_sources
@@ -28,7 +29,7 @@ from transforms.adapters.milvus.aliases import Alias
 from transforms.adapters.models import describe_model
 from transforms.adapters.publications import Publications
 from transforms.adapters.storage import check_writable
-from transforms.adapters.workspace import Ledger, Workspace, collection_key
+from transforms.adapters.workspace import Workspace, collection_key
 from transforms.logic.errors import ConfigurationError, CorruptDataError
 from transforms.logic.identity import fingerprint
 from transforms.logic.publication import Generation, Publication
@@ -196,14 +197,7 @@ class _Steps:
             state = self._drop(state, one)
 
     def _drop(self, state: Publication, generation: Generation) -> Publication:
-        workspace = Workspace(self._workspace, "", collection_key(self._target.uri, generation.collection))
-        with leased(workspace.lease, "drop"):
-            with self._alias() as alias:
-                alias.drop(generation.collection)
-            ledger = workspace.latest_ledger()
-            if ledger.parts:
-                # It holds nothing now; what it held may be collected.
-                workspace.commit_ledger(Ledger(ledger.number + 1, (), {}), "drop")
+        drop(self._workspace, self.target(generation.collection))
         self._say(f"dropped {generation.collection}\n")
         return self.states.commit(state.drop(generation.collection))
 

@@ -272,3 +272,29 @@ def test_what_an_alias_means_is_never_dropped(first: Job) -> None:
     alias.close()
     release(str(first.milvus))
     assert names(first) == ("docs_0001", ["docs_0001"])
+
+
+def test_a_collection_is_dropped_when_its_name_is_typed_twice_and_no_alias_means_it(
+    first: Job, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first.write("a.jsonl", edition(2))
+    published(first)
+    for collection, yes, said in (
+        ("docs_0001", [], "'docs_0001' would be dropped with all its rows; if that is meant: --yes docs_0001"),
+        ("docs_0001", ["--yes", "docs_0002"], "would be dropped"),
+        ("docs_0002", ["--yes", "docs_0002"], "is served as docs and stays"),
+        (ALIAS, ["--yes", ALIAS], "'docs' is an alias of 'docs_0002'; nothing was dropped"),
+    ):
+        assert cli.main(["drop", collection, *_places(first), *yes]) == 2
+        assert said in capsys.readouterr().err
+    assert names(first) == ("docs_0002", ["docs_0001", "docs_0002"])
+    _of_somebody_else(first, "theirs")
+    assert cli.main(["drop", "theirs", *_places(first), "--yes", "theirs"]) == 2
+    # Again it changes nothing.
+    for _ in range(2):
+        assert cli.main(["drop", "docs_0001", *_places(first), "--yes", "docs_0001"]) == 0
+    assert names(first) == ("docs_0002", ["docs_0002", "theirs"])
+    key = collection_key(str(first.milvus), "docs_0001")
+    assert Workspace(str(first.workspace), "", key).latest_ledger().rows == 0
+    with pytest.raises(ConfigurationError, match="there is no collection 'docs_0001'"):
+        _back(first)

@@ -106,10 +106,8 @@ def swap_row(client: MilvusClient) -> None:
     client.delete(COLLECTION, ids=[_in(client, "lang_de")[0]["id"]])
 
 
-def move_row(client: MilvusClient) -> None:
-    row = _in(client, "lang_fr")[0]
-    client.delete(COLLECTION, ids=[row["id"]])
-    client.upsert(COLLECTION, [row], partition_name="lang_de")
+def put_into_another_partition(client: MilvusClient) -> None:
+    client.upsert(COLLECTION, [_in(client, "lang_fr")[0]], partition_name="lang_de")
 
 
 def add_partition(client: MilvusClient) -> None:
@@ -153,15 +151,7 @@ CORRUPTIONS: list[tuple[Callable[[MilvusClient], None], set[tuple[Kind, str, int
     (add_row, {(Kind.COUNT, "lang_de", 1), (Kind.UNKNOWN, "lang_de", 1)}),
     (add_foreign_row, {(Kind.COUNT, "lang_de", 1), (Kind.UNKNOWN, "lang_de", 1)}),
     (swap_row, {(Kind.MISSING, "lang_de", 1), (Kind.UNKNOWN, "lang_de", 1)}),
-    (
-        move_row,
-        {
-            (Kind.COUNT, "lang_de", 1),
-            (Kind.COUNT, "lang_fr", 1),
-            (Kind.UNKNOWN, "lang_de", 1),
-            (Kind.MISSING, "lang_fr", 1),
-        },
-    ),
+    (put_into_another_partition, {(Kind.COUNT, "lang_de", 1), (Kind.UNKNOWN, "lang_de", 1)}),
     (add_partition, {(Kind.COUNT, "lang_xx", 1), (Kind.UNKNOWN, "lang_xx", 1)}),
     (swap_vectors, {(Kind.VECTOR, "lang_de", 2)}),
     (shuffle_vectors, {(Kind.VECTOR, "lang_de", 10)}),
@@ -351,3 +341,27 @@ def test_a_lost_shard_is_no_silent_success(small: Job) -> None:
     next(small.workspace.glob("dataset/*/*.parquet")).unlink()
     with pytest.raises(CorruptDataError, match="gone or damaged"):
         verified(small)
+
+
+def test_an_index_that_is_being_built_is_waited_for_in_the_full_form(
+    filled: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    indexes = AuditedCollection.indexes
+    states = ["InProgress", "InProgress"]
+
+    def building(self: AuditedCollection) -> Any:
+        state = states.pop() if states else "Finished"
+        return {name: {**index, "state": state} for name, index in indexes(self).items()}
+
+    waited: list[float] = []
+    monkeypatch.setattr("tenacity.nap.time.sleep", waited.append)
+    monkeypatch.setattr(AuditedCollection, "indexes", building)
+    assert verified(filled).findings == []
+    assert (states, len(waited)) == ([], 2)
+    monkeypatch.setattr("transforms.adapters.verifier._READY_SECONDS", 0.0)
+    states[:] = ["InProgress"] * 9
+    assert {(one.kind, one.detail.split(":")[0]) for one in verified(filled).findings} == {
+        (Kind.INDEX, f"the index of field {name!r} is not finished after 0 s") for name in ("dense", "sparse")
+    }
+    states[:] = ["InProgress"] * 9
+    assert verified(filled, "quick").findings == []

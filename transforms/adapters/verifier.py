@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 
 from transforms.adapters.calibrations import reopen
 from transforms.adapters.milvus import CollectionSpace, Target
-from transforms.adapters.milvus.audit import AuditedCollection, audited
+from transforms.adapters.milvus.audit import UNFINISHED, AuditedCollection, audited
 from transforms.adapters.ranges import compare_ids
 from transforms.adapters.workspace import Ledger, Workspace
 from transforms.logic.errors import CorruptDataError
@@ -46,6 +46,8 @@ from transforms.logic.verification import (
 
 Form = Literal["quick", "full"]
 _QUICK_ROWS = 16
+# An index over some hundred million rows takes hours; whoever has one verifies it later.
+_READY_SECONDS = 600.0
 _ROWS_AT_ONCE = 4 << 20
 _FETCHED_AT_ONCE = 64
 # Milvus adds up cosines in float32.
@@ -95,6 +97,8 @@ def verify(
     try:
         check = _Check(workspace, collection, ledger, depth or Depth())
         check.found.form = form
+        if form == "full":
+            collection.wait_until_ready(_READY_SECONDS)
         if check.state():
             there = collection.counts() if counted is None else counted
             check.counts(there)
@@ -155,6 +159,11 @@ class _Check:
             index = next((one for name, one in indexes.items() if name.split("[")[0] == output), None)
             if index is None:
                 self._find(Kind.INDEX, f"field {output!r} has no index")
+            elif self.found.form == "full" and index.get("state") in UNFINISHED:
+                there = f"{index.get('indexed_rows')} of {index.get('total_rows')} rows"
+                self._find(
+                    Kind.INDEX, f"the index of field {output!r} is not finished after {_READY_SECONDS:g} s: {there}"
+                )
             elif index.get("state") == "Failed":
                 self._find(Kind.INDEX, f"the index of field {output!r} failed: {index.get('index_state_fail_reason')}")
         state = self._collection.load_state()

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy.typing as npt
+from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from transforms.adapters.milvus.calls import CALL_TIMEOUT_SECONDS, call
 from transforms.adapters.milvus.collection import Collection
@@ -14,6 +15,9 @@ from transforms.logic.rows import on_the_wire
 
 MAX_ROWS = 16_384
 """The most that Milvus gives for one query."""
+UNFINISHED = frozenset({"Unissued", "InProgress", "Retry"})
+"""States of an index that is being built."""
+_LOOK_SECONDS = 1.0
 _EVERY_ROW = 'id != ""'
 
 
@@ -27,6 +31,20 @@ def audited(target: Target) -> "AuditedCollection":
 
 class AuditedCollection(Collection):
     """A collection that is only read."""
+
+    def wait_until_ready(self, most_seconds: float) -> None:
+        """Waits, but for so long, while the collection is being loaded or an index is being built."""
+        waiting = Retrying(
+            retry=retry_if_result(lambda is_ready: not is_ready),
+            stop=stop_after_delay(most_seconds),
+            wait=wait_fixed(_LOOK_SECONDS),
+            retry_error_callback=lambda _: None,
+        )
+        waiting(self._is_ready)
+
+    def _is_ready(self) -> bool:
+        built = all(index.get("state") not in UNFINISHED for index in self.indexes().values())
+        return built and self.load_state() != "Loading"
 
     def load_state(self) -> str:
         """`Loaded`, `Loading`, `NotLoad` or `NotExist`."""
