@@ -188,7 +188,7 @@ def test_vectors_of_many_ranges_and_few_rows_at_once_are_told_apart(
     filled: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("transforms.logic.verification.IdRanges.__init__.__defaults__", (2,))
-    monkeypatch.setattr("transforms.adapters.verifier._ROWS_AT_ONCE", 3)
+    monkeypatch.setattr("transforms.adapters.held_rows._ROWS_AT_ONCE", 3)
     assert verified(filled).findings == []
     with filled.client() as client:
         drop_rows(client)
@@ -209,7 +209,7 @@ def test_an_index_that_finds_the_wrong_rows_is_found(filled: Job, monkeypatch: p
         (kind, f"lang_{language}") for kind in (Kind.NOT_FOUND, Kind.RECALL) for language in LANGUAGES
     }
     assert found.searched == 15
-    assert all(recall < 0.9 for recall in found.recall.values())
+    assert all(recall < 0.8 for recall in found.recall.values())
     assert {one.kind for one in verified(filled, min_recall=0.0).findings} == {Kind.NOT_FOUND}
     assert verified(filled, queries=0).findings == []
 
