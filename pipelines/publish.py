@@ -36,6 +36,8 @@ from transforms.logic.publication import Generation, Publication
 from transforms.logic.record import EXIT_COMPLETE, EXIT_DELETES, EXIT_REJECTS
 
 _GOOD = (EXIT_COMPLETE, EXIT_REJECTS)
+# Of the options of storage: where things are and how they get there.
+_NOT_DECISIVE = ("workspace", "milvus", "collection", "milvus_token_env", "writers", "write_path")
 Say = Callable[[str], object]
 
 
@@ -229,7 +231,7 @@ def _fingerprint(config: Config) -> str:
     return fingerprint(
         {
             **{name: getattr(config, name).model_dump(mode="json") for name in sections},
-            "milvus_outputs": config.storage.milvus_outputs,
+            "storage": config.storage.model_dump(mode="json", exclude=set(_NOT_DECISIVE)),
             "labels": None if labels is None else labels.digest(""),
             "embedding_space": embedding_space(config, model),
             "splits": splits,
