@@ -36,6 +36,30 @@ def _calibrate() -> ModuleType:
     return calibrate
 
 
+def _verify() -> ModuleType:
+    from pipelines import verify  # noqa: PLC0415
+
+    return verify
+
+
+def _load() -> ModuleType:
+    from pipelines import load_command  # noqa: PLC0415
+
+    return load_command
+
+
+def _rollback() -> ModuleType:
+    from pipelines import publish  # noqa: PLC0415
+
+    return publish
+
+
+def _drop() -> ModuleType:
+    from pipelines import drop  # noqa: PLC0415
+
+    return drop
+
+
 def _workspace() -> ModuleType:
     from pipelines import workspace_command  # noqa: PLC0415
 
@@ -54,6 +78,10 @@ COMMANDS: MappingProxyType[str, tuple[str, Callable[[], ModuleType]]] = MappingP
         "calibrate": ("measure what each vector type loses on this corpus, and freeze what binary needs", _calibrate),
         "search": ("ask a collection a question in any language", _search),
         "capabilities": ("show what a Milvus can do, or what each version of it can", _capabilities),
+        "verify": ("hold a collection against its ledger and the dataset", _verify),
+        "load": ("fill a collection from the dataset, in another representation perhaps, without a model", _load),
+        "rollback": ("let an alias of run --publish mean the collection that it meant before", _rollback),
+        "drop": ("remove a collection that no alias means; its vectors stay in the dataset", _drop),
         "workspace": ("show what a workspace holds, remove what nothing names, export a collection's rows", _workspace),
         "rejects": ("count, show and process again what could not be processed", _rejects),
     }

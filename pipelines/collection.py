@@ -8,6 +8,7 @@ from pipelines.partitions import OwnPartitions
 from pipelines.representation import Choice, choose_representation
 from pipelines.spaces import collection_space, milvus_outputs
 from transforms.adapters.milvus import (
+    Collection,
     CollectionSpace,
     Target,
     capabilities_of,
@@ -70,6 +71,7 @@ def open_collection(
     """
     collection = ImportCollection(target)
     try:
+        check_no_alias(collection, target.collection)
 
         def folder() -> str:
             return f"{workspace.collection_key}-{collection.identity()}"
@@ -135,6 +137,14 @@ def _index(wanted: Wanted, version: str, space: CollectionSpace, found: Collecti
             f"--index asks for {asked}, the collection was made with {held}; leave --index out, or use another --collection"
         )
     return found.index
+
+
+def check_no_alias(collection: Collection, name: str) -> None:
+    """Refuses to write to a collection under an alias of it: `ConfigurationError` naming the collection."""
+    # Ledgers go by the names of collections: under another name the same rows would be held anew.
+    if collection.exists() and (meant := collection.meant()) != name:
+        message = f"--collection {name!r} is an alias of {meant!r}; name that collection, or publish a fresh one: --publish {name}"
+        raise ConfigurationError(message)
 
 
 def _choose(wanted: Wanted, workspace: Workspace, version: str, found: CollectionSpace | None) -> Choice | None:

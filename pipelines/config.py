@@ -235,7 +235,9 @@ class Storage(Section):
     )
     milvus: str = Field(min_length=1, description="address of a Milvus server, or a path ending in .db for Milvus Lite")
     collection: str = Field(
-        pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,254}$", description="Milvus collection, created if it does not exist"
+        "",
+        pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,254}$",
+        description="Milvus collection, created if it does not exist; this or --publish is required",
     )
     milvus_outputs: OutputNames | None = Field(
         None, description="those of --outputs that Milvus holds; default all; the dataset keeps all"
@@ -335,6 +337,19 @@ class Run(Section):
         default=False,
         description="take every document through the pipeline, also those that the collection holds as they are",
     )
+    publish: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,249}$",
+        description="alias: the whole input goes to a fresh collection, which the alias means once it is verified",
+    )
+    keep_generations: int = Field(
+        1, ge=0, description="collections that the alias of --publish meant before and that stay for rollback"
+    )
+    verify: Literal["none", "quick", "full"] = Field(
+        "quick",
+        description="hold the collection against the ledger at the end: counts, index, a few rows; full: every id, rows of every "
+        "partition, recall",
+    )
     on_busy: Literal["refuse", "wait"] = Field(
         "refuse",
         description="while another run writes to the collection: end with exit code 6, or wait until it is done",
@@ -370,6 +385,18 @@ class Config(Section):
                 "or keep multi in the dataset alone by --milvus-outputs"
             )
             raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
+    def _one_place_is_named(self) -> "Config":
+        if self.run.publish is None:
+            if not self.storage.collection:
+                raise ValueError("--collection is required, or --publish")
+            return self
+        if self.storage.collection:
+            raise ValueError("--publish names its collections itself; leave out --collection")
+        if self.run.mirror:
+            raise ValueError("--publish fills a fresh collection, which holds what the input has; leave out --mirror")
         return self
 
     @model_validator(mode="after")

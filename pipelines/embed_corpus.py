@@ -108,13 +108,14 @@ def run(config: Config, beam_options: PipelineOptions, say: Callable[[str], obje
         say(plan.remarks)
         pipeline = beam.Pipeline(options=beam_options)
         build(pipeline, plan)
-        with _errors_of_workers():
+        with errors_of_workers():
             pipeline.run().wait_until_finish()
         return plan.workspace.read_record(plan.context.run_id)
 
 
 @contextmanager
-def _errors_of_workers() -> Iterator[None]:
+def errors_of_workers() -> Iterator[None]:
+    """Raises what a worker raised as this project's own error, however the runner hands it on."""
     try:
         yield
     except CorpusEmbedError as error:
@@ -134,6 +135,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def execute(parser: argparse.ArgumentParser, argv: Sequence[str]) -> int:
     """Runs the job with a parser that `add_arguments` filled; prints a summary and gives the exit code of the record."""
     config, beam_options = options.parse(parser, argv)
+    if config.run.publish is not None:
+        from pipelines import publish  # noqa: PLC0415  it runs this job
+
+        return publish.execute_run(config, beam_options)
     record = run(config, beam_options, sys.stdout.write)
     sys.stdout.write(summarise(record, config))
     return int(record["exit_code"])

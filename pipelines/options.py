@@ -77,7 +77,7 @@ def to_config(values: Mapping[str, Any]) -> Config:
     try:
         return Config.model_validate(sections)
     except ValidationError as error:
-        raise ConfigurationError("\n".join(_explain(one) for one in error.errors())) from error
+        raise ConfigurationError("\n".join(explain(one) for one in error.errors())) from error
 
 
 def to_pipeline_options(arguments: Sequence[str]) -> PipelineOptions:
@@ -129,11 +129,12 @@ def _read_toml(path: str) -> dict[str, Any]:
     return named
 
 
-def _explain(error: Any) -> str:
-    if len(error["loc"]) < 2:  # noqa: PLR2004
+def explain(error: Any, depth: int = 2) -> str:
+    """One of pydantic's errors, about a field so deep in the configuration, as the user would put it."""
+    if len(error["loc"]) < depth:
         # Of a whole section, or of all: its validators name the flags themselves.
         return str(error["ctx"]["error"])
-    flag = f"--{str(error['loc'][1]).replace('_', '-')}"
+    flag = f"--{str(error['loc'][depth - 1]).replace('_', '-')}"
     if error["type"] == "missing":
         return f"{flag} is required"
     shown = "" if isinstance(error["input"], dict) else f" (got {error['input']!r})"

@@ -1,5 +1,6 @@
 """Everything that can be wrong is found in the first seconds, before a model is loaded; what is found is frozen into a plan."""
 
+import json
 import platform
 import time
 from collections.abc import Callable
@@ -7,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from math import ceil
+from typing import Any
 
 from pipelines.collection import Opened, Wanted, open_collection
 from pipelines.config import Config
@@ -316,14 +318,14 @@ def run_id(config: Config) -> str:
 
 def _context(config: Config, model: ModelDescription, opened: Opened, sources: Sources) -> RunContext:
     configuration = config.model_dump(mode="json")
-    started = time.time()
-    return RunContext(
+    return run_context(
         run_id=run_id(config),
         splits_planned=len(sources.splits),
         files_planned=sources.files_planned,
         files_left_out=sources.files_left_out,
         max_reject_fraction=config.run.max_reject_fraction,
         max_delete_fraction=config.run.max_delete_fraction if config.run.mirror else None,
+        verify=config.run.verify,
         configuration=configuration,
         model={
             "name": model.name,
@@ -340,6 +342,15 @@ def _context(config: Config, model: ModelDescription, opened: Opened, sources: S
             "device": config.encoding.device,
             "outputs": list(config.encoding.outputs),
         },
+        collection_space=json.loads(opened.space.to_json()),
+    )
+
+
+def run_context(**known: Any) -> RunContext:
+    """What is known of a run that starts now; fields of `RunContext` but for versions and times."""
+    started = time.time()
+    return RunContext(
+        **known,
         versions={"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}},
         started_at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
         started_seconds=started,

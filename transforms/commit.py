@@ -9,9 +9,10 @@ import apache_beam as beam
 from apache_beam.pvalue import AsList, AsSingleton, PBegin, PCollection
 
 from transforms.adapters.milvus import Target, connect
+from transforms.adapters.verifier import verify
 from transforms.adapters.workspace import Held, Ledger, Workspace
 from transforms.logic.ledger import without_rows
-from transforms.logic.record import RunContext, build_record, rejected_rows
+from transforms.logic.record import RunContext, build_record, rejected_rows, verified
 from transforms.metrics import Tally, sum_tallies
 
 
@@ -69,6 +70,12 @@ class _CommitFn(beam.DoFn):
         before = self._held.ledger
         parts = list(self._without(rejected_rows(total), parts))
         after = Ledger(self._held.next_number, tuple(sorted(parts)), dict(sorted(counted.items())))
+        if self._context.verify != "none":
+            rows = {name: one["expected"] for name, one in record["partitions"].items() if one["expected"]}
+            found = verify(
+                self._workspace, self._target, replace(after, partitions=rows), self._context.verify, counted
+            )
+            record = verified(record, found, self._context.max_reject_fraction)
         # Rows that are written again to the same state left intents too, which only a commit settles.
         settles = bool(self._held.intents) or total.get("rows.to_write", 0) + total.get("rows.to_delete", 0) > 0
         changed = settles or replace(after, number=before.number) != before

@@ -36,6 +36,9 @@ Step = Literal[
     "rejects",
     "ledger",
     "run record",
+    "alias",
+    "publication",
+    "drop",
     "file name",
 ]
 """Every durable step, in the order of a run; a file gets its name, once its content is on the disk, in all but those of Milvus."""

@@ -64,7 +64,7 @@ def export_collection(uri: str, collection: str, milvus: str | None, directory: 
         CorruptDataError: the dataset does not hold what the ledger names, or a vector is not finite.
     """
     listing = list_workspace(uri)
-    key = _find_collection(listing, collection, milvus)
+    key = find_collection(listing, collection, milvus)
     latest = listing.latest_ledger(key)
     if latest is None:
         raise ConfigurationError(f"--collection {collection}: no run on it was ever committed; run it first")
@@ -89,7 +89,8 @@ def export_collection(uri: str, collection: str, milvus: str | None, directory: 
     return found
 
 
-def _find_collection(listing: Listing, collection: str, milvus: str | None) -> str:
+def find_collection(listing: Listing, collection: str, milvus: str | None, flag: str = "--collection") -> str:
+    """Key of the only collection of a name, and of a Milvus if that is given; else `ConfigurationError` about `flag`."""
     keys = listing.owners(Kind.LEDGER, Kind.PART, Kind.INTENTS)
     if milvus is not None:
         found = [key for key in keys if key == collection_key(milvus, collection)]
@@ -97,13 +98,14 @@ def _find_collection(listing: Listing, collection: str, milvus: str | None) -> s
         found = [key for key in keys if key.rpartition("-")[0] == collection]
     if len(found) == 1:
         return found[0]
+    where = "--milvus" if flag == "--collection" else f"{flag}-milvus"
     if found:
         raise ConfigurationError(
-            f"--collection {collection}: {len(found)} collections have this name; say which by --milvus, as runs named it"
+            f"{flag} {collection}: {len(found)} collections have this name; say which by {where}, as runs named it"
         )
     names = ", ".join(key.rpartition("-")[0] for key in keys) or "none"
-    where = f" at --milvus {milvus}" if milvus is not None else ""
-    raise ConfigurationError(f"--collection {collection}{where}: the workspace has no ledger of it; there is {names}")
+    there = f" at {where} {milvus}" if milvus is not None else ""
+    raise ConfigurationError(f"{flag} {collection}{there}: the workspace has no ledger of it; there is {names}")
 
 
 def _spill_places(workspace: Workspace, ledger: Ledger, directory: Path) -> list[str]:

@@ -23,6 +23,7 @@ class Kind(StrEnum):
     CALIBRATION = "calibration"
     PROJECTION = "projection"
     TOKENIZER = "tokenizer"
+    PUBLICATION = "publication"
     TEMPORARY = "temporary"
     OTHER = "other"
 
@@ -39,6 +40,7 @@ _PATHS = (
     (Kind.RECORD, r"runs/(?P<owner>[^/]+)/run\.json"),
     (Kind.CALIBRATION, r"calibration/(?P<owner>[^/]+)/\d+\.json"),
     (Kind.PROJECTION, r"calibration/(?P<owner>[^/]+)/[0-9a-f]+\.safetensors"),
+    (Kind.PUBLICATION, r"publications/(?P<owner>[^/]+)/(?:lease/)?\d+\.json"),
     (Kind.TOKENIZER, r"tokenizers/[^/.][^/]*\.json"),
 )
 _PATTERNS = [(kind, regex.compile(pattern)) for kind, pattern in _PATHS]

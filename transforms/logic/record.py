@@ -6,11 +6,12 @@ Everything here is computed from tallies, which are counted once for each bundle
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from transforms.logic.checksum import HELD, REJECTED, WANTED, WRITTEN, as_text, combined, counted_checksum, without
 from transforms.logic.mirroring import mirror
 from transforms.logic.parity import ENGLISH, premium
+from transforms.logic.verification import Kind, Verification
 
 FORMAT = 1
 EXIT_COMPLETE = 0
@@ -36,7 +37,11 @@ _REJECTED_ROW = "rejected_row."
 
 @dataclass(frozen=True)
 class RunContext:
-    """What is known of a run before it starts; `max_delete_fraction` is None for one that does not mirror its source."""
+    """What is known of a run before it starts; `max_delete_fraction` is None for one that does not mirror its source.
+
+    `verify` says how deep the collection is held against the ledger before that is committed, `collection_space` what the collection
+    records about itself, so that another one like it can be made though the first is lost.
+    """
 
     run_id: str
     splits_planned: int
@@ -52,6 +57,8 @@ class RunContext:
     files_left_out: Mapping[str, int] = field(default_factory=dict)
     computation: Mapping[str, Any] = field(default_factory=dict)
     max_delete_fraction: float | None = None
+    verify: Literal["none", "quick", "full"] = "none"
+    collection_space: Mapping[str, Any] = field(default_factory=dict)
 
 
 def rejected_row_counts(rows: Iterable[Mapping[str, Any]]) -> dict[str, float]:
@@ -100,6 +107,7 @@ def build_record(context: RunContext, counts: Counts, counted: Mapping[str, int]
         "rows": _rows(counts),
         "checksum": as_text(without(counted_checksum(HELD, counts), counted_checksum(REJECTED, counts))),
         "mirror": None if mirrored is None else mirrored.describe(),
+        "verification": None,
         "partitions": {
             name: {"expected": expected.get(name, 0), "milvus": counted.get(name, 0)}
             for name in sorted({*expected, *counted})
@@ -110,6 +118,7 @@ def build_record(context: RunContext, counts: Counts, counted: Mapping[str, int]
         "started_at": context.started_at,
         "model": dict(context.model),
         "embedding_space": context.embedding_space,
+        "collection_space": dict(context.collection_space),
         "computation": dict(context.computation),
         "representation": dict(context.representation),
         "configuration": dict(context.configuration),
@@ -120,6 +129,15 @@ def build_record(context: RunContext, counts: Counts, counted: Mapping[str, int]
     record["exit_code"] = _exit_code(record, context.max_reject_fraction)
     record["status"] = STATUS[record["exit_code"]]
     return record
+
+
+def verified(record: Mapping[str, Any], verification: Verification, max_reject_fraction: float) -> dict[str, Any]:
+    """A run record with what a verification of the collection found: every finding is a difference, so that nothing is committed."""
+    # Counts are compared as they are.
+    found = [str(finding) for finding in verification.findings if finding.kind != Kind.COUNT]
+    changed = {**record, "verification": verification.describe(), "differences": [*record["differences"], *found]}
+    code = _exit_code(changed, max_reject_fraction)
+    return {**changed, "exit_code": code, "status": STATUS[code]}
 
 
 def differences(record: Mapping[str, Any], counts: Counts, context: RunContext) -> list[str]:

@@ -9,6 +9,7 @@ import pytest
 from pipelines import options
 from pipelines.config import Config
 from tests.pipelines.jobs import COLLECTION, DIMENSIONS, Job, document, story
+from transforms.adapters.milvus import Collection, CollectionSpace, Target, release, served
 
 STAGES = [
     *("read", "recognise", "identify", "split", "reuse", "embed", "share", "store"),
@@ -39,6 +40,12 @@ SHAPE: dict[str, Any] = {
     "vectors": {"encoded": int, "reused": int},
     "checksum": str,
     "mirror": type(None),
+    "verification": {
+        "form": str,
+        **dict.fromkeys(("ledger", "rows", "ids_compared", "rows_compared", "vectors_exact", "searched"), int),
+        "recall": {},
+        "findings": list,
+    },
     "budget_reductions": int,
     "rows": {"held": int, "written": int, "rejected": int, "unchanged": int, "deleted": int},
     "partitions": {name: {"expected": int, "milvus": int} for name in ("lang_de", "lang_en")},
@@ -108,7 +115,17 @@ def record(job: Job) -> dict[str, Any]:
 
 
 def test_shape_of_the_record_is_fixed(record: dict[str, Any]) -> None:
-    assert _shape({name: value for name, value in record.items() if name != "configuration"}) == SHAPE
+    others = {name: value for name, value in record.items() if name not in {"configuration", "collection_space"}}
+    assert _shape(others) == SHAPE
+
+
+def test_the_record_says_what_the_collection_records_about_itself(job: Job, record: dict[str, Any]) -> None:
+    collection = Collection(served(Target(str(job.milvus), COLLECTION)))
+    try:
+        assert CollectionSpace.from_json(json.dumps(record["collection_space"])) == collection.space()
+    finally:
+        collection.close()
+        release(str(job.milvus))
 
 
 def test_the_configuration_of_the_record_is_that_of_the_run(record: dict[str, Any], job: Job) -> None:

@@ -8,12 +8,12 @@ import pytest
 
 from tests.pipelines.faults.forking import KILLED
 from tests.pipelines.faults.scene import ENDED_WITH_REJECTS, Scene, State
-from tests.transforms.adapters.test_crashpoints import OF_IMPORTS, OF_NO_RUN
+from tests.transforms.adapters.test_crashpoints import OF_IMPORTS, OF_NO_RUN, OF_PUBLISHING
 from transforms.adapters.crashpoints import POINTS
 
 _KILLS_IN_A_ROW = 9
 OF_NEW_COLLECTIONS = {"before collection", "after collection"}
-ELSEWHERE = {f"{side} {step}" for side in ("before", "after") for step in (*OF_NO_RUN, *OF_IMPORTS)}
+ELSEWHERE = {f"{side} {step}" for side in ("before", "after") for step in (*OF_NO_RUN, *OF_IMPORTS, *OF_PUBLISHING)}
 OF_RUNS = [point for point in POINTS if point not in ELSEWHERE | OF_NEW_COLLECTIONS]
 
 

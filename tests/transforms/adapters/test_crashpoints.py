@@ -15,6 +15,8 @@ OF_NO_RUN = ("tokenizer proof", "projection", "calibration")
 """Steps beside the runs of `tests/pipelines/faults`."""
 OF_IMPORTS = ("import file", "import plan", "import journal", "import job")
 """Steps of runs that import, which `tests/pipelines/faults/test_import_kills.py` kills."""
+OF_PUBLISHING = ("alias", "publication", "drop")
+"""Steps that only `run --publish` takes."""
 
 _STEP = """
 import sys

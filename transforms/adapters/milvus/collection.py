@@ -103,6 +103,11 @@ class Collection:
         """Whether the collection is there."""
         return bool(call("has_collection", lambda: self._client.has_collection(self._name, **ONE_ATTEMPT)))
 
+    def meant(self) -> str:
+        """The name of the collection that this name means: its own, or what the alias points at."""
+        described = call("describe_collection", lambda: self._client.describe_collection(self._name, **ONE_ATTEMPT))
+        return str(described["collection_name"])
+
     def load(self) -> None:
         """Makes the collection searchable; Milvus Lite forgets that it was when its process ends."""
         call("load_collection", lambda: self._client.load_collection(self._name, **ONE_ATTEMPT))

@@ -16,7 +16,7 @@ from pymilvus import MilvusException
 from pymilvus.client.types import BulkInsertState
 from pymilvus.grpc_gen import milvus_pb2
 
-from transforms.adapters.milvus.calls import CALL_TIMEOUT_SECONDS, call
+from transforms.adapters.milvus.calls import CALL_TIMEOUT_SECONDS, ONE_ATTEMPT, call
 from transforms.adapters.milvus.collection import Collection
 from transforms.adapters.milvus.servers import Target, is_lite_path, token_of
 from transforms.logic.errors import ConfigurationError, CorpusEmbedError, TransientError
@@ -298,9 +298,7 @@ class ImportCollection(Collection):
 
     def identity(self) -> str:
         """What tells this collection from an earlier one of its name."""
-        described = call(
-            "describe_collection", lambda: self._client.describe_collection(self._name, timeout=CALL_TIMEOUT_SECONDS)
-        )
+        described = call("describe_collection", lambda: self._client.describe_collection(self._name, **ONE_ATTEMPT))
         return str(described["collection_id"])
 
     def counts(self) -> dict[str, int]:
@@ -316,7 +314,7 @@ class ImportCollection(Collection):
 
     def refresh(self) -> None:
         """Loads what was imported since the collection was loaded."""
-        call("refresh_load", lambda: self._client.refresh_load(self._name, timeout=CALL_TIMEOUT_SECONDS))
+        call("refresh_load", lambda: self._client.refresh_load(self._name, **ONE_ATTEMPT))
 
 
 def connect_to_import(target: Target) -> ImportCollection:

@@ -1,0 +1,159 @@
+"""Verify: whether a collection is what its ledger and the dataset say."""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+
+from pipelines.tables import as_json
+from transforms.adapters.lease import OnBusy, leased
+from transforms.adapters.milvus import Target, is_lite_path, release, served
+from transforms.adapters.milvus.aliases import Alias
+from transforms.adapters.verifier import Depth, Form, verify
+from transforms.adapters.workspace import Workspace, collection_key
+from transforms.logic.errors import ConfigurationError
+from transforms.logic.record import EXIT_COMPLETE, EXIT_UNBALANCED
+from transforms.logic.verification import Finding, Kind, Verification
+
+_CONFIDENCE = 3.0
+"""Rule of three (Hanley and Lippman-Hand 1983): no fault in n rows bounds their share by 3 / n, with 95 % confidence."""
+
+
+def verify_collection(
+    uri: str,
+    target: Target,
+    form: Form = "full",
+    depth: Depth | None = None,
+    on_busy: OnBusy = "refuse",
+    say: Callable[[str], object] = lambda _: None,
+) -> Verification:
+    """Holds a collection against its ledger. Nothing is changed; runs on the collection are kept away by its lease meanwhile.
+
+    Args:
+        uri: of the workspace.
+        target: the collection as its runs named it, or an alias of it.
+        form: `quick` or `full`, see `transforms.adapters.verifier`.
+        depth: of the full form.
+        on_busy: while a run writes to the collection: end, or wait.
+        say: hears what is waited for.
+
+    Raises:
+        ConfigurationError: there is no such collection, or the workspace has no ledger of it.
+        TransientError: Milvus does not answer, or a run is under way.
+        CorruptDataError: a file of the workspace is not what was written.
+    """
+    reached = served(target)
+    try:
+        opened = Alias(reached)
+        try:
+            if not opened.exists():
+                raise ConfigurationError(f"there is no collection {target.collection!r} at {target.uri!r}")
+            name, space = opened.meant(), opened.space()
+            if is_lite_path(target.uri):
+                # Milvus Lite forgets what was loaded when its process ends.
+                opened.load()
+        finally:
+            opened.close()
+        workspace = Workspace(uri.rstrip("/"), space.embedding_space, collection_key(target.uri, name))
+        with leased(workspace.lease, "verify", on_busy, say):
+            ledger = workspace.latest_ledger()
+            intents = workspace.unsettled_intents(ledger)
+            if not ledger.number and not intents:
+                raise ConfigurationError(
+                    f"the workspace {uri!r} has no ledger of collection {name!r} at {target.uri!r}; "
+                    "name both as the runs that filled it did"
+                )
+            found = verify(workspace, Target(reached.uri, name, reached.token_env), ledger, form, depth=depth)
+        if intents:
+            detail = f"a run towards ledger {ledger.number + 1} died or did not balance; run it again, then verify"
+            found.findings.insert(0, Finding(Kind.UNFINISHED, detail))
+        return found
+    finally:
+        release(target.uri)
+
+
+def show(found: Verification, name: str) -> str:
+    """A verification for people."""
+    lines = [f"{found.form} verification of {name}: ledger {found.ledger}, {found.rows:,} rows"]
+    if found.form == "full":
+        lines.append(f"  ids         {found.ids_compared:>9,} compared by checksum and count")
+    bound = (
+        f"; had more than {min(1.0, _CONFIDENCE / found.rows_compared):.2%} of the rows been wrong, it would show (95 %)"
+        if 0 < found.rows_compared < found.rows
+        else ""
+    )
+    lines.append(
+        f"  rows        {found.rows_compared:>9,} fetched back, {found.vectors_exact:,} vectors equal to the last bit{bound}"
+    )
+    if found.form == "full":
+        lines.append(f"  searches    {found.searched:>9,} of stored vectors")
+    if found.recall:
+        lowest = min(found.recall, key=lambda partition: found.recall[partition])
+        lines.append(
+            f"  recall@10   {found.recall[lowest]:>9.3f} against exact search in the worst partition, {lowest}"
+        )
+    lines += [f"FOUND: {finding}" for finding in found.findings]
+    lines.append(
+        "the collection is not what its ledger says; corpus-embed load or run --publish fill a fresh one from the dataset"
+        if found.findings
+        else "nothing found: the collection is what its ledger says"
+    )
+    return "\n".join(lines) + "\n"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Flags of this command."""
+    depth = Depth()
+    parser.add_argument("--workspace", required=True, metavar="URI", help="the workspace of the collection's runs")
+    parser.add_argument("--milvus", required=True, help="address of the Milvus, as the runs named it")
+    parser.add_argument("--collection", required=True, help="the collection, or an alias of it")
+    parser.add_argument("--milvus-token-env", help="environment variable that holds the Milvus token")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument(
+        "--quick", dest="form", action="store_const", const="quick", help="counts, index and load state, a few rows"
+    )
+    form.add_argument(
+        "--full",
+        dest="form",
+        action="store_const",
+        const="full",
+        help="also every id, rows of every partition, and what the index finds; the default",
+    )
+    parser.set_defaults(form="full")
+    parser.add_argument(
+        "--rows", type=int, default=depth.rows, help=f"rows of each partition fetched back (default {depth.rows})"
+    )
+    parser.add_argument(
+        "--queries",
+        type=int,
+        default=depth.queries,
+        help=f"of these, how many search; 0 spares reading all vectors (default {depth.queries})",
+    )
+    parser.add_argument(
+        "--min-recall",
+        type=float,
+        default=depth.min_recall,
+        help=f"recall@10 that the index of every partition must reach (default {depth.min_recall:g})",
+    )
+    parser.add_argument(
+        "--on-busy",
+        choices=("refuse", "wait"),
+        default="refuse",
+        help="while a run writes: end with exit code 6, or wait",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def execute(parser: argparse.ArgumentParser, argv: Sequence[str]) -> int:
+    """Verifies and prints what was found; exit code 5 if that is anything."""
+    values = parser.parse_args(list(argv))
+    if values.rows < 1 or values.queries < 0 or not 0 <= values.min_recall <= 1:
+        raise ConfigurationError(
+            f"--rows {values.rows}, --queries {values.queries}, --min-recall {values.min_recall:g}: "
+            "rows are 1 or more, queries 0 or more, and a recall is between 0 and 1"
+        )
+    target = Target(values.milvus, values.collection, values.milvus_token_env)
+    say = sys.stderr.write if values.json else sys.stdout.write
+    depth = Depth(values.rows, values.queries, values.min_recall)
+    found = verify_collection(values.workspace, target, values.form, depth, values.on_busy, say)
+    sys.stdout.write(as_json(found.describe()) if values.json else show(found, values.collection))
+    return EXIT_UNBALANCED if found.findings else EXIT_COMPLETE
