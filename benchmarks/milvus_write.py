@@ -226,7 +226,7 @@ def upsert_paths() -> list[tuple[str, Callable[[pa.RecordBatch], Any]]]:
     """Our ways to hand a batch to `Collection.upsert`: as rows, and as columns where this version has that."""
     paths: list[tuple[str, Callable[[pa.RecordBatch], Any]]] = [("ours, rows", lambda batch: milvus_rows(batch, DENSE))]
     try:
-        from transforms.adapters.milvus import requests  # type: ignore[attr-defined]  # noqa: PLC0415
+        from transforms.adapters.milvus import requests  # noqa: PLC0415
     except ImportError:
         return paths
     return [*paths, ("ours, columns", requests.ColumnBatch)]

@@ -22,7 +22,18 @@ from transforms.adapters.calibrations import reopen
 from transforms.adapters.export import find_collection
 from transforms.adapters.inventory import list_workspace, read_ledger
 from transforms.adapters.lease import Claim, OnBusy, leased
-from transforms.adapters.milvus import Collection, CollectionSpace, Target, check_held, held_by, release, served
+from transforms.adapters.milvus import (
+    Collection,
+    CollectionSpace,
+    Target,
+    capabilities_of,
+    check_held,
+    choose_index,
+    held_by,
+    read_index,
+    release,
+    served,
+)
 from transforms.adapters.milvus.aliases import Alias
 from transforms.adapters.storage import check_writable
 from transforms.adapters.verifier import Form
@@ -104,7 +115,7 @@ def build(root: beam.Pipeline, plan: Plan) -> PCollection[int]:
         | "Plan parts" >> beam.Create(list(plan.parts), reshuffle=False)
         | "Read held rows" >> ReadHeldRows(plan.source, kept)
     )
-    changes = rows | "Reconcile ledger" >> ReconcileLedger(
+    changes = {"pointers": rows} | "Reconcile ledger" >> ReconcileLedger(
         plan.workspace, plan.held, plan.bucket_count, kept, plan.context.max_delete_fraction
     )
     loaded = changes.writes | "Load rows" >> LoadRows(
@@ -276,12 +287,25 @@ def _space(
         calibration_uri=None if recorded is None else recorded.calibration_uri,
         projection=None if recorded is None else recorded.projection,
         projection_uri=None if recorded is None else recorded.projection_uri,
+        index=_index(of_source, recorded, source.ledger.rows, version) if found is None else found.index,
         multi_dimensions=multi,
         # They are made by a model from a file, and the dataset has none.
         labels=(),
         labels_digest=None,
     )
     return space, representation
+
+
+def _index(source: CollectionSpace, recorded: Recorded | None, rows: int, version: str) -> str | None:
+    """The index of the dense vectors of a new collection: the source's, where it is of such vectors and this Milvus builds it."""
+    if recorded is None:
+        return None
+    there = capabilities_of(version)
+    if source.index is not None and recorded.vector_type == source.vector_type:
+        index = read_index(source.index)
+        if index.type in there.indexes:
+            return str(index)
+    return str(choose_index("auto", (), recorded.vector_type, there, rows))
 
 
 def _configuration(asked: Loading) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from typing import Any
 
 import apache_beam as beam
 import pyarrow as pa
+import pyarrow.compute as pc
 from apache_beam.pvalue import PCollection
 
 from transforms.adapters.workspace import Workspace
@@ -27,10 +28,10 @@ class ReadHeldRows(beam.PTransform[PCollection[str], PCollection[pa.RecordBatch]
 
 
 def pointers_of(held: pa.Table) -> pa.Table:
-    """Rows of the `LEDGER` schema as rows of the `POINTERS` schema, all from the same place of the same source."""
+    """Rows of the `LEDGER` schema as rows of the `POINTERS` schema, each document from one place."""
     count = held.num_rows
     given = {
-        "source": pa.array([""] * count, pa.string()),
+        "source": pc.fill_null(held.column("source"), ""),
         "position": pa.array([0] * count, pa.int64()),
         "tokens": pa.array([0] * count, pa.int32()),
         "origin": pa.array([Origin.STORED.value] * count, pa.string()),

@@ -8,7 +8,7 @@ import apache_beam as beam
 import pyarrow as pa
 from apache_beam.pvalue import AsSingleton, PCollection, TaggedOutput
 
-from transforms.adapters.held import HeldRows
+from transforms.adapters.ledger_buckets import LedgerBuckets
 from transforms.adapters.workspace import Held, Workspace, read_intents
 from transforms.group import KeyByBucket, Keyed
 from transforms.logic.checksum import HELD, WANTED, checksum_counts
@@ -64,7 +64,7 @@ class ReconcileLedger(beam.PTransform[Any, Any]):
         self._max_delete_fraction = max_delete_fraction
 
     def expand(self, found: Any) -> Any:
-        """`POINTERS` of the chunks that were stored, and `KEPT` documents, under the names "pointers" and "kept"; `Reconciled` out."""
+        """`POINTERS` of chunks that are stored under the name "pointers", and under "kept" `KEPT` documents if any; `Reconciled` out."""
         root = found["pointers"].pipeline
         intents = root | "Intents" >> beam.Create(self._held.intents, reshuffle=False)
         inputs = {**found, "intents": intents | "Read intents" >> beam.FlatMap(_read_intents)}
@@ -98,7 +98,7 @@ class _OpenBucket:
     """What met in a bucket, and the rows that are held there."""
 
     def __init__(self, workspace: Workspace, held: Held, bucket_count: int) -> None:
-        self._held = HeldRows(workspace, held.ledger.parts)
+        self._held = LedgerBuckets(workspace, held.ledger.parts)
         self._trusted = held.trusted
         self._bucket_count = bucket_count
 

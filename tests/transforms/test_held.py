@@ -21,7 +21,7 @@ def test_what_a_ledger_holds_comes_as_if_it_had_just_been_stored(tmp_path: Path)
     ledgers = [commit(workspace, rows[:6]), commit(workspace, rows[6:])]
     outcome = run_verb(partial(ReadHeldRows, workspace), [part for ledger in ledgers for part in ledger.parts])
     assert sorted(outcome.rows, key=lambda row: row["row"]) == [
-        {**row, "source": "", "position": 0, "tokens": 0, "origin": Origin.STORED} for row in rows
+        {**row, "position": 0, "tokens": 0, "origin": Origin.STORED} for row in rows
     ]
     assert outcome.counts == {"splits.read": 2, "documents.read": 4, "chunks.split": 12, "chunks.looked_up": 12}
     assert outcome.rejects == []

@@ -169,7 +169,7 @@ class IdRanges:
     def members(self, partition: str, number: int, ids: Sequence[str]) -> list[str]:
         """Those of some ids that a range holds."""
         inside = self.ranges_of(partition, _limbs(ids)[:, 0]) == number
-        return [ids[place] for place in np.flatnonzero(inside)]
+        return [ids[place] for place in np.flatnonzero(inside).tolist()]
 
     def bounds(self, partition: str, number: int) -> tuple[str | None, str | None]:
         """Between which texts, the first one included, the ids of a range lie; None where it has no end.
@@ -213,7 +213,7 @@ def _is_same(expected: Any, found: Any) -> bool:
 
 def stored_vector(found: Any, vector_type: VectorType) -> npt.NDArray[Any]:
     """A vector as Milvus's client gives it back, in the numbers of `representations.represent`, shape (m,)."""
-    kind = {"float16": np.dtype("<f2"), "bfloat16": np.dtype("<u2"), "int8": np.dtype(np.int8)}.get(
+    kind: np.dtype[Any] = {"float16": np.dtype("<f2"), "bfloat16": np.dtype("<u2"), "int8": np.dtype(np.int8)}.get(
         vector_type, np.dtype(np.uint8)
     )
     if isinstance(found, list) and len(found) == 1 and isinstance(found[0], bytes):

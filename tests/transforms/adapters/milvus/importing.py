@@ -16,6 +16,7 @@ from transforms.adapters.milvus.import_storage import ImportStorage, ImportWrite
 from transforms.adapters.milvus.imports import Import, Journal, Timing
 from transforms.logic.checksum import checksum
 from transforms.logic.import_files import ImportFile
+from transforms.logic.outputs import OUTPUTS
 
 SPACE = space_of()
 
@@ -72,7 +73,7 @@ class Place:
         """A file of each partition, with rows of these numbers."""
         files = []
         for partition, numbers in partitions.items():
-            writer = ImportWriter(self.storage, ("dense",), max_text_bytes(SPACE), 1 << 30)
+            writer = ImportWriter(self.storage, OUTPUTS[:1], max_text_bytes(SPACE), 1 << 30)
             add(writer, partition, rows_of(numbers, partition=partition))
             files += writer.close()
         return files

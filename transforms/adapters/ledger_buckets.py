@@ -11,7 +11,7 @@ from transforms.logic.schemas import LEDGER
 
 
 @dataclass(frozen=True)
-class HeldBucket:
+class LedgerBucket:
     """Rows of the `LEDGER` schema of one bucket; `parts` names the parts that hold them and no others, or is None if some hold more."""
 
     rows: pa.Table
@@ -19,7 +19,7 @@ class HeldBucket:
 
 
 @dataclass(frozen=True)
-class HeldRows:
+class LedgerBuckets:
     """Lookups in the parts of one committed ledger. Picklable.
 
     Rows are read where they are needed and never shuffled, so that a worker holds those of one bucket.
@@ -28,7 +28,7 @@ class HeldRows:
     workspace: Workspace
     parts: Sequence[str]
 
-    def of_bucket(self, bucket: int, bucket_count: int) -> HeldBucket:
+    def of_bucket(self, bucket: int, bucket_count: int) -> LedgerBucket:
         """The rows of a bucket of document ids; only parts whose range meets the bucket's are opened."""
         tables, whole = [LEDGER.empty_table()], []
         for name in self.parts:
@@ -42,7 +42,7 @@ class HeldRows:
                 prefixes = text_prefixes(rows.column("document_id").to_pylist())
                 rows = rows.filter(pa.array(buckets_of(prefixes, bucket_count) == bucket))
             tables.append(rows)
-        return HeldBucket(pa.concat_tables(tables), tuple(whole) if len(whole) == len(tables) - 1 else None)
+        return LedgerBucket(pa.concat_tables(tables), tuple(whole) if len(whole) == len(tables) - 1 else None)
 
 
 def prefix_range(part: str) -> tuple[int, int]:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transforms.adapters.held import HeldRows, prefix_range
+from transforms.adapters.ledger_buckets import LedgerBuckets, prefix_range
 from transforms.adapters.workspace import Workspace
 from transforms.logic.identity import PREFIXES, bucket_of_prefix, buckets_of, digest, text_prefixes
 from transforms.logic.schemas import LEDGER, batch_of
@@ -46,7 +46,7 @@ def test_every_row_is_in_the_one_bucket_of_its_document(tmp_path: Path, written:
     workspace = Workspace(str(tmp_path), "space", "c")
     rows = [_row(number) for number in range(60)]
     parts = _commit(workspace, rows, written)
-    held = HeldRows(workspace, parts)
+    held = LedgerBuckets(workspace, parts)
 
     buckets = [held.of_bucket(bucket, asked) for bucket in range(asked)]
 
@@ -72,7 +72,7 @@ def test_a_part_of_an_earlier_version_is_read_whatever_it_holds(tmp_path: Path) 
     parts = tmp_path / "ledger" / "c" / "parts"
     (parts / named).rename(parts / name)
 
-    found = HeldRows(workspace, (name,)).of_bucket(0, 1)
+    found = LedgerBuckets(workspace, (name,)).of_bucket(0, 1)
 
     assert prefix_range(name) == (0, PREFIXES - 1)
     assert found.rows.schema == LEDGER
