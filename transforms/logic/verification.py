@@ -211,11 +211,16 @@ def _is_same(expected: Any, found: Any) -> bool:
     return bool(expected == found)
 
 
+_STORED_AS: dict[str, np.dtype[Any]] = {
+    "float16": np.dtype("<f2"),
+    "bfloat16": np.dtype("<u2"),
+    "int8": np.dtype(np.int8),
+}
+
+
 def stored_vector(found: Any, vector_type: VectorType) -> npt.NDArray[Any]:
     """A vector as Milvus's client gives it back, in the numbers of `representations.represent`, shape (m,)."""
-    kind: np.dtype[Any] = {"float16": np.dtype("<f2"), "bfloat16": np.dtype("<u2"), "int8": np.dtype(np.int8)}.get(
-        vector_type, np.dtype(np.uint8)
-    )
+    kind = _STORED_AS.get(vector_type, np.dtype(np.uint8))
     if isinstance(found, list) and len(found) == 1 and isinstance(found[0], bytes):
         found = found[0]
     if vector_type == "float32":

@@ -89,7 +89,7 @@ class AuditedCollection(Collection):
 
     def count_of(self, partition: str, ids: Sequence[str]) -> int:
         """Rows of a partition with one of these ids."""
-        return self._counted(partition, one_of("id", ids)) if ids else 0
+        return self._counted(partition, _among(ids)) if ids else 0
 
     def rows(self, partition: str, ids: Sequence[str], fields: Sequence[str]) -> dict[str, dict[str, Any]]:
         """Those rows of a partition, or of all if it is empty, with one of these ids, by id."""
