@@ -16,8 +16,8 @@ tokenizer at our limit, keep records and vectors in memory, and do all editions 
 database they do not pay. A ratio to the first run flatters who encodes slowly; compare seconds.
 
 Lookup. Rerun without a change over short documents of one chunk, with vectors of 16 numbers drawn from a digest of the text, so that only
-the lookup costs. Milvus is a double that knows ids but neither vectors nor an index, in another process: it answers at once, and its
-memory does not count. `peak MiB` is the rerun's own.
+the lookup costs. Milvus is a double that knows ids but neither vectors nor an index, in another process: it answers at once, its
+memory does not count, and nothing is verified against it. `peak MiB` is the rerun's own.
 
 `other load` is how many cores all other processes kept busy meanwhile; above a tenth of a core a row is not to be trusted.
 """
