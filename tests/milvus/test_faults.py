@@ -163,7 +163,8 @@ def test_half_of_what_nobody_says_does_not_balance(job: Job, method: str) -> Non
     """The protocol has no word for a delete of some rows, or a count of some: the run's own count finds it, and ends with exit code 5."""
     with milvus_server("v2.6.4") as double:
         job.write("a.jsonl", [document(f"d{number}") for number in range(8)])
-        settings = {"milvus": double.uri}
+        # The double answers nothing about its indexes.
+        settings = {"milvus": double.uri, "verify": "none"}
         assert job.run(**settings)["exit_code"] == 0
         job.write("a.jsonl", [document(f"d{number}", lang="de") for number in range(8)])
         # The first count of a run is before it, and finds that every row must be written again.

@@ -37,6 +37,7 @@ def test_a_run_killed_while_it_imports_and_run_again(
         import_storage=server.root / "imports",
         import_path="imports",
         import_endpoint=server.endpoint,
+        verify="none",
     )
     command = ["run", *flags, "--runner=FnApiRunner"]
     ended = forking.run(command, point)
