@@ -19,7 +19,7 @@ from tests.transforms.verbs import SPACE, record, records
 from transforms import commit, write
 from transforms.adapters import crashpoints
 from transforms.adapters.dataset import KnownVectors
-from transforms.adapters.milvus import Target
+from transforms.adapters.milvus import Refused, Target, connections
 from transforms.adapters.workspace import Held, Workspace, read_intents
 from transforms.embed import _EmbedFn, _Model
 from transforms.identify import Partitioning, identify_language
@@ -51,13 +51,19 @@ class Killed(BaseException):
 class _Milvus:
     """Rows by partition, as a server without deduplication over partitions keeps them."""
 
+    is_lite = False
+
     def __init__(self) -> None:
         self.rows: dict[str, dict[str, Any]] = {}
 
-    def upsert(self, partition: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    def max_bytes(self) -> dict[str, int]:
+        return {}
+
+    def upsert(self, partition: str, rows: Sequence[Mapping[str, Any]]) -> list[Refused]:
         assert len({row["id"] for row in rows}) == len(rows)
         with crashpoints.durable("upsert"):
             self.rows.setdefault(partition, {}).update({row["id"]: row for row in rows})
+        return []
 
     def delete(self, partition: str, ids: Sequence[str]) -> None:
         with crashpoints.durable("delete"):
@@ -105,10 +111,13 @@ def _drive(function: beam.DoFn, elements: Iterable[Any]) -> dict[str, list[Any]]
 
     def every() -> Iterator[Any]:
         function.setup()
-        function.start_bundle()
-        for element in elements:
-            yield from function.process(element) or ()
-        yield from function.finish_bundle() or ()
+        try:
+            function.start_bundle()
+            for element in elements:
+                yield from function.process(element) or ()
+            yield from function.finish_bundle() or ()
+        finally:
+            function.teardown()
 
     for output in every():
         tag, value = (output.tag, output.value) if isinstance(output, TaggedOutput) else ("main", output)
@@ -129,7 +138,7 @@ class WorkspaceMachine(RuleBasedStateMachine):
         self.steps_left = 0
         self.patch = pytest.MonkeyPatch()
         self.patch.setattr(crashpoints, "_crashpoint", self._step)
-        for module in (write, commit):
+        for module in (connections, commit):
             self.patch.setattr(module, "connect", lambda target: self.milvus)
 
     def teardown(self) -> None:
