@@ -73,8 +73,8 @@ benchmark: setup model $(VENV)/.stamp-benchmark ## Run the benchmarks
 # --- Checks ---
 
 .PHONY: test
-test: setup model ## Run the tests
-	@$(BIN)/python -m pytest -q
+test: setup model ## Run the tests, on two cores
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 .PHONY: test-long
 test-long: setup model ## Run the tests that take minutes: 500 kills, every crash point each time it is reached, the soak

@@ -138,7 +138,7 @@ def test_no_model_is_imported(filled: Job) -> None:
         add_heads(make_model(filled.model))
     *said, imported = done.stdout.splitlines()
     assert imported == "[]"
-    assert said[1] == f"  {COPY} holds 16 rows, as {COLLECTION} does: 16 written, 0 unchanged, 0 deleted"
+    assert said[1] == f"  {COPY} holds 16 rows, as {COLLECTION} does: 16 written, 0 rejected, 0 unchanged, 0 deleted"
 
 
 def test_one_that_died_is_brought_to_its_end(filled: Job, monkeypatch: pytest.MonkeyPatch) -> None:
