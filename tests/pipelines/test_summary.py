@@ -14,7 +14,7 @@ def test_summary_tells_every_figure_of_the_record(job: Job) -> None:
     # The model of these tests knows no word.
     assert "  chunks              3   of 55 tokens; 3 with too many unknown tokens" in lines
     assert any(line.startswith("  vectors             3 encoded in ") and line.endswith("; 0 reused") for line in lines)
-    assert "  rows                3 held: 3 written, 0 unchanged, 0 deleted" in lines
+    assert "  rows                3 held: 3 written, 0 rejected, 0 unchanged, 0 deleted" in lines
     table = {line.split()[0]: line.split()[1:] for line in lines if line.startswith("  ") and line.split()}
     assert table["language"] == ["documents", "chunks", "tokens", "tokens/chunk", "tokens/character", "premium"]
     for language, figures in {"de": ["1", "1", "11", "11.0"], "en": ["1", "2", "44", "22.0"]}.items():
