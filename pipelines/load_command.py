@@ -8,8 +8,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from pipelines import options
-from pipelines.config import Representation as Wanted
 from pipelines.load_vectors import Loading, load
+from pipelines.sections import Representation as Wanted
 from pipelines.tables import table
 from transforms.adapters.milvus import Target
 from transforms.logic.errors import ConfigurationError

@@ -14,10 +14,10 @@ from apache_beam.pvalue import PCollection
 
 import transforms.coders  # noqa: F401  registers the coder of record batches
 from pipelines.collection import check_no_alias
-from pipelines.config import Representation as Wanted
 from pipelines.embed_corpus import errors_of_workers
 from pipelines.preflight import run_context
 from pipelines.representation import choose_representation
+from pipelines.sections import Representation as Wanted
 from transforms.adapters.calibrations import reopen
 from transforms.adapters.export import find_collection
 from transforms.adapters.inventory import list_workspace, read_ledger

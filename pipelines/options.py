@@ -12,7 +12,8 @@ from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions,
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
-from pipelines.config import Config, Section
+from pipelines.config import Config
+from pipelines.sections import Section
 from transforms.logic.errors import ConfigurationError
 
 # `DirectRunner` tries to download another engine first and silently falls back; the name below always means the same one.

@@ -4,7 +4,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipelines.config import Config, Language, Selection
+from pipelines.config import Config
+from pipelines.sections import Language, Selection
 from transforms.adapters.detectors import Choice
 from transforms.adapters.formats import Split
 from transforms.adapters.formats.groups import read_planned

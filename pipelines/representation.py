@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines.config import Representation as Options
+from pipelines.sections import Representation as Options
 from transforms.adapters.calibrations import (
     keep_projection,
     latest_calibration,

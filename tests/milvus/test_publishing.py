@@ -9,10 +9,10 @@ import pytest
 from pymilvus import MilvusClient
 
 from pipelines import options
-from pipelines.config import Representation as Wanted
 from pipelines.load_vectors import Loading, load
 from pipelines.publish import publish, rollback
 from pipelines.search import search
+from pipelines.sections import Representation as Wanted
 from pipelines.verify import verify_collection
 from tests import fakes
 from tests.pipelines.jobs import Job, document, make_model, story

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from pipelines.config import Chunking, Config, Encoding, Language, Section, Source, Storage
+from pipelines.config import Config
+from pipelines.sections import Chunking, Encoding, Language, Section, Source, Storage
 from transforms.logic.outputs import OUTPUTS
 
 NEEDED: dict[str, dict[str, Any]] = {

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from pipelines import cli, options
-from pipelines.config import Representation as Wanted
 from pipelines.load_vectors import Loading, load
+from pipelines.sections import Representation as Wanted
 from tests import fakes
 from tests.conftest import ROOT
 from tests.fakes import ENCODED

@@ -8,8 +8,8 @@ import pyarrow as pa
 import pytest
 from pydantic import ValidationError
 
-from pipelines.config import Representation as Options
 from pipelines.representation import Choice, choose_representation
+from pipelines.sections import Representation as Options
 from tests.transforms.verbs import SPACE, chunks, record
 from transforms.adapters.calibrations import read_calibration, read_sample, reopen, write_calibration
 from transforms.adapters.workspace import Workspace
