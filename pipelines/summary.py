@@ -8,6 +8,7 @@ from pipelines.config import Config
 from transforms.logic.record import EXIT_OVER_LIMIT
 
 _COMMONEST_REASONS = 5
+_LANGUAGES = "  language   documents   chunks      tokens   tokens/chunk   tokens/character   premium"
 
 
 def summarise(record: Mapping[str, Any], config: Config) -> str:
@@ -98,14 +99,15 @@ def _over_limit(record: Mapping[str, Any], config: Config) -> list[str]:
 
 
 def _table(record: Mapping[str, Any]) -> list[str]:
-    lines = ["  language   documents   chunks      tokens   tokens/chunk   tokens/character   premium"]
+    # Of documents that skipped the pipeline nobody asked for their language again.
+    lines = [_LANGUAGES] if record["languages"] else []
     for language, counts in record["languages"].items():
         mean = counts["tokens"] / max(1, counts["chunks"])
         lines.append(
             f"  {language:<9} {counts['documents']:>10,} {counts['chunks']:>8,} {counts['tokens']:>11,} {mean:>14.1f}"
             f" {_figure(counts['tokens_per_character'], 3):>18} {_figure(counts['premium'], 2):>9}"
         )
-    lines += ["", "  partition         rows in Milvus"]
+    lines += [*([""] if lines else []), "  partition         rows in Milvus"]
     lines += [f"  {name:<17} {partition['milvus']:>14,}" for name, partition in record["partitions"].items()]
     return lines
 

@@ -26,6 +26,15 @@ def test_summary_tells_every_figure_of_the_record(job: Job) -> None:
     assert not any("BALANCE" in line for line in lines)
 
 
+def test_summary_of_a_rerun_has_no_empty_table(job: Job) -> None:
+    job.write("a.jsonl", [document("d0"), document("d1", lang="de")])
+    config = options.to_config(job.options())
+    assert "  language   " in summarise(job.run(), config)
+    again = summarise(job.run(), config)
+    assert "  language   " not in again
+    assert "\n\n  partition         rows in Milvus\n" in again
+
+
 def test_summary_says_what_was_left_out_and_why(job: Job) -> None:
     job.write("a.jsonl", [document("d0"), document("d1")])
     record = job.run()
