@@ -51,7 +51,7 @@ def open_langchain(model: str, encode: Encode) -> Sync:
     from langchain_core.vectorstores import InMemoryVectorStore  # noqa: PLC0415
     from langchain_text_splitters import RecursiveCharacterTextSplitter  # noqa: PLC0415
 
-    class Stock(Embeddings):
+    class Stock(Embeddings):  # type: ignore[misc, unused-ignore]  # where it is not installed
         def embed_documents(self, texts: list[str]) -> list[list[float]]:
             return encode(texts)
 
