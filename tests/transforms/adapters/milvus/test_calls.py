@@ -136,7 +136,8 @@ def test_a_call_is_repeated_until_its_budget_is_spent(clock: Clock, error: Excep
 
     with pytest.raises(TransientError, match=rf"Milvus upsert failed {len(clock.pauses) or '[0-9]+'} times"):
         call("upsert", always)
-    assert budget - 25 < clock.now <= budget
+    # The last attempt may begin within the budget and end after it.
+    assert budget - 25 < clock.now <= budget + 1.5
     assert all(0 <= pause <= 20 for pause in clock.pauses)
     # Drawn from a range, not one fixed pause: workers that failed together do not come back together.
     assert len(set(clock.pauses[10:])) > 5
