@@ -20,7 +20,7 @@ from pipelines.representation import choose_representation
 from pipelines.sections import Representation as Wanted
 from transforms.adapters.calibrations import reopen
 from transforms.adapters.export import find_collection
-from transforms.adapters.inventory import list_workspace, read_ledger
+from transforms.adapters.inventory import list_workspace
 from transforms.adapters.lease import Claim, OnBusy, leased
 from transforms.adapters.milvus import (
     Collection,
@@ -35,9 +35,9 @@ from transforms.adapters.milvus import (
     served,
 )
 from transforms.adapters.milvus.aliases import Alias
-from transforms.adapters.storage import check_writable
+from transforms.adapters.storage import check_writable, join
 from transforms.adapters.verifier import Form
-from transforms.adapters.workspace import Held, Ledger, Workspace, collection_key
+from transforms.adapters.workspace import Held, Ledger, Workspace, collection_key, read_ledger
 from transforms.commit import CommitRun
 from transforms.compress import CompressVectors
 from transforms.held import ReadHeldRows
@@ -181,7 +181,7 @@ def _open_source(asked: Loading, lease: Callable[[str], Claim]) -> _Source:
 def _recorded_space(workspace: Workspace, listing: Listing, key: str) -> CollectionSpace | None:
     """What the run that committed the ledger recorded of the collection, so that it need not be there any more."""
     latest = listing.latest_ledger(key)
-    run_id = "" if latest is None else read_ledger(workspace.uri, latest)[1]
+    run_id = "" if latest is None else read_ledger(join(workspace.uri, latest.path), latest.number)[1]
     if not listing.of(Kind.RECORD, run_id):
         return None
     space = workspace.read_record(run_id).get("collection_space")

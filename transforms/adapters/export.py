@@ -15,9 +15,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from transforms.adapters.inventory import list_workspace, read_ledger
+from transforms.adapters.inventory import list_workspace
 from transforms.adapters.storage import filesystem_of, join, write_bytes
-from transforms.adapters.workspace import Ledger, Workspace, collection_key
+from transforms.adapters.workspace import Ledger, Workspace, collection_key, read_ledger
 from transforms.logic.errors import ConfigurationError, CorruptDataError
 from transforms.logic.exports import check_finite, pinecone_rows, plain_rows, weaviate_lines
 from transforms.logic.identity import key_prefixes
@@ -71,7 +71,7 @@ def export_collection(uri: str, collection: str, milvus: str | None, directory: 
     filesystem, path = filesystem_of(directory)
     if filesystem.exists(path) and filesystem.find(path):
         raise ConfigurationError(f"--to {directory!r} holds files already; name an empty directory")
-    ledger, _ = read_ledger(uri, latest)
+    ledger, _ = read_ledger(join(uri, latest.path), latest.number)
     files = _Files(directory, form)
     with tempfile.TemporaryDirectory() as spill:
         shards = _spill_places(Workspace(uri, "", key), ledger, Path(spill))

@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from transforms.adapters import stores
-from transforms.adapters.inventory import list_workspace, named_rejects, read_ledger, read_records
+from transforms.adapters.inventory import list_workspace, named_rejects, read_records
 from transforms.adapters.storage import filesystem_of, join
-from transforms.adapters.workspace import Workspace
+from transforms.adapters.workspace import Workspace, read_ledger
 from transforms.logic.errors import ConfigurationError, CorruptDataError, TransientError
 from transforms.logic.garbage import (
     Garbage,
@@ -65,7 +65,7 @@ def find_garbage(uri: str, keep_ledgers: int = 2, *, all_unreferenced_shards: bo
 
 def _named_parts(uri: str, listing: Listing, key: str, keep_ledgers: int) -> set[str]:
     newest = sorted(listing.of(Kind.LEDGER, key), key=lambda file: file.number)[-keep_ledgers:]
-    current, _ = read_ledger(uri, newest[-1])
+    current, _ = read_ledger(join(uri, newest[-1].path), newest[-1].number)
     there = {file.name for file in listing.of(Kind.PART, key)}
     missing = sorted(set(current.parts) - there)
     if missing:
@@ -73,7 +73,9 @@ def _named_parts(uri: str, listing: Listing, key: str, keep_ledgers: int) -> set
             f"{join(uri, 'ledger', key, 'parts', missing[0])} is gone, though a ledger names it; restore it"
         )
     # An earlier removal may have kept fewer ledgers.
-    return {part for file in newest for part in read_ledger(uri, file)[0].parts if part in there}
+    return {
+        part for file in newest for part in read_ledger(join(uri, file.path), file.number)[0].parts if part in there
+    }
 
 
 def _held_elsewhere(uri: str, listing: Listing, candidates: Sequence[KeptFile]) -> list[Garbage]:

@@ -1,24 +1,18 @@
 """A workspace looked at from outside: which files it has, and what their records and footers say. Nothing is written here."""
 
 import datetime as dt
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from functools import partial
 from typing import Any, cast
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from transforms.adapters import stores
 from transforms.adapters.calibrations import read_calibration
-from transforms.adapters.storage import filesystem_of, join, open_binary, read_bytes
-from transforms.adapters.workspace import FORMAT, Ledger, Workspace, collection_key
-from transforms.logic.errors import ConfigurationError, CorruptDataError, TransientError
+from transforms.adapters.storage import filesystem_of, join
+from transforms.adapters.workspace import FORMAT, Ledger, Workspace, collection_key, open_parquet, read_ledger
+from transforms.logic.errors import ConfigurationError, TransientError
 from transforms.logic.inventory import KeptFile, Kind, Listing, kept_file, sizes
 
-_FORMAT_KEY = b"corpus_embed.format"
 _FOOTERS_AT_ONCE = 16
 _TIMES = ("mtime", "updated", "LastModified", "created")
 
@@ -66,33 +60,6 @@ def read_records(uri: str, listing: Listing) -> dict[str, dict[str, Any]]:
     return {file.owner: workspace.read_record(file.owner) for file in listing.of(Kind.RECORD)}
 
 
-def read_ledger(uri: str, file: KeptFile) -> tuple[Ledger, str]:
-    """A committed ledger, and the id of the run that committed it; anything else raises `CorruptDataError`."""
-    place = join(uri, file.path)
-    try:
-        values = json.loads(read_bytes(place))
-        if values["format"] != FORMAT:
-            raise CorruptDataError(_other_format(place, values["format"]))
-        return Ledger(file.number, tuple(values["parts"]), dict(values["partitions"])), str(values["run_id"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        message = f"{place} is not a ledger: {error!r}; restore it, or start anew with another workspace and collection"
-        raise CorruptDataError(message) from error
-
-
-@contextmanager
-def open_parquet(uri: str) -> Iterator[pq.ParquetFile]:
-    """A Parquet file of a workspace; one that is gone, damaged or of another format raises `CorruptDataError`."""
-    try:
-        with open_binary(uri) as stream:
-            file = pq.ParquetFile(stream, page_checksum_verification=True)
-            version = int((file.schema_arrow.metadata or {}).get(_FORMAT_KEY, b"0"))
-            if version != FORMAT:
-                raise CorruptDataError(_other_format(uri, version))
-            yield file
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise CorruptDataError(f"{uri} is gone or damaged: {error}; restore it, or remove it") from error
-
-
 def count_rows(uri: str, files: Sequence[KeptFile]) -> int:
     """Rows of some Parquet files, by their footers."""
     with ThreadPoolExecutor(_FOOTERS_AT_ONCE) as pool:
@@ -102,10 +69,6 @@ def count_rows(uri: str, files: Sequence[KeptFile]) -> int:
 def _rows_of(uri: str, file: KeptFile) -> int:
     with open_parquet(join(uri, file.path)) as parquet:
         return int(parquet.metadata.num_rows)
-
-
-def _other_format(uri: str, version: Any) -> str:
-    return f"{uri} has format {version!r}, this version reads {FORMAT}; use the corpus-embed that wrote it"
 
 
 def describe_workspace(uri: str) -> dict[str, Any]:
@@ -165,7 +128,7 @@ def _collection(uri: str, listing: Listing, key: str, records: Mapping[str, dict
     }
     name, milvus = min(places, default=(None, None))
     latest = listing.latest_ledger(key)
-    ledger, run_id = (Ledger(0, (), {}), None) if latest is None else read_ledger(uri, latest)
+    ledger, run_id = (Ledger(0, (), {}), None) if latest is None else read_ledger(join(uri, latest.path), latest.number)
     return {
         "key": key,
         "collection": name,

@@ -7,9 +7,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from transforms.adapters.inventory import list_workspace, named_rejects, open_parquet
+from transforms.adapters.inventory import list_workspace, named_rejects
 from transforms.adapters.storage import join
-from transforms.adapters.workspace import Workspace
+from transforms.adapters.workspace import Workspace, open_parquet
 from transforms.logic.errors import ConfigurationError, CorruptDataError
 from transforms.logic.inventory import Kind
 from transforms.logic.schemas import REJECTS, Reason, with_columns

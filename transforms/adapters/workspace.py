@@ -140,7 +140,7 @@ class Workspace:
         Only row groups that hold a wanted row are decoded. With `whole` the file is read to its end and must be the one that its name
         says. An unreadable shard raises `CorruptDataError`.
         """
-        with _opened(join(self._dataset, name), whole=whole) as file:
+        with open_parquet(join(self._dataset, name), whole=whole) as file:
             if rows is None:
                 return file.read(columns=columns, use_threads=False)
             tables = [file.read_row_groups([], columns=columns)]
@@ -162,12 +162,7 @@ class Workspace:
             number += 1
         if number == 0:
             return Ledger(0, (), {})
-        uri = self._ledger_uri(number)
-        values = _json(uri)
-        if values.pop("digest", None) != _digest(_json_bytes(values)):
-            message = f"{uri} is not a ledger as it was committed; restore it, or start anew with another workspace and collection"
-            raise CorruptDataError(message)
-        return Ledger(number, tuple(values["parts"]), dict(values["partitions"]))
+        return read_ledger(self._ledger_uri(number), number)[0]
 
     def commit_ledger(self, ledger: Ledger, run_id: str) -> None:
         """Makes a ledger the current one; of two runs that try the same number one wins, the other gets `TransientError`.
@@ -251,6 +246,15 @@ class Workspace:
         return name
 
 
+def read_ledger(uri: str, number: int) -> tuple[Ledger, str]:
+    """A committed ledger, and the id of the run that committed it; one that is not as it was committed raises `CorruptDataError`."""
+    values = _json(uri)
+    if values.pop("digest", None) != _digest(_json_bytes(values)):
+        message = f"{uri} is not a ledger as it was committed; restore it, or start anew with another workspace and collection"
+        raise CorruptDataError(message)
+    return Ledger(number, tuple(values["parts"]), dict(values["partitions"])), str(values["run_id"])
+
+
 def read_intents(uri: str) -> pa.Table:
     """Rows of the `INTENTS` schema at a URI of `Workspace.unsettled_intents`."""
     return _read_table(uri)
@@ -288,7 +292,12 @@ def _repeating(rows: pa.Table) -> list[str]:
 
 
 @contextmanager
-def _opened(uri: str, *, whole: bool = False) -> Iterator[pq.ParquetFile]:
+def open_parquet(uri: str, *, whole: bool = False) -> Iterator[pq.ParquetFile]:
+    """A Parquet file of a workspace; with `whole` it must be the one that its name says.
+
+    Raises:
+        CorruptDataError: it is gone, damaged or of another format.
+    """
     try:
         with open_binary(uri) as stream:
             source = _named_content(uri, stream.read()) if whole else stream
@@ -311,7 +320,7 @@ def _named_content(uri: str, data: bytes) -> pa.BufferReader:
 
 
 def _read_table(uri: str) -> pa.Table:
-    with _opened(uri, whole=True) as file:
+    with open_parquet(uri, whole=True) as file:
         return file.read(use_threads=False).replace_schema_metadata(None)
 
 

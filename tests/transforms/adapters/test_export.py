@@ -15,7 +15,7 @@ from tests.transforms.adapters.kept import commit, stored
 from transforms.adapters import export as export_module
 from transforms.adapters.export import FORMATS, Format, export_collection
 from transforms.adapters.storage import read_bytes
-from transforms.adapters.workspace import Workspace, collection_key
+from transforms.adapters.workspace import Ledger, Workspace, collection_key
 from transforms.logic.errors import ConfigurationError, CorruptDataError
 from transforms.logic.exports import as_uuid
 from transforms.logic.outputs import OUTPUTS
@@ -148,7 +148,6 @@ def test_a_dataset_that_does_not_hold_the_ledger_is_named(workspace: Workspace, 
 def test_rows_that_the_ledger_counts_otherwise_are_an_error(workspace: Workspace, tmp_path: Path) -> None:
     rows = stored(workspace, range(8))
     ledger = commit(workspace, rows)
-    path = Path(workspace.uri) / "ledger" / workspace.collection_key / f"{ledger.number:08d}.json"
-    path.write_text(path.read_text().replace('"lang_en": 8', '"lang_en": 9'))
+    workspace.commit_ledger(Ledger(ledger.number + 1, ledger.parts, {"lang_en": 9}), "run-2")
     with pytest.raises(CorruptDataError, match="8 rows were exported"):
         export_collection(workspace.uri, "corpus", None, str(tmp_path / "out"), "parquet")

@@ -220,3 +220,12 @@ def test_a_ledger_that_cannot_be_followed_stops_everything(workspace: Workspace)
         find_garbage(workspace.uri)
     with pytest.raises(ConfigurationError, match="--keep-ledgers 0"):
         find_garbage(workspace.uri, 0)
+
+
+def test_nothing_is_called_garbage_by_a_ledger_that_was_altered(workspace: Workspace) -> None:
+    rows = stored(workspace, range(4))
+    ledger = commit(workspace, rows)
+    path = Path(workspace.uri) / ledger_path(workspace, f"{ledger.number:08d}.json")
+    path.write_text(path.read_text().replace(ledger.parts[0], "another.parquet"))
+    with pytest.raises(CorruptDataError, match="is not a ledger as it was committed"):
+        find_garbage(workspace.uri)

@@ -97,7 +97,7 @@ class Collection:
     @property
     def is_lite(self) -> bool:
         """Whether this is Milvus Lite."""
-        return self.version.startswith("milvus_lite-")
+        return capabilities_of(self.version).kind == "lite"
 
     def exists(self) -> bool:
         """Whether the collection is there."""
