@@ -43,6 +43,7 @@ class Forker:
 
     process: subprocess.Popen[str]
     home: Path
+    requests: int = 0
 
     @property
     def log(self) -> Path:
@@ -53,7 +54,9 @@ class Forker:
         """Runs `corpus-embed` in a process of its own."""
         output = self.home / "output.txt"
         environment = {LOG_VARIABLE: str(self.log), VARIABLE: crash_at}
+        self.requests += 1
         request = {
+            "number": self.requests,
             "flags": [*flags],
             "environment": environment,
             "output": str(output),
@@ -63,7 +66,10 @@ class Forker:
         assert self.process.stdout
         self.process.stdin.write(f"{json.dumps(request)}\n")
         self.process.stdin.flush()
-        answer = json.loads(self.process.stdout.readline())
+        answer: dict[str, Any] = {"number": 0}
+        # A test that ran out of time leaves an answer that is not the next one's.
+        while answer["number"] != self.requests:
+            answer = json.loads(self.process.stdout.readline())
         ended = Ended(answer["status"], answer["seconds"], output.read_text(encoding="utf-8"))
         assert ended.status != _BROKEN, ended.output
         return ended
@@ -104,7 +110,8 @@ def _serve() -> None:
         child = os.fork()
         if child == 0:
             _be_a_run(request, cli.main)
-        sys.stdout.write(f"{json.dumps(_wait(child, request['kill_after_seconds']))}\n")
+        answer = {"number": request["number"], **_wait(child, request["kill_after_seconds"])}
+        sys.stdout.write(f"{json.dumps(answer)}\n")
         sys.stdout.flush()
 
 

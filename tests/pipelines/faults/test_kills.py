@@ -87,6 +87,7 @@ def _kill_at_random(scene: Scene, expected: State, kills: int, seed: int) -> Non
         assert scene.state() == expected
 
 
+@pytest.mark.timeout(900)
 def test_fifty_kills_at_random_instants(next_scene: Scene, uninterrupted: Callable[[Scene], State]) -> None:
     _kill_at_random(next_scene, uninterrupted(next_scene), 50, seed=5)
 
