@@ -41,9 +41,8 @@ _NOT_ASSIGNED = frozenset({"Cn", "Co", "Cs"})
 class FastTokenizer:
     """kitoken for the texts that it is proven for."""
 
-    def __init__(self, path: Path, proven: Proven) -> None:
-        """Takes a `tokenizer.json` and what `prove` gave for it."""
-        description = orjson.loads(path.read_bytes())
+    def __init__(self, path: Path, description: Mapping[str, Any], proven: Proven) -> None:
+        """Takes a `tokenizer.json`, what it holds, and what `prove` gave for it."""
         self._tokenizer = kitoken.Kitoken.from_file(str(path))
         self._unproven = np.ones(0x110000, np.bool_)
         for first, last in proven:

@@ -1,7 +1,7 @@
 """The model's own tokenizer, through the `tokenizers` library, without special tokens, truncation or padding."""
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
@@ -41,17 +41,12 @@ class ModelTokenizer:
 
     def __init__(self, model_directory: str, proven: Proven | None = None) -> None:
         path = Path(model_directory, "tokenizer.json")
-        self._tokenizer = Tokenizer.from_file(str(path))
-        self._tokenizer.no_truncation()
-        self._tokenizer.no_padding()
-        lowercases = _lowercases(Path(model_directory, "sentence_bert_config.json"))
-        if lowercases:
-            own = self._tokenizer.normalizer
-            self._tokenizer.normalizer = normalizers.Sequence([normalizers.Lowercase(), *([own] if own else [])])
+        self._directory = model_directory
         description = orjson.loads(path.read_bytes())
         self.splits_at_whitespace = _splits_at_whitespace(description["pre_tokenizer"])
-        self.unknown_id = _unknown_id(self._tokenizer, description["model"])
-        self._fast = FastTokenizer(path, proven) if proven is not None and not lowercases else None
+        self.unknown_id = _unknown_id(description)
+        serves = proven is not None and not _lowercases(model_directory)
+        self._fast = FastTokenizer(path, description, proven or ()) if serves else None
         self._known: dict[str, bytes] = {}
         self._lock = Lock()
 
@@ -81,26 +76,43 @@ class ModelTokenizer:
         return ids
 
     def _own(self, texts: Sequence[str]) -> list[bytes]:
-        encodings = self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
+        if not texts:
+            return []
+        encodings = _own_tokenizer(self._directory).encode_batch(list(texts), add_special_tokens=False)
         return [array("i", encoding.ids).tobytes() for encoding in encodings]
 
     def ids(self, text: str) -> list[int]:
         """Ids of one text without special tokens."""
-        return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
+        return list(_own_tokenizer(self._directory).encode(text, add_special_tokens=False).ids)
 
     def frame(self) -> tuple[list[int], list[int]]:
         """Special tokens that the model's own template puts before and after a text."""
-        with_special = self._tokenizer.encode("a", add_special_tokens=True).ids
+        with_special = _own_tokenizer(self._directory).encode("a", add_special_tokens=True).ids
         content = self.ids("a")
         start = next(i for i in range(len(with_special)) if with_special[i : i + len(content)] == content)
         return with_special[:start], with_special[start + len(content) :]
 
 
-def _unknown_id(tokenizer: Tokenizer, model: dict[str, Any]) -> int | None:
+@lru_cache(maxsize=2)
+def _own_tokenizer(model_directory: str) -> Tokenizer:
+    """Read when it is first asked: it takes a second, and a faster one serves nearly all texts where it is proven."""
+    tokenizer = Tokenizer.from_file(str(Path(model_directory, "tokenizer.json")))
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    if _lowercases(model_directory):
+        own = tokenizer.normalizer
+        tokenizer.normalizer = normalizers.Sequence([normalizers.Lowercase(), *([own] if own else [])])
+    return tokenizer
+
+
+def _unknown_id(description: Mapping[str, Any]) -> int | None:
     """The id that stands for what the vocabulary lacks; None for a vocabulary that lacks nothing, such as one of bytes."""
+    model = description["model"]
     if isinstance(model.get("unk_id"), int):
         return int(model["unk_id"])
-    return tokenizer.token_to_id(model["unk_token"]) if model.get("unk_token") else None
+    added = {token["content"]: token["id"] for token in description["added_tokens"]}
+    unknown = model.get("unk_token")
+    return added.get(unknown, model["vocab"].get(unknown)) if unknown else None
 
 
 def _splits_at_whitespace(pre_tokenizer: dict[str, Any] | None) -> bool:
@@ -112,6 +124,7 @@ def _splits_at_whitespace(pre_tokenizer: dict[str, Any] | None) -> bool:
     return bool(steps) and steps[0]["type"] in _SPLITTING_PRE_TOKENIZERS and not first_differs
 
 
-def _lowercases(path: Path) -> bool:
+def _lowercases(model_directory: str) -> bool:
     """Whether sentence-transformers lower-cases the text before the tokenizer sees it."""
+    path = Path(model_directory, "sentence_bert_config.json")
     return path.exists() and bool(orjson.loads(path.read_bytes()).get("do_lower_case"))

@@ -6,6 +6,8 @@ import numpy as np
 import numpy.typing as npt
 import regex
 
+from transforms.logic.code_points import CODE_POINTS, runs_of
+
 # The last place that no rule of the annex can join, whatever stands before: from it clusters are counted on.
 _CERTAIN_BOUNDARY = regex.compile(
     r"(?r)(?<![\r\p{GCB=Prepend}])\s|(?<![\r\p{GCB=Prepend}\p{GCB=Extend}\p{GCB=ZWJ}\p{GCB=L}])"
@@ -74,10 +76,9 @@ def joins_left(points: npt.NDArray[np.uint32]) -> npt.NDArray[np.bool_]:
 
 @lru_cache(maxsize=1)
 def _kinds() -> npt.NDArray[np.uint8]:
-    """Flags of every code point, shape (0x110000,)."""
-    every = "".join(map(chr, (*range(0xD800), *range(0xE000, 0x110000))))
-    kinds = np.zeros(0x110000, np.uint8)
+    """Flags of every code point, shape (CODE_POINTS,)."""
+    kinds = np.zeros(CODE_POINTS, np.uint8)
     for flag, pattern in _KINDS:
-        for match in regex.finditer(pattern, every):
-            kinds[ord(every[match.start()]) : ord(every[match.end() - 1]) + 1] |= flag
+        for points in runs_of(pattern):
+            kinds[points] |= flag
     return kinds

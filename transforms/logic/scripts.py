@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import regex
 
+from transforms.logic.code_points import CODE_POINTS, runs_of
+
 NO_SCRIPT = "Zyyy"
 
 _LISTED = """
@@ -24,12 +26,11 @@ _LISTED = """
     Ugar Wara Xpeo Xsux Gara Gukh Krai Onao Sunu Todr Tutg
 """
 _SCRIPTS = tuple(_LISTED.split())
-_CODE_POINTS = 0x110000
 _BLANKED_NUMBER = 255
 _KANA_SHARE = 0.05
 
-_LETTERS = regex.compile(r"[\p{L}\p{M}]+")
-_BLANKED = regex.compile(r"[\p{N}\p{Cc}\p{Cs}\p{Noncharacter_Code_Point}]+")
+_LETTERS = r"[\p{L}\p{M}]+"
+_BLANKED = r"[\p{N}\p{Cc}\p{Cs}\p{Noncharacter_Code_Point}]+"
 
 
 @dataclass(frozen=True)
@@ -102,13 +103,12 @@ def _letters(found: Mapping[str, int]) -> Letters:
 @cache
 def _table() -> npt.NDArray[np.uint8]:
     """For every code point: of a letter or mark the number of its script, from 1; `_BLANKED_NUMBER`; else 0."""
-    everything = "".join(map(chr, range(_CODE_POINTS)))
-    numbers = np.zeros(_CODE_POINTS, np.uint8)
-    for match in _BLANKED.finditer(everything):
-        numbers[match.start() : match.end()] = _BLANKED_NUMBER
-    letters = np.concatenate([np.arange(*match.span()) for match in _LETTERS.finditer(everything)])
-    # Some two thousand runs cover all letters, so trying the scripts one after the other at each run is cheap.
-    runs = regex.compile("|".join(rf"(?P<{code}>\p{{Script={code}}}+)" for code in _SCRIPTS))
-    for match in runs.finditer("".join(map(chr, letters.tolist()))):
+    numbers = np.zeros(CODE_POINTS, np.uint8)
+    letters = np.concatenate(list(runs_of(_LETTERS)))
+    # Some hundred runs cover all letters, so trying the scripts one after the other at each run is cheap.
+    scripts = "|".join(rf"(?P<{code}>\p{{Script={code}}}+)" for code in _SCRIPTS)
+    for match in regex.finditer(scripts, "".join(map(chr, letters.tolist()))):
         numbers[letters[match.start() : match.end()]] = 1 + _SCRIPTS.index(str(match.lastgroup))
+    for points in runs_of(_BLANKED):
+        numbers[points] = _BLANKED_NUMBER
     return numbers
