@@ -21,7 +21,9 @@ from transforms.logic.schemas import slices
 
 REPEATS = "repeats"
 
-_GATHERED_BYTES = 32 << 20
+# Enough that batches are worth their shuffle, within what a worker may hold.
+_GATHERED_BYTES_OF_BUCKET = 256 << 10
+_MOST_GATHERED_BYTES = 32 << 20
 # More would only cut the repeats of rarer contents into smaller shards.
 _PARTS_OF_BUCKET = 16
 
@@ -73,6 +75,7 @@ class _GatherFn(beam.DoFn):
         self._column = column
         self._kind = kind
         self._bucket_count = bucket_count
+        self._enough_bytes = min(_MOST_GATHERED_BYTES, bucket_count * _GATHERED_BYTES_OF_BUCKET)
         self._batches: list[pa.RecordBatch] = []
         self._bytes = 0
 
@@ -82,7 +85,7 @@ class _GatherFn(beam.DoFn):
     def process(self, batch: pa.RecordBatch) -> Iterator[Any]:
         self._batches.append(batch)
         self._bytes += batch.nbytes
-        if self._bytes >= _GATHERED_BYTES:
+        if self._bytes >= self._enough_bytes:
             yield from self._drain()
 
     def finish_bundle(self) -> Iterator[Any]:
@@ -116,6 +119,8 @@ class _GatherFn(beam.DoFn):
 class _GatherContentFn(_GatherFn):
     def __init__(self, bucket_count: int) -> None:
         super().__init__("content_key", "key", bucket_count)
+        # The more there is, the more repeats are seen in it.
+        self._enough_bytes = _MOST_GATHERED_BYTES
         # It lives as long as the worker, so that it also finds a content that comes a few times in every buffer.
         self._finder = RepeatFinder()
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 from apache_beam.pvalue import AsMultiMap, PCollection, TaggedOutput
 
 from transforms.adapters.workspace import Workspace
-from transforms.logic.recognition import KnownKeys, known_by_source, recognise, with_keys
+from transforms.logic.recognition import KEY_COLUMNS, KnownKeys, known_by_source, recognise, with_keys
 from transforms.logic.schemas import KEPT, with_columns
 from transforms.metrics import REJECTED, TALLIED, ByProducts, Stopwatch, Tally, tally
 
@@ -58,7 +58,7 @@ class _ReadKeysFn(beam.DoFn):
         self._workspace = workspace
 
     def process(self, name: str) -> Iterator[_KeysOfSource]:
-        yield from known_by_source(self._workspace.read_ledger_part(name)).items()
+        yield from known_by_source(self._workspace.read_ledger_part(name, KEY_COLUMNS)).items()
 
 
 class _RecogniseFn(beam.DoFn):

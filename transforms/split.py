@@ -156,16 +156,16 @@ class _SplitFn(beam.DoFn):
         self._splitting = splitting
         self._opened: tuple[Tokenizer, Detector] | None = None
 
-    # Not in setup(), which is called where nothing arrives too: a tokenizer takes a second, and a run may find nothing to split.
-    def _open(self) -> tuple[Tokenizer, Detector]:
-        if self._opened is None:
-            self._opened = self._tokenizer_factory(), self._detector_factory()
-        return self._opened
-
     def process(self, batch: pa.RecordBatch) -> Iterator[Any]:
+        # Not in setup(), which is called where nothing arrives too: a tokenizer takes a second, and a run may find nothing to split.
+        if self._opened is None:
+            loading = Stopwatch()
+            with loading.running():
+                self._opened = self._tokenizer_factory(), self._detector_factory()
+            yield tally("model", seconds=loading.seconds)
+        tokenizer, detector = self._opened
         watch = Stopwatch()
         with watch.running():
-            tokenizer, detector = self._open()
             rows, rejects = split_into_chunks(batch, tokenizer, detector, self._splitting)
             batches = list(slices(pa.Table.from_batches([batch_of(rows, CHUNKS)])))
         yield from batches

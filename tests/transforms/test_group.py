@@ -55,7 +55,7 @@ def test_batches_keep_the_row_limit() -> None:
 
 
 def test_a_worker_hands_on_what_it_gathered_before_it_fills_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(group, "_GATHERED_BYTES", 1000)
+    monkeypatch.setattr(group, "_MOST_GATHERED_BYTES", 1000)
     gather = group._GatherFn("name", "text", 4)
     gather.start_bundle()
     early = [keyed for number in range(50) for keyed in gather.process(_batch([f"a name {number}"]))]
@@ -114,7 +114,7 @@ def _gathered_by_content(batches: list[pa.RecordBatch], bucket_count: int) -> tu
 def test_a_footer_of_every_document_is_set_aside_and_nothing_is_lost(
     monkeypatch: pytest.MonkeyPatch, gathered_bytes: int, bucket_count: int
 ) -> None:
-    monkeypatch.setattr(group, "_GATHERED_BYTES", gathered_bytes)
+    monkeypatch.setattr(group, "_MOST_GATHERED_BYTES", gathered_bytes)
     batches = [_chunks(["a footer", f"text {batch}"] * 20, 40 * batch) for batch in range(20)]
     rows, repeats = _gathered_by_content(batches, bucket_count)
     sent = Counter(row["id"] for _, batch in [*rows, *repeats] for row in batch.to_pylist())

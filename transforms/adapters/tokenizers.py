@@ -47,6 +47,8 @@ class ModelTokenizer:
         self.unknown_id = _unknown_id(description)
         serves = proven is not None and not _lowercases(model_directory)
         self._fast = FastTokenizer(path, description, proven or ()) if serves else None
+        if self._fast is None:
+            _own_tokenizer(model_directory)
         self._known: dict[str, bytes] = {}
         self._lock = Lock()
 

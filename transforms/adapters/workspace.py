@@ -190,12 +190,13 @@ class Workspace:
         held_range = f"{int(prefixes.min()):08x}-{int(prefixes.max()):08x}-"
         return self._write_named("ledger part", join(self._ledger, "parts"), rows, held_range)
 
-    def read_ledger_part(self, name: str) -> pa.Table:
-        """Held rows of one part, in the `LEDGER` schema; a column that an earlier version did not write is null."""
-        rows = _read_table(join(self._ledger, "parts", name))
-        for field in (field for field in LEDGER if field.nullable and field.name not in rows.schema.names):
+    def read_ledger_part(self, name: str, columns: Sequence[str] = LEDGER.names) -> pa.Table:
+        """Held rows of one part, in the `LEDGER` schema or these `columns` of it; what an earlier version did not write is null."""
+        schema = pa.schema([LEDGER.field(column) for column in columns])
+        rows = _read_table(join(self._ledger, "parts", name), columns)
+        for field in (field for field in schema if field.nullable and field.name not in rows.schema.names):
             rows = rows.append_column(field, pa.nulls(rows.num_rows, field.type))
-        return rows.select(LEDGER.names).cast(LEDGER)
+        return rows.select(schema.names).cast(schema)
 
     def write_intents(self, number: int, rows: pa.Table) -> str:
         """Stores, before Milvus sees them, the rows that a run is about to write or delete towards ledger `number`."""
@@ -319,9 +320,9 @@ def _named_content(uri: str, data: bytes) -> pa.BufferReader:
     return pa.BufferReader(data)
 
 
-def _read_table(uri: str) -> pa.Table:
+def _read_table(uri: str, columns: Sequence[str] | None = None) -> pa.Table:
     with open_parquet(uri, whole=True) as file:
-        return file.read(use_threads=False).replace_schema_metadata(None)
+        return file.read(columns, use_threads=False).replace_schema_metadata(None)
 
 
 def _json_bytes(values: dict[str, Any]) -> bytes:

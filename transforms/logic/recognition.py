@@ -1,6 +1,7 @@
 """Which documents the ledger knows as they are: their key decides before anything looks into their text."""
 
 from collections.abc import Mapping
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,9 @@ from transforms.logic.schemas import KEY, RECOGNISED, with_columns
 
 _KEY_BYTES = 16
 _DECIDING = ("text", "document_id", "declared_language", "source", "date", "metadata")
+
+KEY_COLUMNS = ("source", "document_key")
+"""What of the ledger says which documents are known."""
 
 
 class KnownKeys:
@@ -47,12 +51,19 @@ def with_keys(batch: pa.RecordBatch, recipe: str) -> pa.RecordBatch:
 
 
 def known_by_source(part: pa.Table) -> dict[str, bytes]:
-    """Keys of the documents of some `LEDGER` rows, end to end, by their source."""
-    rows = part.filter(pc.is_valid(part.column("document_key"))).select(["source", "document_key"])
-    found: dict[str, list[bytes]] = {}
-    for row in rows.group_by(["source", "document_key"]).aggregate([]).to_pylist():
-        found.setdefault(row["source"], []).append(row["document_key"])
-    return {source: b"".join(sorted(keys)) for source, keys in sorted(found.items())}
+    """Keys of the documents of some `LEDGER` rows, of which `KEY_COLUMNS` are enough, end to end, by their source."""
+    rows = part.filter(pc.is_valid(part.column("document_key"))).combine_chunks()
+    sources = rows.column("source").combine_chunks().dictionary_encode()
+    numbers, keys = sources.indices.to_numpy(), _keys_of(b"".join(rows.column("document_key").to_pylist()))
+    order = np.lexsort((keys, numbers))
+    numbers, keys = numbers[order], keys[order]
+    # A document has a row for each of its chunks.
+    first = np.ones(len(keys), np.bool_)
+    first[1:] = (numbers[1:] != numbers[:-1]) | (keys[1:] != keys[:-1])
+    numbers, keys = numbers[first], keys[first]
+    borders = np.searchsorted(numbers, np.arange(len(sources.dictionary) + 1))
+    found = zip(sources.dictionary.to_pylist(), pairwise(borders.tolist()), strict=True)
+    return {source: keys[start:end].tobytes() for source, (start, end) in sorted(found)}
 
 
 def recognise(batch: pa.RecordBatch, known: Mapping[str, KnownKeys]) -> npt.NDArray[np.bool_]:
