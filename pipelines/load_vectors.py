@@ -3,9 +3,9 @@
 import json
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import ceil
-from typing import Any
+from typing import Any, Literal
 
 import apache_beam as beam
 import numpy as np
@@ -13,11 +13,12 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.pvalue import PCollection
 
 import transforms.coders  # noqa: F401  registers the coder of record batches
-from pipelines.collection import check_no_alias
+from pipelines import sections
+from pipelines.collection import check_no_alias, index_to_record
 from pipelines.embed_corpus import errors_of_workers
+from pipelines.importing import CollectionImport, importing_of, open_import_storage
 from pipelines.preflight import run_context
 from pipelines.representation import choose_representation
-from pipelines.sections import Representation as Wanted
 from transforms.adapters.calibrations import reopen
 from transforms.adapters.export import find_collection
 from transforms.adapters.inventory import list_workspace
@@ -25,6 +26,7 @@ from transforms.adapters.lease import Claim, OnBusy, leased
 from transforms.adapters.milvus import (
     Collection,
     CollectionSpace,
+    Index,
     Target,
     capabilities_of,
     check_held,
@@ -34,10 +36,12 @@ from transforms.adapters.milvus import (
     release,
     served,
 )
-from transforms.adapters.milvus.aliases import Alias
+from transforms.adapters.milvus.import_jobs import ImportCollection
+from transforms.adapters.milvus.import_storage import ImportStorage
 from transforms.adapters.storage import check_writable, join
 from transforms.adapters.verifier import Form
 from transforms.adapters.workspace import Held, Ledger, Workspace, collection_key, read_ledger
+from transforms.bulk_import import Importing, ImportToMilvus
 from transforms.commit import CommitRun
 from transforms.compress import CompressVectors
 from transforms.held import ReadHeldRows
@@ -51,9 +55,11 @@ from transforms.logic.representations import VECTOR_TYPES, Recorded, Representat
 from transforms.metrics import ByProducts
 from transforms.reconcile import ReconcileLedger
 from transforms.reject import WriteRejects
-from transforms.write import DeleteFromMilvus, WriteToMilvus
+from transforms.write import DeleteFromMilvus, WriteToMilvus, Writing
 
 _ROWS_PER_BUCKET = 20_000
+# Each bucket is written to files of its own, one or more a partition; places of so many rows, of some hundred bytes, are in memory.
+_ROWS_PER_BUCKET_OF_FILES = 4_000_000
 _MIN_BUCKETS = 8
 _MAX_BUCKETS = 4096
 _NO_ROWS = np.empty(0, np.int64)
@@ -71,6 +77,11 @@ class Loading:
         target: the collection to fill, created if it does not exist.
         representation: how it holds dense vectors; None as the source does.
         milvus_outputs: which outputs it holds; None those of the source.
+        index: type of the index of dense vectors in a new collection; `auto` that of the source, where it is of such vectors and this
+            Milvus builds it, else by vector type, server and size.
+        index_parameters: `NAME=VALUE` each, of that type.
+        loading: whether rows are upserted or imported, and how.
+        writing: how rows are upserted.
         verify: how deep it is held against its ledger at the end.
     """
 
@@ -78,9 +89,13 @@ class Loading:
     source: str
     target: Target
     source_milvus: str | None = None
-    representation: Wanted | None = None
+    representation: sections.Representation | None = None
     milvus_outputs: tuple[Output, ...] | None = None
-    verify: Form = "quick"
+    index: str = "auto"
+    index_parameters: tuple[str, ...] = ()
+    loading: sections.Loading = field(default_factory=sections.Loading)
+    writing: Writing = field(default_factory=Writing)
+    verify: Literal["none"] | Form = "quick"
 
 
 @dataclass(frozen=True)
@@ -95,6 +110,9 @@ class Plan:
     space: CollectionSpace
     representation: Representation | None
     bucket_count: int
+    load_bucket_count: int
+    importing: Importing | None
+    writing: Writing
     context: RunContext
 
 
@@ -119,12 +137,16 @@ def build(root: beam.Pipeline, plan: Plan) -> PCollection[int]:
         plan.workspace, plan.held, plan.bucket_count, kept, plan.context.max_delete_fraction
     )
     loaded = changes.writes | "Load rows" >> LoadRows(
-        plan.workspace, plan.bucket_count, kept, plan.space.milvus_outputs
+        plan.workspace, plan.load_bucket_count, kept, plan.space.milvus_outputs
     )
     if plan.representation is not None:
         loaded = loaded | "Compress vectors" >> CompressVectors(plan.representation, kept)
-    _ = loaded | "Write to Milvus" >> WriteToMilvus(plan.target, kept, plan.space.milvus_outputs)
-    _ = changes.deletes | "Delete from Milvus" >> DeleteFromMilvus(plan.target, kept)
+    if plan.importing is None:
+        _ = loaded | "Write to Milvus" >> WriteToMilvus(plan.target, kept, plan.space.milvus_outputs, plan.writing)
+    else:
+        importing = ImportToMilvus(plan.target, plan.space, plan.importing, plan.workspace, plan.held, kept)
+        _ = loaded | "Import into Milvus" >> importing
+    _ = changes.deletes | "Delete from Milvus" >> DeleteFromMilvus(plan.target, kept, plan.writing)
     rejects = kept.rejects | "Write rejects" >> WriteRejects(plan.workspace, plan.context.run_id)
     end = CommitRun(plan.workspace, plan.target, plan.held, plan.context, kept.tallies, changes.parts, rejects)
     exit_code: PCollection[int] = root | "Commit run" >> end
@@ -146,6 +168,7 @@ def load(
     """
     uri = asked.workspace.rstrip("/")
     check_writable(uri)
+    storage = open_import_storage(asked.loading)
     with ExitStack() as until_done:
         source = _open_source(asked, lambda key: until_done.enter_context(leased(key, "load", on_busy, say)))
         workspace = Workspace(
@@ -153,15 +176,18 @@ def load(
         )
         if workspace.collection_key == source.workspace.collection_key:
             raise ConfigurationError(f"--from and --collection are both {asked.source!r}; name another --collection")
-        run_id = f"load-{fingerprint(_configuration(asked))[:16]}"
-        claim = until_done.enter_context(leased(workspace.lease, run_id, on_busy, say))
+        claim = until_done.enter_context(leased(workspace.lease, _run_id(asked), on_busy, say))
         until_done.callback(release, asked.target.uri)
-        plan = _plan(asked, source, workspace, claim, run_id)
+        plan = _plan(asked, source, workspace, storage, claim)
         pipeline = beam.Pipeline(options=beam_options)
         build(pipeline, plan)
         with errors_of_workers():
             pipeline.run().wait_until_finish()
-        return plan.workspace.read_record(run_id)
+        return plan.workspace.read_record(plan.context.run_id)
+
+
+def _run_id(asked: Loading) -> str:
+    return f"load-{fingerprint(_configuration(asked))[:16]}"
 
 
 def _open_source(asked: Loading, lease: Callable[[str], Claim]) -> _Source:
@@ -202,26 +228,33 @@ def _ask_source(asked: Loading) -> CollectionSpace:
         release(asked.source_milvus)
 
 
-def _plan(asked: Loading, source: _Source, workspace: Workspace, claim: Claim, run_id: str) -> Plan:
+def _plan(asked: Loading, source: _Source, workspace: Workspace, storage: ImportStorage | None, claim: Claim) -> Plan:
     target = served(asked.target)
-    collection = Alias(target)
+    collection = ImportCollection(target)
     try:
         check_no_alias(collection, target.collection)
         ledger = workspace.latest_ledger()
+        imports = CollectionImport(asked.loading, target, collection, workspace, ledger.number + 1)
         intents = tuple(workspace.unsettled_intents(ledger))
         found = collection.space() if collection.exists() else None
         space, representation = _space(asked, source, workspace, collection.version, found)
         check_held(collection.version, space.field_kinds)
         if found is None:
+            imports.forget()
             collection.create(space)
-            held = Held(Ledger(ledger.number, (), {}), (), trusted=True, claim=claim)
+            held, folder = Held(Ledger(ledger.number, (), {}), (), trusted=True, claim=claim), imports.folder(0)
         else:
             found.check_same(space, target.collection)
+            imports.check_none_is_left()
             collection.load()
-            held = Held(ledger, intents, trusted=collection.counts() == ledger.partitions, claim=claim)
+            counts = collection.counts()
+            held = Held(ledger, intents, trusted=counts == ledger.partitions, claim=claim)
+            folder = imports.folder(sum(counts.values()) + ledger.rows)
     finally:
         collection.close()
-    configuration = _configuration(asked)
+    importing = importing_of(asked.loading, storage, folder)
+    bucket_count = min(_MAX_BUCKETS, max(_MIN_BUCKETS, ceil(source.ledger.rows / _ROWS_PER_BUCKET)))
+    of_files = ceil(source.ledger.rows / _ROWS_PER_BUCKET_OF_FILES)
     return Plan(
         parts=source.ledger.parts,
         source=source.workspace,
@@ -230,23 +263,32 @@ def _plan(asked: Loading, source: _Source, workspace: Workspace, claim: Claim, r
         held=held,
         space=space,
         representation=representation,
-        bucket_count=min(_MAX_BUCKETS, max(_MIN_BUCKETS, ceil(source.ledger.rows / _ROWS_PER_BUCKET))),
-        context=run_context(
-            run_id=run_id,
-            splits_planned=len(source.ledger.parts),
-            files_planned=0,
-            max_reject_fraction=0.0,
-            max_delete_fraction=1.0,
-            configuration=configuration,
-            model={"name": space.model, "revision": space.revision},
-            embedding_space=space.embedding_space,
-            representation={
-                "outputs": list(space.milvus_outputs),
-                **({} if representation is None else representation.describe()),
-            },
-            collection_space=json.loads(space.to_json()),
-            verify=asked.verify,
-        ),
+        bucket_count=bucket_count,
+        load_bucket_count=bucket_count if importing is None else of_files,
+        importing=importing,
+        writing=asked.writing,
+        context=_context(asked, source, space, representation),
+    )
+
+
+def _context(
+    asked: Loading, source: _Source, space: CollectionSpace, representation: Representation | None
+) -> RunContext:
+    return run_context(
+        run_id=_run_id(asked),
+        splits_planned=len(source.ledger.parts),
+        files_planned=0,
+        max_reject_fraction=0.0,
+        max_delete_fraction=1.0,
+        configuration=_configuration(asked),
+        model={"name": space.model, "revision": space.revision},
+        embedding_space=space.embedding_space,
+        representation={
+            "outputs": list(space.milvus_outputs),
+            **({} if representation is None else representation.describe()),
+        },
+        collection_space=json.loads(space.to_json()),
+        verify=asked.verify,
     )
 
 
@@ -257,6 +299,10 @@ def _space(
     of_source = source.space
     outputs = asked.milvus_outputs or of_source.milvus_outputs
     missing = [one for one in outputs if one not in of_source.outputs]
+    if asked.writing.path == "columns" and "multi" in outputs:
+        raise ConfigurationError(
+            "--write-path columns does not write vectors of tokens; leave it out, or leave multi out of --milvus-outputs"
+        )
     if missing:
         raise ConfigurationError(
             f"--milvus-outputs: the dataset has no {' and no '.join(missing)}; choose of {', '.join(of_source.outputs)}"
@@ -272,7 +318,9 @@ def _space(
         else:
             allowed = [one for one in VECTOR_TYPES if one in held_by(version)]
             standing = None if found is None else found.recorded
-            choice = choose_representation(asked.representation or Wanted(), full, workspace, allowed, standing)
+            choice = choose_representation(
+                asked.representation or sections.Representation(), full, workspace, allowed, standing
+            )
             recorded, representation = choice.recorded, choice.representation
     multi = None
     if "multi" in outputs:
@@ -287,25 +335,38 @@ def _space(
         calibration_uri=None if recorded is None else recorded.calibration_uri,
         projection=None if recorded is None else recorded.projection,
         projection_uri=None if recorded is None else recorded.projection_uri,
-        index=_index(of_source, recorded, source.ledger.rows, version) if found is None else found.index,
         multi_dimensions=multi,
         # They are made by a model from a file, and the dataset has none.
         labels=(),
         labels_digest=None,
     )
-    return space, representation
+    return replace(space, index=_index(asked, source, space, version, found)), representation
 
 
-def _index(source: CollectionSpace, recorded: Recorded | None, rows: int, version: str) -> str | None:
-    """The index of the dense vectors of a new collection: the source's, where it is of such vectors and this Milvus builds it."""
-    if recorded is None:
+def _index(
+    asked: Loading, source: _Source, space: CollectionSpace, version: str, found: CollectionSpace | None
+) -> str | None:
+    """The index of the dense vectors, as the collection records it."""
+    if space.vector_type is None:
+        if asked.index != "auto":
+            raise ConfigurationError(
+                f"--index {asked.index} is for dense vectors, and the collection is to hold none; leave it out"
+            )
         return None
     there = capabilities_of(version)
-    if source.index is not None and recorded.vector_type == source.vector_type:
-        index = read_index(source.index)
-        if index.type in there.indexes:
-            return str(index)
-    return str(choose_index("auto", (), recorded.vector_type, there, rows))
+    like_source = _index_of_source(source.space, space, there.indexes) if asked.index == "auto" else None
+    chosen = like_source or choose_index(
+        asked.index, asked.index_parameters, space.vector_type, there, source.ledger.rows
+    )
+    return index_to_record(asked.index, chosen, space, found)
+
+
+def _index_of_source(source: CollectionSpace, space: CollectionSpace, indexes: frozenset[str]) -> Index | None:
+    """The source's, where it is of such vectors and this Milvus builds it."""
+    if source.index is None or space.vector_type != source.vector_type:
+        return None
+    index = read_index(source.index)
+    return index if index.type in indexes else None
 
 
 def _configuration(asked: Loading) -> dict[str, Any]:
@@ -317,7 +378,12 @@ def _configuration(asked: Loading) -> dict[str, Any]:
             "collection": asked.target.collection,
             "milvus_outputs": None if asked.milvus_outputs is None else list(asked.milvus_outputs),
             "milvus_token_env": asked.target.token_env,
+            "index": asked.index,
+            "index_parameters": list(asked.index_parameters),
+            "writers": asked.writing.writers,
+            "write_path": asked.writing.path,
         },
+        "loading": asked.loading.model_dump(mode="json"),
         "load": {"from": asked.source, "from_milvus": asked.source_milvus},
         "representation": None if wanted is None else wanted.model_dump(mode="json"),
         "run": {"verify": asked.verify, "keep_rejected_text": False},

@@ -15,6 +15,7 @@ from typing import Any
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipelines import embed_corpus
+from pipelines.arguments import add_on_busy
 from pipelines.config import Config
 from pipelines.drop import drop
 from pipelines.labelling import labels_of
@@ -270,12 +271,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--milvus", required=True, help="address of the Milvus, as the runs named it")
     parser.add_argument("--to", metavar="COLLECTION", help="the generation to mean; default the one before")
     parser.add_argument("--milvus-token-env", help="environment variable that holds the Milvus token")
-    parser.add_argument(
-        "--on-busy",
-        choices=("refuse", "wait"),
-        default="refuse",
-        help="while somebody publishes: end with exit code 6, or wait",
-    )
+    add_on_busy(parser, "while somebody publishes")
 
 
 def execute(parser: argparse.ArgumentParser, argv: Sequence[str]) -> int:
