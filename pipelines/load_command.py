@@ -10,7 +10,8 @@ from pydantic.fields import FieldInfo
 
 from pipelines import options, sections
 from pipelines.arguments import add_on_busy
-from pipelines.load_vectors import Loading, load
+from pipelines.load_plan import Loading
+from pipelines.load_vectors import load
 from pipelines.tables import table
 from transforms.adapters.milvus import Target
 from transforms.adapters.verifier import Form

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from pipelines import cli, options, sections
-from pipelines.load_vectors import Loading, load
+from pipelines.load_plan import Loading
+from pipelines.load_vectors import load
 from tests import fakes
 from tests.conftest import ROOT
 from tests.fakes import ENCODED
@@ -189,7 +190,7 @@ def test_an_index_may_be_chosen_and_the_source_s_is_taken_else(filled: Job) -> N
     # Of a collection it stands.
     assert row_counts(loaded(filled)) == (16, 0, 16, 0)
     with pytest.raises(
-        ConfigurationError, match="--index asks for HNSW .* the collection was made with IVF_FLAT nlist=8"
+        ConfigurationError, match=r"--index asks for HNSW .* the collection was made with IVF_FLAT nlist=8"
     ):
         loaded(filled, index="HNSW")
     loaded(filled, source=COPY, target=Target(other(filled), "third"))
