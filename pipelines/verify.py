@@ -83,7 +83,7 @@ def show(found: Verification, name: str) -> str:
         else ""
     )
     lines.append(
-        f"  rows        {found.rows_compared:>9,} fetched back, {found.vectors_exact:,} vectors equal to the last bit{bound}"
+        f"  rows        {found.rows_compared:>9,} fetched back, {found.vectors_exact:,} with vectors equal to the last bit{bound}"
     )
     if found.form == "full":
         lines.append(f"  searches    {found.searched:>9,} of stored vectors")
