@@ -71,6 +71,10 @@ def publish(config: Config, beam_options: PipelineOptions, say: Say = lambda _: 
         CorruptDataError: the workspace does not hold what was written.
     """
     alias = str(config.run.publish)
+    if config.run.verify == "none":
+        raise ConfigurationError(
+            "--verify none: an alias comes to mean a collection that was verified, and no other; choose quick or full, or leave it out"
+        )
     check_writable(config.storage.workspace)
     steps = _Steps(config.storage.workspace, config.storage.milvus, alias, config.storage.milvus_token_env, say)
     with leased(steps.states.lease, f"publish {alias}", config.run.on_busy, say):
