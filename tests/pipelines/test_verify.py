@@ -71,7 +71,9 @@ def test_a_sound_collection_is_found_sound_and_left_as_it_is(filled: Job, form: 
     assert found.findings == []
     assert (found.form, found.ledger, found.rows) == (form, 1, 30)
     assert found.rows_compared == found.vectors_exact == (30 if form == "full" else 16)
-    assert found.ids_compared == found.searched == (30 if form == "full" else 0)
+    assert found.ids_compared == (30 if form == "full" else 0)
+    # Every row, by its dense vector and by its weights.
+    assert found.searched == (60 if form == "full" else 0)
     assert found.recall == (dict.fromkeys(("lang_de", "lang_en", "lang_fr"), 1.0) if form == "full" else {})
     assert filled.rows() == before
 
@@ -205,7 +207,7 @@ def test_an_index_that_finds_the_wrong_rows_is_found(filled: Job, monkeypatch: p
     assert {(one.kind, one.partition) for one in found.findings} == {
         (kind, f"lang_{language}") for kind in (Kind.NOT_FOUND, Kind.RECALL) for language in LANGUAGES
     }
-    assert found.searched == 15
+    assert found.searched == 30
     assert all(recall < 0.8 for recall in found.recall.values())
     assert {one.kind for one in verified(filled, min_recall=0.0).findings} == {Kind.NOT_FOUND}
     assert verified(filled, queries=0).findings == []
@@ -296,6 +298,19 @@ def test_rows_with_many_tokens_are_fetched_a_few_at_a_time(
     del asked[:]
     verify_collection(str(job.workspace), Target(server.uri, COLLECTION), "quick")
     assert asked == [1] * 6
+
+
+def test_weights_that_do_not_find_their_row_are_found(filled: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    heaviest = AuditedCollection.heaviest
+
+    def few(self: AuditedCollection, partition: str, weights: Any, top: int) -> Any:
+        return [of_query[1:3] for of_query in heaviest(self, partition, weights, top)]
+
+    monkeypatch.setattr(AuditedCollection, "heaviest", few)
+    found = verified(filled, queries=4).findings
+    assert {one.kind for one in found} == {Kind.NOT_FOUND}
+    assert all(one.detail.startswith(f"{one.count} of 4 stored sparse vectors find neither") for one in found)
+    assert found
 
 
 # --- the workspace ---

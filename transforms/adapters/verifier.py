@@ -29,7 +29,7 @@ from transforms.logic.index_recall import IndexRecall
 from transforms.logic.outputs import Output
 from transforms.logic.recall import TOP
 from transforms.logic.representations import restore
-from transforms.logic.rows import STORED_FIELDS
+from transforms.logic.rows import NO_WEIGHT, STORED_FIELDS
 from transforms.logic.verification import (
     Finding,
     IdRanges,
@@ -202,9 +202,11 @@ class _Check:
         searches: dict[str, IndexRecall] = {}
         for partition, rows in sorted(sample.kept.items()):
             stored = self._fetch_back(partition, rows)
-            if stored.dense is not None and self._depth.queries:
-                ids = rows.column("id").to_pylist()[: self._depth.queries]
+            ids = rows.column("id").to_pylist()[: self._depth.queries]
+            if ids and stored.dense is not None:
                 searches[partition] = self._search(partition, ids, stored.dense[: self._depth.queries])
+            if ids and stored.sparse is not None:
+                self._search_weights(partition, ids, stored.sparse[: self._depth.queries])
         if searches:
             self._measure(searches, shards)
 
@@ -276,6 +278,22 @@ class _Check:
         self.found.searched += len(ids)
         answers = [[one for one, _ in of_query] for of_query in hits]
         return IndexRecall(ids, restore(vectors, representation), answers)
+
+    def _search_weights(self, partition: str, ids: Sequence[str], weights: Sequence[Mapping[int, float]]) -> None:
+        """Lets sparse vectors search: each finds its own row, or only such whose inner product with it is as great."""
+        asked = [(identity, one) for identity, one in zip(ids, weights, strict=True) if one != dict([NO_WEIGHT])]
+        if not asked:
+            return
+        hits = self._collection.heaviest(partition, [one for _, one in asked], TOP + 1)
+        lost = []
+        for (identity, one), of_query in zip(asked, hits, strict=True):
+            own = sum(weight * weight for weight in one.values())
+            outdone = len(of_query) > TOP and of_query[-1][1] >= own * (1 - _SAME_COSINE)
+            lost += [] if outdone or any(found == identity for found, _ in of_query) else [identity]
+        if lost:
+            detail = f"of {len(asked):,} stored sparse vectors find neither their own row nor rows that weigh as much"
+            self.found.findings.append(rows_differ(Kind.NOT_FOUND, partition, lost, detail))
+        self.found.searched += len(asked)
 
     def _measure(self, searches: Mapping[str, IndexRecall], shards: Mapping[str, int]) -> None:
         """Lets every held row pass by the searches of its partition."""
