@@ -486,12 +486,13 @@ def render_loads(found: Sequence[tuple[Load, Load]], dimensions: int) -> str:
         busy = max(imported.other_load_cores, upserted.other_load_cores)
         lines.append(f"{imported.rows:>12,}{times[0]:>16}{times[1]:>16}{ratio:>18.2f}{busy:>12.2f}")
     rows = [imported.rows for imported, _ in found]
-    for name, seconds_of in (
-        ("counted", lambda one: one.counted_seconds),
-        ("indexed", lambda one: one.indexed_seconds),
-    ):
-        seconds = [[seconds_of(one) for one in some] for some in zip(*found, strict=True)]
-        lines.append(f"until {name}, import is {crossing(rows, *seconds)}")
+    ends: Mapping[str, Callable[[Load], float]] = {
+        "counted": lambda one: one.counted_seconds,
+        "indexed": lambda one: one.indexed_seconds,
+    }
+    for name, seconds_of in ends.items():
+        by_import, by_upsert = ([seconds_of(one) for one in some] for some in zip(*found, strict=True))
+        lines.append(f"until {name}, import is {crossing(rows, by_import, by_upsert)}")
     return "\n".join(lines) + "\n\n"
 
 

@@ -26,7 +26,7 @@ from transforms.adapters.milvus import (
 )
 from transforms.adapters.models import ModelDescription, describe_model
 from transforms.adapters.tokenizers import open_tokenizer
-from transforms.logic.errors import ConfigurationError
+from transforms.logic.errors import ConfigurationError, CorpusEmbedError
 from transforms.logic.normalise import is_blank, normalise_text
 from transforms.logic.outputs import OUTPUTS, Output, Outputs
 from transforms.logic.representations import Representation, search_vector
@@ -168,9 +168,16 @@ class Retriever:
             raise ConfigurationError(f"the query {query!r} holds nothing to search for")
         while True:
             held = self._current()
-            rows = self._ranked(text, top, restriction, held, by_document=by_document)
-            # An alias may have moved before the search, and to vectors of another space.
+            refused: CorpusEmbedError | None = None
+            rows: list[dict[str, Any]] = []
+            try:
+                rows = self._ranked(text, top, restriction, held, by_document=by_document)
+            except CorpusEmbedError as error:
+                refused = error
+            # An alias may have moved before the search: to vectors of another space, or to such that the server does not compare.
             if self._collection.space() == held.space:
+                if refused is not None:
+                    raise refused
                 return rows
 
     def _ranked(

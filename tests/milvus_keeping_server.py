@@ -45,7 +45,7 @@ class KeepingServer(MilvusServer):
         held = [one for name in names for one in self.partitions[name]]
         asked = held if request.expr == _ALL else re.findall(r'"([0-9a-f]{32})"', request.expr)
         rows = [self.rows[one] for one in held if one in set(asked)]
-        fields = [_together([row[name] for row in rows]) for name in request.output_fields] if rows else []
+        fields = [_together([row[name] for row in rows]) if rows else _nothing(name) for name in request.output_fields]
         return milvus_pb2.QueryResults(status=OK, fields_data=fields, output_fields=request.output_fields)
 
 
@@ -77,6 +77,12 @@ def _vector_of_row(vectors: Any, found: Any, place: int) -> None:
         found.vector_array.data.append(vectors.vector_array.data[place])
     else:
         raise NotImplementedError(name)
+
+
+def _nothing(name: str) -> Any:
+    """A field of no row; a client that gets none at all takes that for a failure."""
+    column = schema_pb2.ScalarField(string_data=schema_pb2.StringArray())
+    return schema_pb2.FieldData(type=schema_pb2.DataType.VarChar, field_name=name, scalars=column)
 
 
 def _together(fields: list[Any]) -> Any:

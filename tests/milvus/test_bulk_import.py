@@ -14,6 +14,7 @@ from pipelines.load_vectors import load
 from tests import fakes
 from tests.pipelines.jobs import Job, document, make_model, row_counts, story
 from transforms.adapters.milvus import Target
+from transforms.logic.representations import VectorType
 
 PREFIX = "bulk_import_"
 pytestmark = [pytest.mark.milvus, pytest.mark.timeout(600)]
@@ -108,7 +109,9 @@ def test_after_the_import_runs_upsert_what_changed(milvus_235: str, job: Job) ->
 
 
 @pytest.mark.parametrize("vector_type", ["float32", "binary"])
-def test_a_load_by_import_leaves_the_rows_of_a_load_by_upsert(milvus_235: str, job: Job, vector_type: str) -> None:
+def test_a_load_by_import_leaves_the_rows_of_a_load_by_upsert(
+    milvus_235: str, job: Job, vector_type: VectorType
+) -> None:
     name = f"{PREFIX}load_{vector_type}"
     source = f"{PREFIX}source_{vector_type}"
     assert job.run(milvus=milvus_235, collection=source)["rows"]["held"] == 720

@@ -262,8 +262,8 @@ def test_an_alias_may_move_to_a_collection_of_the_same_space_only(fake_queries: 
                 retriever.retrieve("rivers", 40)
             client.alter_alias(COLLECTION, "served")
             assert len(retriever.retrieve("rivers", 40)) == 40
-    first, space, prompt = str(caught.value).splitlines()
-    assert first == (
+    said, space, prompt = str(caught.value).splitlines()
+    assert said == (
         "the collection that was opened is of another space than collection 'served'; "
         "that is an alias which means another one by now, open it anew:"
     )

@@ -13,7 +13,7 @@ import pytest
 
 from tests.milvus_import_server import TOKEN, Fault, import_server
 from tests.transforms.adapters.milvus.importing import Place, ids_of
-from transforms.adapters import crashpoints
+from transforms.adapters import crashpoints, storage
 from transforms.adapters.milvus import Collection, import_jobs, imports
 from transforms.adapters.milvus.import_jobs import ImportCollection
 from transforms.adapters.milvus.imports import remove_files
@@ -333,7 +333,7 @@ def test_more_jobs_than_the_server_queues_wait_for_their_turn(place: Place, monk
 def test_a_journal_is_listed_as_often_however_many_files_there_are(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    works = imports.list_names
+    works = storage.list_names
     listed: list[str] = []
 
     def watched(directory: str) -> list[str]:
