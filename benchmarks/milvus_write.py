@@ -5,12 +5,13 @@ Rows are made: text of some hundred characters in two scripts, and unit vectors 
 - `files`: writing import-ready Parquet, rows a second on one core: ours (`ImportWriter`, with its checks, digest and fsync), a bare
   `pyarrow.parquet.write_table` of the very table that ours writes, and pymilvus's `LocalBulkWriter` fed with dictionaries.
 - `upsert`: rows a second into a running server (`--milvus`): ours (each path of `Collection.upsert`), `MilvusClient.upsert` with lists of
-  dictionaries, and Beam's own sink (`apache_beam.ml.rag.ingestion.milvus_search`).
+  dictionaries, ready and made from the same columns, and Beam's own sink (`apache_beam.ml.rag.ingestion.milvus_search`).
 - `load`: filling a new collection from compressed rows until all can be counted, and until all are indexed: by import (files, jobs,
   loading) and by upsert, at several sizes: where the one overtakes the other. The server must read `--import-storage`.
 
-The median of `--repeats` runs is shown. `other load` is how many cores all other processes kept busy meanwhile: above a tenth of a core a
-figure is not to be trusted, though ratios of figures from one run often are.
+Contenders take turns, and the median of `--repeats` rounds is shown; below each table stands what was wanted of ours. `other load` is how
+many cores all other processes kept busy meanwhile: above a tenth of a core a figure is not to be trusted, though ratios of figures from
+one run often are.
 """
 
 import argparse
@@ -20,7 +21,8 @@ import os
 import statistics
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
@@ -33,7 +35,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmarks.machine import OtherLoad
-from transforms.adapters.milvus import Collection, CollectionSpace, Target
+from transforms.adapters.milvus import Collection, CollectionSpace, ColumnBatch, Target
 from transforms.adapters.milvus.import_jobs import ImportCollection, open_jobs
 from transforms.adapters.milvus.import_storage import (
     ImportStorage,
@@ -59,6 +61,8 @@ SIZES = (20_000, 200_000)
 LARGE = 1_000_000
 PARTITIONS = ("lang_de", "lang_en", "lang_ja", "lang_th")
 DENSE = OUTPUTS[:1]
+OURS_BY_COLUMNS = "ours, columns"
+CLIENT = "MilvusClient.upsert"
 
 _CHUNKS: list[Any] = []
 
@@ -207,32 +211,34 @@ def local_bulk_writer(rows: Sequence[Mapping[str, Any]], dimensions: int, folder
 
 
 def compare_upserts(uri: str, count: int, dimensions: int, repeats: int) -> list[Figure]:
-    """Ways to upsert the same rows into a running server, each into a collection of its own."""
+    """Ways to upsert the same rows into a running server, each into a collection of its own; from the second round on they replace rows."""
     batches = list(make_rows(count, dimensions))
-    contenders: list[tuple[str, Callable[[Target, Sequence[pa.RecordBatch]], object]]] = [
-        *((name, partial(upsert_ours, send=send)) for name, send in upsert_paths()),
-        ("MilvusClient.upsert", upsert_client),
-        ("beam milvus_search", upsert_beam),
+    dictionaries = [(str(batch.column("partition")[0]), milvus_rows(batch, DENSE)) for batch in batches]
+    contenders: list[tuple[str, Callable[[Target], object]]] = [
+        (OURS_BY_COLUMNS, lambda target: upsert_ours(target, batches, ColumnBatch)),
+        ("ours, rows", lambda target: upsert_ours(target, batches, lambda batch: milvus_rows(batch, DENSE))),
+        (CLIENT, lambda target: upsert_client(target, dictionaries)),
+        (
+            f"{CLIENT} from columns",
+            lambda target: upsert_client(
+                target, ((str(batch.column("partition")[0]), milvus_rows(batch, DENSE)) for batch in batches)
+            ),
+        ),
+        ("beam milvus_search", lambda target: upsert_beam(target, batches)),
     ]
-    figures = []
-    for place, (name, run) in enumerate(contenders):
-        with new_collection(uri, f"benchmark_upsert_{place}", dimensions) as target:
-            figures.append(timed(name, count, repeats, partial(run, target, batches)))
+    with ExitStack() as until_done:
+        targets = [
+            until_done.enter_context(new_collection(uri, f"benchmark_upsert_{place}", dimensions))
+            for place in range(len(contenders))
+        ]
+        turns = [(name, partial(run, target)) for (name, run), target in zip(contenders, targets, strict=True)]
+        figures = in_turns(turns, count, repeats)
+        for target in targets:
             check_count(target, count)
     return figures
 
 
-def upsert_paths() -> list[tuple[str, Callable[[pa.RecordBatch], Any]]]:
-    """Our ways to hand a batch to `Collection.upsert`: as rows, and as columns where this version has that."""
-    paths: list[tuple[str, Callable[[pa.RecordBatch], Any]]] = [("ours, rows", lambda batch: milvus_rows(batch, DENSE))]
-    try:
-        from transforms.adapters.milvus import requests  # noqa: PLC0415
-    except ImportError:
-        return paths
-    return [*paths, ("ours, columns", requests.ColumnBatch)]
-
-
-def upsert_ours(target: Target, batches: Sequence[pa.RecordBatch], send: Callable[[pa.RecordBatch], Any]) -> None:
+def upsert_ours(target: Target, batches: Iterable[pa.RecordBatch], send: Callable[[pa.RecordBatch], Any]) -> None:
     """As `WriteToMilvus` does."""
     collection = Collection(target)
     for batch in batches:
@@ -240,20 +246,19 @@ def upsert_ours(target: Target, batches: Sequence[pa.RecordBatch], send: Callabl
     collection.close()
 
 
-def upsert_client(target: Target, batches: Sequence[pa.RecordBatch]) -> None:
-    """As most programs do: dictionaries, a thousand a request; making them from columns is part of it, as of ours."""
+def upsert_client(target: Target, rows_of_partitions: Iterable[tuple[str, list[dict[str, Any]]]]) -> None:
+    """As most programs do: dictionaries, a thousand a request."""
     from pymilvus import MilvusClient  # noqa: PLC0415
 
     client = MilvusClient(target.uri)
     known = set(client.list_partitions(target.collection))
     waiting: dict[str, list[dict[str, Any]]] = {}
-    for batch in batches:
-        partition = str(batch.column("partition")[0])
+    for partition, some in rows_of_partitions:
         if partition not in known:
             client.create_partition(target.collection, partition)
             known.add(partition)
         rows = waiting.setdefault(partition, [])
-        rows += milvus_rows(batch, DENSE)
+        rows += some
         while len(rows) >= PEER_BATCH_ROWS:
             client.upsert(target.collection, rows[:PEER_BATCH_ROWS], partition_name=partition)
             del rows[:PEER_BATCH_ROWS]
@@ -373,12 +378,8 @@ def load_by_import(target: Target, storage: ImportStorage, count: int, dimension
 
 
 def load_by_upsert(target: Target, count: int, dimensions: int) -> None:
-    """The fastest of our ways to upsert."""
-    _, send = upsert_paths()[-1]
-    collection = Collection(target)
-    for batch in make_rows(count, dimensions):
-        collection.upsert(str(batch.column("partition")[0]), send(batch))
-    collection.close()
+    """The faster of our ways to upsert."""
+    upsert_ours(target, make_rows(count, dimensions), ColumnBatch)
 
 
 def wait_until_indexed(target: Target) -> None:
@@ -446,7 +447,31 @@ def render(title: str, figures: Sequence[Figure]) -> str:
             f"{one.name:<24}{one.rows_per_second:>12,.0f}{seconds:>10.2f}{cpu_seconds:>8.2f}{ratio:>13.2f}{by_cpu:>8.2f}"
             f"{one.other_load_cores:>12.2f}"
         )
-    return "\n".join(lines) + "\n\n"
+    return "\n".join(lines) + "\n"
+
+
+def verdict(figures: Sequence[Figure], other: str, wanted: str) -> str:
+    """How the first line stands to another one: what was wanted of it, and what it is."""
+    ours = figures[0]
+    there = next((one for one in figures if one.name == other), None)
+    if there is None:
+        return f"{other} was left out\n"
+    faster = ours.rows_per_second / there.rows_per_second
+    return f"{ours.name} is {faster:.2f} times as fast as {other} and takes {1 / faster:.2f} of its time; wanted: {wanted}\n"
+
+
+def crossing(rows: Sequence[int], first: Sequence[float], second: Sequence[float]) -> str:
+    """From how many rows on the first way takes less seconds than the second, by a straight line between the sizes around."""
+    gains = [late - early for early, late in zip(first, second, strict=True)]
+    slower = [place for place, gain in enumerate(gains) if gain <= 0]
+    if not slower:
+        return f"the faster from {rows[0]:,} rows on, if not before"
+    last = slower[-1]
+    if last == len(rows) - 1:
+        return f"not the faster up to {rows[last]:,} rows"
+    share = -gains[last] / (gains[last + 1] - gains[last])
+    between = rows[last] + share * (rows[last + 1] - rows[last])
+    return f"the faster from some {between:,.0f} rows on, between {rows[last]:,} and {rows[last + 1]:,}"
 
 
 def render_loads(found: Sequence[tuple[Load, Load]], dimensions: int) -> str:
@@ -460,10 +485,14 @@ def render_loads(found: Sequence[tuple[Load, Load]], dimensions: int) -> str:
         ratio = upserted.indexed_seconds / imported.indexed_seconds
         busy = max(imported.other_load_cores, upserted.other_load_cores)
         lines.append(f"{imported.rows:>12,}{times[0]:>16}{times[1]:>16}{ratio:>18.2f}{busy:>12.2f}")
-    faster = [imported.rows for imported, upserted in found if imported.indexed_seconds < upserted.indexed_seconds]
-    lines.append(
-        f"import is the faster from {min(faster):,} rows on" if faster else "upsert is the faster at every size"
-    )
+    rows = [imported.rows for imported, _ in found]
+    ends: Mapping[str, Callable[[Load], float]] = {
+        "counted": lambda one: one.counted_seconds,
+        "indexed": lambda one: one.indexed_seconds,
+    }
+    for name, seconds_of in ends.items():
+        by_import, by_upsert = ([seconds_of(one) for one in some] for some in zip(*found, strict=True))
+        lines.append(f"until {name}, import is {crossing(rows, by_import, by_upsert)}")
     return "\n".join(lines) + "\n\n"
 
 
@@ -489,15 +518,21 @@ def main(argv: Sequence[str]) -> int:
     logging.disable(logging.WARNING)
     for dimensions in values.dimensions:
         title = f"import files: {values.rows:,} rows of {dimensions} dimensions, one core"
-        sys.stdout.write(render(title, compare_files(values.rows, dimensions, values.repeats)))
+        figures = compare_files(values.rows, dimensions, values.repeats)
+        sys.stdout.write(render(title, figures))
+        sys.stdout.write(verdict(figures, "LocalBulkWriter", "at least 10 times as fast"))
+        sys.stdout.write(verdict(figures, "write_table", "at most 1.30 of its time") + "\n")
     if values.milvus is None:
         return 0
     for dimensions in values.dimensions:
         title = f"upsert: {values.rows:,} rows of {dimensions} dimensions"
-        sys.stdout.write(render(title, compare_upserts(values.milvus, values.rows, dimensions, values.repeats)))
+        figures = compare_upserts(values.milvus, values.rows, dimensions, values.repeats)
+        sys.stdout.write(render(title, figures))
+        sys.stdout.write(verdict(figures, CLIENT, "at least 1.50 times as fast"))
+        sys.stdout.write(verdict(figures, "beam milvus_search", "shown beside ours") + "\n")
     if values.import_storage is not None:
         storage = import_storage(values.import_storage, values.import_path)
-        sizes = [*values.sizes, *([LARGE] if values.large else [])]
+        sizes = sorted([*values.sizes, *([LARGE] if values.large else [])])
         found = compare_loads(values.milvus, storage, sizes, values.dimensions[0])
         sys.stdout.write(render_loads(found, values.dimensions[0]))
     return 0

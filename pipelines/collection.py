@@ -4,12 +4,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from pipelines.config import Config
+from pipelines.importing import CollectionImport
 from pipelines.partitions import OwnPartitions
 from pipelines.representation import Choice, choose_representation
 from pipelines.spaces import collection_space, milvus_outputs
 from transforms.adapters.milvus import (
     Collection,
     CollectionSpace,
+    Index,
     Target,
     capabilities_of,
     check_held,
@@ -17,8 +19,7 @@ from transforms.adapters.milvus import (
     held_by,
     index_of,
 )
-from transforms.adapters.milvus.import_jobs import ImportCollection, check_can_import
-from transforms.adapters.milvus.imports import Journal
+from transforms.adapters.milvus.import_jobs import ImportCollection
 from transforms.adapters.models import ModelDescription
 from transforms.adapters.workspace import Held, Ledger, Workspace
 from transforms.logic.errors import ConfigurationError
@@ -72,15 +73,8 @@ def open_collection(
     collection = ImportCollection(target)
     try:
         check_no_alias(collection, target.collection)
-
-        def folder() -> str:
-            return f"{workspace.collection_key}-{collection.identity()}"
-
-        by_import = wanted.config.loading.write == "import"
-        if by_import:
-            check_can_import(collection.version, target)
         ledger = workspace.latest_ledger()
-        journal = Journal(workspace.imports, ledger.number + 1)
+        imports = CollectionImport(wanted.config.loading, target, collection, workspace, ledger.number + 1)
         intents = tuple(workspace.unsettled_intents(ledger))
         found = collection.space() if collection.exists() else None
         choice = _choose(wanted, workspace, collection.version, found)
@@ -91,28 +85,20 @@ def open_collection(
         if found is None:
             check_cutting()
             space = replace(space, languages=choose_languages())
-            # A new collection holds nothing, whatever an older one of this name held, or was about to be given.
-            journal.forget()
+            imports.forget()
             collection.create(space)
-            return Opened(
-                Held(Ledger(ledger.number, (), {}), (), trusted=True), space, choice, folder() if by_import else None
-            )
+            return Opened(Held(Ledger(ledger.number, (), {}), (), trusted=True), space, choice, imports.folder(0))
         space = replace(space, languages=wanted.own.languages if wanted.own.is_named else found.languages)
         found.check_same(space, target.collection, may_cut_anew=wanted.config.run.new_space)
         if found.cut_as(space) != found:
             check_cutting()
             # Before the first row: if this run dies, a collection that holds both is brought to the end by its like alone.
             collection.record(found.cut_as(space))
-        if journal.exists and not by_import:
-            raise ConfigurationError(
-                f"an import into collection {target.collection!r} was begun and is not finished; --write import, with the other options as "
-                "they were, goes on with it; or drop the collection and run again: no vector is encoded again"
-            )
+        imports.check_none_is_left()
         collection.load()
         counts = collection.counts()
-        may_import = by_import and (journal.exists or not (counts or ledger.rows))
         held = Held(ledger, intents, trusted=counts == ledger.partitions)
-        return Opened(held, space, choice, folder() if may_import else None)
+        return Opened(held, space, choice, imports.folder(sum(counts.values()) + ledger.rows))
     finally:
         collection.close()
 
@@ -129,12 +115,27 @@ def _index(wanted: Wanted, version: str, space: CollectionSpace, found: Collecti
     asked = choose_index(
         storage.index, storage.index_parameters, space.vector_type, capabilities_of(version), wanted.expected_rows
     )
+    return index_to_record(storage.index, asked, space, found)
+
+
+def index_to_record(asked: str, chosen: Index, space: CollectionSpace, found: CollectionSpace | None) -> str | None:
+    """The index that a collection records: that of a collection which is there stands.
+
+    Args:
+        asked: what `--index` says.
+        chosen: what that means for these vectors on this Milvus.
+        space: of the rows to be written.
+        found: of the collection, if it is there.
+
+    Raises:
+        ConfigurationError: another index is asked for than the collection has.
+    """
     if found is None:
-        return str(asked)
+        return str(chosen)
     held = index_of(found)
-    if storage.index != "auto" and held is not None and found.vector_type == space.vector_type and asked != held:
+    if asked != "auto" and held is not None and found.vector_type == space.vector_type and chosen != held:
         raise ConfigurationError(
-            f"--index asks for {asked}, the collection was made with {held}; leave --index out, or use another --collection"
+            f"--index asks for {chosen}, the collection was made with {held}; leave --index out, or use another --collection"
         )
     return found.index
 

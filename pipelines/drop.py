@@ -4,6 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from pipelines.arguments import add_on_busy
 from transforms.adapters.lease import OnBusy, leased
 from transforms.adapters.milvus import Target, release, served
 from transforms.adapters.milvus.aliases import Alias
@@ -48,12 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--milvus", required=True, help="address of the Milvus, as the runs named it")
     parser.add_argument("--yes", metavar="COLLECTION", help="the name again, as nothing is dropped without")
     parser.add_argument("--milvus-token-env", help="environment variable that holds the Milvus token")
-    parser.add_argument(
-        "--on-busy",
-        choices=("refuse", "wait"),
-        default="refuse",
-        help="while a run writes: end with exit code 6, or wait",
-    )
+    add_on_busy(parser)
 
 
 def execute(parser: argparse.ArgumentParser, argv: Sequence[str]) -> int:

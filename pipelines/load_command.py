@@ -3,17 +3,28 @@
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar, get_args
 
 from pydantic import ValidationError
+from pydantic.fields import FieldInfo
 
-from pipelines import options
-from pipelines.load_vectors import Loading, load
-from pipelines.sections import Representation as Wanted
+from pipelines import options, sections
+from pipelines.arguments import add_on_busy
+from pipelines.load_plan import Loading
+from pipelines.load_vectors import load
 from pipelines.tables import table
 from transforms.adapters.milvus import Target
+from transforms.adapters.verifier import Form
 from transforms.logic.errors import ConfigurationError
-from transforms.logic.outputs import OUTPUTS, Output
+from transforms.write import Writing
+
+AnySection = TypeVar("AnySection", bound=sections.Section)
+_SECTIONS = ("representation", "loading")
+_OF_STORAGE = ("index", "index_parameters", "writers", "write_path")
+"""Of the options of `run`, those that say how a collection is filled."""
+_SAID_OTHERWISE = {
+    "index": "index type of the dense vectors in a new collection; auto: that of --from where it fits, else as run chooses"
+}
 
 
 def show(record: Mapping[str, Any], source: str) -> str:
@@ -31,7 +42,7 @@ def show(record: Mapping[str, Any], source: str) -> str:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Flags of this command; those of the representation are those of `run`."""
+    """Flags of this command; those that say how a collection is filled are those of `run`."""
     parser.add_argument("--workspace", required=True, metavar="URI", help="the workspace whose dataset has the vectors")
     parser.add_argument(
         "--from", dest="source", required=True, metavar="COLLECTION", help="the collection whose rows are taken"
@@ -43,38 +54,57 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--milvus", required=True, help="address of the Milvus to fill, or a path ending in .db")
     parser.add_argument("--collection", required=True, help="the collection to fill, created if it does not exist")
-    parser.add_argument("--milvus-outputs", help="outputs of the dataset that it holds; default those of --from")
+    parser.add_argument(
+        "--milvus-outputs",
+        nargs="+",
+        metavar="VALUE",
+        help="outputs of the dataset that it holds; default those of --from",
+    )
     for section, name, field in options.option_fields():
-        if section == "representation":
-            parser.add_argument(
-                f"--{name.replace('_', '-')}",
-                dest=name,
-                metavar="VALUE",
-                default=argparse.SUPPRESS,
-                help=f"{field.description}; without any of these flags as --from holds them".replace("%", "%%"),
-            )
+        if section in _SECTIONS or name in _OF_STORAGE:
+            _add_option(parser, section, name, field)
     parser.add_argument("--milvus-token-env", help="environment variable that holds the Milvus token")
     parser.add_argument(
-        "--verify", choices=("quick", "full"), default="quick", help="how deep the collection is verified at the end"
+        "--verify",
+        choices=("none", *get_args(Form)),
+        default="quick",
+        help="how deep the collection is verified at the end",
     )
+    add_on_busy(parser)
+
+
+def _add_option(parser: argparse.ArgumentParser, section: str, name: str, field: FieldInfo) -> None:
+    """A flag of `run`."""
+    default = options.default_of(field)
+    without = f" (default {default})" if default else ""
+    if section == "representation":
+        without = "; without any of these flags as --from holds them"
     parser.add_argument(
-        "--on-busy",
-        choices=("refuse", "wait"),
-        default="refuse",
-        help="while a run writes: end with exit code 6, or wait",
+        f"--{name.replace('_', '-')}",
+        dest=name,
+        nargs="+" if "tuple" in str(field.annotation) else None,
+        metavar="VALUE",
+        default=argparse.SUPPRESS,
+        help=f"{_SAID_OTHERWISE.get(name, field.description)}{without}".replace("%", "%%"),
     )
 
 
 def execute(parser: argparse.ArgumentParser, argv: Sequence[str]) -> int:
     """Loads, prints what came of it and gives the exit code of the record."""
     values, rest = parser.parse_known_args(list(argv))
+    given = vars(values)
+    storage = _section(sections.Storage, given)
     asked = Loading(
         workspace=values.workspace,
         source=values.source,
         source_milvus=values.from_milvus,
         target=Target(values.milvus, values.collection, values.milvus_token_env),
-        representation=_wanted(vars(values)),
-        milvus_outputs=None if values.milvus_outputs is None else _outputs(values.milvus_outputs),
+        representation=_section(sections.Representation, given) if _names(sections.Representation, given) else None,
+        milvus_outputs=storage.milvus_outputs,
+        index=storage.index,
+        index_parameters=storage.index_parameters,
+        loading=_section(sections.Loading, given),
+        writing=Writing(storage.write_path, storage.writers),
         verify=values.verify,
     )
     record = load(asked, options.to_pipeline_options(rest), values.on_busy, sys.stdout.write)
@@ -82,17 +112,13 @@ def execute(parser: argparse.ArgumentParser, argv: Sequence[str]) -> int:
     return int(record["exit_code"])
 
 
-def _wanted(values: Mapping[str, Any]) -> Wanted | None:
-    given = {name: values[name] for name in Wanted.model_fields if name in values}
+def _names(kind: type[sections.Section], given: Mapping[str, Any]) -> dict[str, Any]:
+    """What was given of a section."""
+    return {name: given[name] for name in kind.model_fields if name in given}
+
+
+def _section(kind: type[AnySection], given: Mapping[str, Any]) -> AnySection:
     try:
-        return Wanted.model_validate(given) if given else None
+        return kind.model_validate(_names(kind, given))
     except ValidationError as error:
         raise ConfigurationError("\n".join(options.explain(one, 1) for one in error.errors())) from error
-
-
-def _outputs(text: str) -> tuple[Output, ...]:
-    names = [name.strip() for name in text.split(",")]
-    unknown = [name for name in names if name not in OUTPUTS]
-    if unknown or not names:
-        raise ConfigurationError(f"--milvus-outputs {text!r}: choose of {', '.join(OUTPUTS)}")
-    return tuple(one for one in OUTPUTS if one in names)

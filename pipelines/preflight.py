@@ -12,6 +12,7 @@ from typing import Any
 
 from pipelines.collection import Opened, Wanted, open_collection
 from pipelines.config import Config
+from pipelines.importing import importing_of, open_import_storage
 from pipelines.labelling import labels_of, plan_labelling
 from pipelines.partitions import of_new_collection, read_kept_languages, read_own_partitions
 from pipelines.recipe import recipe_of
@@ -23,7 +24,6 @@ from transforms.adapters.formats import Split
 from transforms.adapters.formats.groups import SplitGroup
 from transforms.adapters.lease import Claim
 from transforms.adapters.milvus import MAX_TOKEN_VECTORS, CollectionSpace, Target, served
-from transforms.adapters.milvus.import_storage import ImportStorage, check_storage, import_storage
 from transforms.adapters.models import ModelDescription, check_outputs, describe_model
 from transforms.adapters.storage import check_writable
 from transforms.adapters.tokenizer_proof import Proven, known_proof
@@ -145,7 +145,7 @@ def plan_run(
     sources = plan_sources(config)
     splits = sources.splits
     check_writable(config.storage.workspace)
-    storage = _import_storage(config)
+    storage = open_import_storage(config.loading)
     model = describe_model(config.encoding.model, config.encoding.revision)
     check_outputs(model, wanted.outputs)
     prompt = choose_prompts(model, config)["document"]
@@ -169,7 +169,7 @@ def plan_run(
         config.language.partition_by, space.languages, config.language.language_floor, keep_languages
     )
     splitting = _splitting(config, space.embedding_space)
-    importing = None if storage is None else _importing(config, storage, opened)
+    importing = importing_of(config.loading, storage, opened.import_folder)
     return Plan(
         groups=sources.groups,
         reading=reading,
@@ -195,27 +195,6 @@ def plan_run(
         writing=Writing(config.storage.write_path, config.storage.writers),
         importing=importing,
         load_bucket_count=_load_bucket_count(splits, model, wanted, files=importing is not None),
-    )
-
-
-def _import_storage(config: Config) -> ImportStorage | None:
-    loading = config.loading
-    if loading.write != "import" or loading.import_storage is None:
-        return None
-    storage = import_storage(loading.import_storage, loading.import_path)
-    check_storage(storage)
-    return storage
-
-
-def _importing(config: Config, storage: ImportStorage, opened: Opened) -> Importing | None:
-    if opened.import_folder is None:
-        return None
-    loading = config.loading
-    return Importing(
-        storage.below(opened.import_folder),
-        loading.import_endpoint,
-        loading.import_file_bytes,
-        loading.import_patience_seconds,
     )
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipelines import embed_corpus
+from pipelines.arguments import add_on_busy
 from pipelines.config import Config
 from pipelines.drop import drop
 from pipelines.labelling import labels_of
@@ -70,6 +71,10 @@ def publish(config: Config, beam_options: PipelineOptions, say: Say = lambda _: 
         CorruptDataError: the workspace does not hold what was written.
     """
     alias = str(config.run.publish)
+    if config.run.verify == "none":
+        raise ConfigurationError(
+            "--verify none: an alias comes to mean a collection that was verified, and no other; choose quick or full, or leave it out"
+        )
     check_writable(config.storage.workspace)
     steps = _Steps(config.storage.workspace, config.storage.milvus, alias, config.storage.milvus_token_env, say)
     with leased(steps.states.lease, f"publish {alias}", config.run.on_busy, say):
@@ -270,12 +275,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--milvus", required=True, help="address of the Milvus, as the runs named it")
     parser.add_argument("--to", metavar="COLLECTION", help="the generation to mean; default the one before")
     parser.add_argument("--milvus-token-env", help="environment variable that holds the Milvus token")
-    parser.add_argument(
-        "--on-busy",
-        choices=("refuse", "wait"),
-        default="refuse",
-        help="while somebody publishes: end with exit code 6, or wait",
-    )
+    add_on_busy(parser, "while somebody publishes")
 
 
 def execute(parser: argparse.ArgumentParser, argv: Sequence[str]) -> int:

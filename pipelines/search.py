@@ -9,6 +9,7 @@ from typing import Any, Literal, Self, cast
 
 import numpy as np
 
+from pipelines.restriction import Restriction, restricted
 from transforms.adapters.calibrations import reopen
 from transforms.adapters.encoders import Computation, Encoder, open_encoder
 from transforms.adapters.full_vectors import FullVectors
@@ -23,16 +24,15 @@ from transforms.adapters.milvus import (
     release,
     served,
 )
-from transforms.adapters.models import describe_model
+from transforms.adapters.models import ModelDescription, describe_model
 from transforms.adapters.tokenizers import open_tokenizer
-from transforms.logic.errors import ConfigurationError
-from transforms.logic.filters import Condition, between_dates
-from transforms.logic.labels import check_code
-from transforms.logic.languages import OTHER_PARTITION
+from transforms.logic.errors import ConfigurationError, CorpusEmbedError
 from transforms.logic.normalise import is_blank, normalise_text
 from transforms.logic.outputs import OUTPUTS, Output, Outputs
 from transforms.logic.representations import Representation, search_vector
 from transforms.logic.vectors import Float32, unit_rows
+
+__all__ = ["FIELDS", "Method", "Mode", "Restriction", "Retriever", "search"]
 
 Mode = Literal["dense", "sparse", "multi", "hybrid"]
 FIELDS = ("document_id", "ordinal", "start", "end", "language", "script", "source", "date", "metadata", "text")
@@ -40,25 +40,6 @@ _LABEL_FIELDS = ("label", "label_score")
 _HYBRID: tuple[Output, ...] = ("dense", "sparse")
 _RESCORED = 4
 """Candidates for each row wanted, of those that full precision ranks again; `benchmarks.compression` measures what that gives."""
-
-
-@dataclass(frozen=True)
-class Restriction:
-    """Which chunks may answer.
-
-    Attributes:
-        languages: of documents in these; all if empty.
-        labels: with one of these labels; all if empty.
-        date_from: of documents dated then or later, ISO 8601.
-        date_to: of documents dated earlier.
-        where: conditions on fields and metadata, all of which hold.
-    """
-
-    languages: Sequence[str] = ()
-    labels: Sequence[str] = ()
-    date_from: str | None = None
-    date_to: str | None = None
-    where: Sequence[Condition] = ()
 
 
 @dataclass(frozen=True)
@@ -185,8 +166,29 @@ class Retriever:
         text = normalise_text(query).strip()
         if is_blank(text):
             raise ConfigurationError(f"the query {query!r} holds nothing to search for")
-        held = self._current()
-        asked = replace(self._restricted(restriction, held.space), by_document=by_document)
+        while True:
+            held = self._current()
+            refused: CorpusEmbedError | None = None
+            rows: list[dict[str, Any]] = []
+            try:
+                rows = self._ranked(text, top, restriction, held, by_document=by_document)
+            except CorpusEmbedError as error:
+                refused = error
+            # An alias may have moved before the search: to vectors of another space, or to such that the server does not compare.
+            if self._collection.space() == held.space:
+                if refused is not None:
+                    raise refused
+                return rows
+
+    def _ranked(
+        self, text: str, top: int, restriction: Restriction, held: "_Held", *, by_document: bool
+    ) -> list[dict[str, Any]]:
+        asked = replace(
+            restricted(restriction, held.space, self._collection),
+            by_document=by_document,
+            weights=self._method.weights,
+            consistency=self._method.consistency,
+        )
         encoded = self._encode(text)
         asked = _with_vectors(asked, encoded, held)
         # A query whose words all weigh nothing finds nothing by them.
@@ -205,21 +207,24 @@ class Retriever:
         space = self._collection.space()
         before = self._held.space
         if space != before:
-            if (space.embedding_space, space.query_prompt) != (before.embedding_space, before.query_prompt):
-                raise ConfigurationError(
-                    f"{self._target.collection!r} is a collection of another space by now, embedded with {space.model!r}; open it anew"
-                )
+            space.check_asked(
+                before,
+                self._target.collection,
+                "the collection that was opened",
+                "that is an alias which means another one by now, open it anew",
+            )
             if _finding(self._method.mode, space) != self._finding:
                 raise ConfigurationError(f"{self._target.collection!r} holds other vectors by now; open it anew")
             self._held = self._open(space)
         return self._held
 
     def _open(self, space: CollectionSpace) -> "_Held":
-        if self._model.embedding_space(space.document_prompt, space.dtype, space.outputs) != space.embedding_space:
-            raise ConfigurationError(
-                f"model {self._model.name!r} is of another space than collection {self._target.collection!r}, "
-                f"which was embedded with {space.model!r} as it was then; name that model by --model"
-            )
+        space.check_asked(
+            _asked_with(self._model, space),
+            self._target.collection,
+            f"model {self._model.name!r}",
+            "name the model that it was embedded with by --model",
+        )
         recorded = space.recorded
         return _Held(
             space,
@@ -236,20 +241,6 @@ class Retriever:
                 "of a collection without vectors of tokens, or leave --workspace out"
             )
         return FullVectors(self._method.workspace, embedding_space)
-
-    def _restricted(self, restriction: Restriction, space: CollectionSpace) -> Query:
-        labels = [normalise_text(label) for label in restriction.labels]
-        _check_labels(labels, space)
-        languages = [check_code("--languages", language) for language in restriction.languages]
-        dates = between_dates(restriction.date_from, restriction.date_to)
-        return Query(
-            partitions=_partitions(self._collection, languages),
-            languages=languages,
-            labels=labels,
-            where=[*dates, *restriction.where],
-            weights=self._method.weights,
-            consistency=self._method.consistency,
-        )
 
     def _loaded(self) -> Encoder:
         if self._encoder is None:
@@ -293,6 +284,19 @@ def search(
         return retriever.retrieve(query, top, Restriction(languages, labels))
 
 
+def _asked_with(model: ModelDescription, space: CollectionSpace) -> CollectionSpace:
+    """The space of queries that a model encodes as a collection says."""
+    outputs = tuple(one for one in space.outputs if one in model.outputs)
+    return replace(
+        space,
+        embedding_space=model.embedding_space(space.document_prompt, space.dtype, space.outputs),
+        model=model.directory if model.revision is None else model.name,
+        revision=model.revision,
+        outputs=outputs,
+        multi_dimensions=model.multi_dimensions if "multi" in space.milvus_outputs else None,
+    )
+
+
 def _with_vectors(asked: Query, encoded: Outputs, held: _Held) -> Query:
     """The query as the collection holds its rows."""
     dense = sparse = None
@@ -330,27 +334,3 @@ def _finding(mode: Mode | None, space: CollectionSpace) -> tuple[Output, ...]:
             f"--mode {mode}: the collection holds no {' and no '.join(missing)} vectors; choose {' or '.join(modes)}"
         )
     return wanted
-
-
-def _check_labels(labels: Sequence[str], space: CollectionSpace) -> None:
-    unknown = [label for label in labels if label not in space.labels]
-    if unknown:
-        there = (
-            f"there are {', '.join(space.labels)}" if space.labels else "it has none: they are given by run --labels"
-        )
-        raise ConfigurationError(f"--labels {', '.join(unknown)}: the collection has no such label; {there}")
-
-
-def _partitions(collection: Collection, languages: Sequence[str]) -> list[str] | None:
-    if not languages:
-        return None
-    own = {name.removeprefix("lang_"): name for name in collection.partitions() if name.startswith("lang_")}
-    if not own:
-        return None
-    unknown = [language for language in languages if language not in own]
-    if unknown and OTHER_PARTITION not in own.values():
-        message = (
-            f"--languages {', '.join(unknown)}: the collection holds none of it; there are {', '.join(sorted(own))}"
-        )
-        raise ConfigurationError(message)
-    return sorted({own.get(language, OTHER_PARTITION) for language in languages})

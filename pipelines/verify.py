@@ -4,6 +4,7 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 
+from pipelines.arguments import add_on_busy
 from pipelines.tables import as_json
 from transforms.adapters.lease import OnBusy, leased
 from transforms.adapters.milvus import Target, is_lite_path, release, served
@@ -82,7 +83,7 @@ def show(found: Verification, name: str) -> str:
         else ""
     )
     lines.append(
-        f"  rows        {found.rows_compared:>9,} fetched back, {found.vectors_exact:,} vectors equal to the last bit{bound}"
+        f"  rows        {found.rows_compared:>9,} fetched back, {found.vectors_exact:,} with vectors equal to the last bit{bound}"
     )
     if found.form == "full":
         lines.append(f"  searches    {found.searched:>9,} of stored vectors")
@@ -134,12 +135,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=depth.min_recall,
         help=f"recall@10 that the index of every partition must reach (default {depth.min_recall:g})",
     )
-    parser.add_argument(
-        "--on-busy",
-        choices=("refuse", "wait"),
-        default="refuse",
-        help="while a run writes: end with exit code 6, or wait",
-    )
+    add_on_busy(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 

@@ -24,6 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pymilvus.grpc_gen import common_pb2, milvus_pb2, milvus_pb2_grpc, schema_pb2
 
+from benchmarks.incremental.double import OK, count_of
 from tests.milvus_server import MilvusServer
 
 Fault = Literal[
@@ -35,7 +36,6 @@ MAX_JOBS = 1024
 TOKEN = "root:Milvus"
 _STEPS = ("Pending", "Importing", "Importing", "Completed")
 _SINCE_KEYS = ((2, 6, 24), (3, 0, 2))
-_OK = common_pb2.Status(code=0)
 _STATES = {
     "Pending": common_pb2.ImportPending,
     "Importing": common_pb2.ImportStarted,
@@ -213,16 +213,12 @@ class ImportServer(MilvusServer):
         return answer
 
     def GetLoadingProgress(self, request: Any, context: Any) -> Any:
-        return milvus_pb2.GetLoadingProgressResponse(status=_OK, progress=100, refresh_progress=100)
+        return milvus_pb2.GetLoadingProgressResponse(status=OK, progress=100, refresh_progress=100)
 
     def Query(self, request: Any, context: Any) -> Any:
-        held = sum(len(self.partitions[name]) + len(self.imported.get(name, ())) for name in request.partition_names)
-        data = schema_pb2.FieldData(
-            type=schema_pb2.DataType.Int64,
-            field_name="count(*)",
-            scalars=schema_pb2.ScalarField(long_data=schema_pb2.LongArray(data=[held])),
+        return count_of(
+            sum(len(self.partitions[name]) + len(self.imported.get(name, ())) for name in request.partition_names)
         )
-        return milvus_pb2.QueryResults(status=_OK, fields_data=[data], output_fields=["count(*)"])
 
     def Import(self, request: Any, context: Any) -> Any:
         fault = self._fault("create")
@@ -234,7 +230,7 @@ class ImportServer(MilvusServer):
         except RefusedRequestError as error:
             return milvus_pb2.ImportResponse(status=common_pb2.Status(code=error.code, reason=str(error)))
         _grpc_fault(fault, context, before=False)
-        return milvus_pb2.ImportResponse(status=_OK, tasks=[job_id])
+        return milvus_pb2.ImportResponse(status=OK, tasks=[job_id])
 
     def GetImportState(self, request: Any, context: Any) -> Any:
         fault = self._fault("describe")
@@ -252,12 +248,12 @@ class ImportServer(MilvusServer):
         fault = self._fault("list")
         _grpc_fault(fault, context, before=True)
         tasks = [] if self.forgotten else [self._task(job) for job in self.jobs.values()]
-        return milvus_pb2.ListImportTasksResponse(status=_OK, tasks=tasks)
+        return milvus_pb2.ListImportTasksResponse(status=OK, tasks=tasks)
 
     def _task(self, job: ImportJob) -> Any:
         infos = {"files": job.path, "progress_percent": str(job.percent), "failed_reason": job.reason}
         return milvus_pb2.GetImportStateResponse(
-            status=_OK,
+            status=OK,
             id=job.job_id,
             state=_STATES[job.state],
             row_count=job.rows,

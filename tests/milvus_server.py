@@ -15,11 +15,13 @@ from concurrent import futures
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import grpc
 import numpy as np
 from pymilvus.grpc_gen import common_pb2, milvus_pb2, milvus_pb2_grpc, schema_pb2
+
+from benchmarks.incremental.double import OK, OneCollection, count_of, index_descriptions
 
 _BITS = {
     schema_pb2.DataType.FloatVector: 32,
@@ -42,13 +44,11 @@ Fault: TypeAlias = Any
 
 
 @dataclass
-class MilvusServer(milvus_pb2_grpc.MilvusServiceServicer):  # type: ignore[misc]  # generated without types
+class MilvusServer(OneCollection):
     """One collection."""
 
     version: str
     requests: list[Any] = field(default_factory=list)
-    schema: Any = None
-    properties: list[Any] = field(default_factory=list)
     partitions: dict[str, dict[str, None]] = field(default_factory=lambda: {"_default": {}})
     uri: str = ""
     aliases: dict[str, str] = field(default_factory=dict)
@@ -70,54 +70,19 @@ class MilvusServer(milvus_pb2_grpc.MilvusServiceServicer):  # type: ignore[misc]
         """Requests of one kind, such as `Upsert`, in order."""
         return [request for request in self.requests if type(request).__name__ == f"{kind}Request"]
 
-    def Connect(self, request: Any, context: Any) -> Any:
-        return milvus_pb2.ConnectResponse(status=_OK, server_info=common_pb2.ServerInfo(build_tags=self.version))
-
-    def GetVersion(self, request: Any, context: Any) -> Any:
-        return milvus_pb2.GetVersionResponse(status=_OK, version=self.version)
-
-    def AllocTimestamp(self, request: Any, context: Any) -> Any:
-        return milvus_pb2.AllocTimestampResponse(status=_OK, timestamp=1)
-
-    def HasCollection(self, request: Any, context: Any) -> Any:
-        return milvus_pb2.BoolResponse(status=_OK, value=self.schema is not None)
+    def __post_init__(self) -> None:
+        super().__init__(self.version, self.partitions, dict)
 
     def CreateCollection(self, request: Any, context: Any) -> Any:
         self.requests.append(request)
-        self.schema = schema_pb2.CollectionSchema.FromString(request.schema)
-        self.properties = list(request.properties)
-        return _OK
-
-    def DescribeCollection(self, request: Any, context: Any) -> Any:
-        if self.schema is None:
-            return milvus_pb2.DescribeCollectionResponse(status=common_pb2.Status(code=100, reason="not found"))
-        return milvus_pb2.DescribeCollectionResponse(
-            status=_OK, schema=self.schema, properties=self.properties, collection_name=self.schema.name
-        )
+        return super().CreateCollection(request, context)
 
     def CreateIndex(self, request: Any, context: Any) -> Any:
         self.requests.append(request)
-        return _OK
+        return super().CreateIndex(request, context)
 
     def DescribeIndex(self, request: Any, context: Any) -> Any:
-        name = self.of("CreateIndex")[-1].field_name
-        description = milvus_pb2.IndexDescription(
-            index_name=name, field_name=name, state=common_pb2.IndexState.Finished
-        )
-        return milvus_pb2.DescribeIndexResponse(status=_OK, index_descriptions=[description])
-
-    def LoadCollection(self, request: Any, context: Any) -> Any:
-        return _OK
-
-    def GetLoadingProgress(self, request: Any, context: Any) -> Any:
-        return milvus_pb2.GetLoadingProgressResponse(status=_OK, progress=100)
-
-    def ShowPartitions(self, request: Any, context: Any) -> Any:
-        return milvus_pb2.ShowPartitionsResponse(status=_OK, partition_names=list(self.partitions))
-
-    def CreatePartition(self, request: Any, context: Any) -> Any:
-        self.partitions.setdefault(request.partition_name, {})
-        return _OK
+        return index_descriptions(self.of("CreateIndex")[-1].field_name)
 
     def Upsert(self, request: Any, context: Any) -> Any:
         self.requests.append(request)
@@ -132,7 +97,7 @@ class MilvusServer(milvus_pb2_grpc.MilvusServiceServicer):  # type: ignore[misc]
         ids = self._half(list(given))
         self.partitions[request.partition_name or "_default"].update(dict.fromkeys(ids))
         return milvus_pb2.MutationResult(
-            status=_OK, upsert_cnt=len(ids), IDs=schema_pb2.IDs(str_id=schema_pb2.StringArray(data=ids))
+            status=OK, upsert_cnt=len(ids), IDs=schema_pb2.IDs(str_id=schema_pb2.StringArray(data=ids))
         )
 
     def Delete(self, request: Any, context: Any) -> Any:
@@ -141,41 +106,35 @@ class MilvusServer(milvus_pb2_grpc.MilvusServiceServicer):  # type: ignore[misc]
         held = self.partitions[request.partition_name or "_default"]
         for one in ids:
             held.pop(one, None)
-        return milvus_pb2.MutationResult(status=_OK, delete_cnt=len(ids))
+        return milvus_pb2.MutationResult(status=OK, delete_cnt=len(ids))
 
     def Query(self, request: Any, context: Any) -> Any:
-        count = len(self._half([one for name in request.partition_names for one in self.partitions[name]]))
-        data = schema_pb2.FieldData(
-            type=schema_pb2.DataType.Int64,
-            field_name="count(*)",
-            scalars=schema_pb2.ScalarField(long_data=schema_pb2.LongArray(data=[count])),
-        )
-        return milvus_pb2.QueryResults(status=_OK, fields_data=[data], output_fields=["count(*)"])
+        return count_of(len(self._half([one for name in request.partition_names for one in self.partitions[name]])))
 
     def CreateAlias(self, request: Any, context: Any) -> Any:
         self.requests.append(request)
         if request.alias in self.aliases:
             return common_pb2.Status(code=1602, reason=f"alias already exist[alias={request.alias}]")
         self.aliases[request.alias] = request.collection_name
-        return _OK
+        return OK
 
     def AlterAlias(self, request: Any, context: Any) -> Any:
         self.requests.append(request)
         if request.alias not in self.aliases:
             return common_pb2.Status(code=1600, reason=f"alias not found[alias={request.alias}]")
         self.aliases[request.alias] = request.collection_name
-        return _OK
+        return OK
 
     def DropAlias(self, request: Any, context: Any) -> Any:
         self.requests.append(request)
         self.aliases.pop(request.alias, None)
-        return _OK
+        return OK
 
     def DescribeAlias(self, request: Any, context: Any) -> Any:
         if request.alias not in self.aliases:
             status = common_pb2.Status(code=1600, reason=f"alias not found[alias={request.alias}]")
             return milvus_pb2.DescribeAliasResponse(status=status)
-        return milvus_pb2.DescribeAliasResponse(status=_OK, alias=request.alias, collection=self.aliases[request.alias])
+        return milvus_pb2.DescribeAliasResponse(status=OK, alias=request.alias, collection=self.aliases[request.alias])
 
     def Search(self, request: Any, context: Any) -> Any:
         self.requests.append(request)
@@ -194,7 +153,7 @@ class MilvusServer(milvus_pb2_grpc.MilvusServiceServicer):  # type: ignore[misc]
             ids=schema_pb2.IDs(str_id=schema_pb2.StringArray(data=ids)),
             scores=[float(len(ids) - rank) for rank in range(len(ids))],
         )
-        return milvus_pb2.SearchResults(status=_OK, results=results)
+        return milvus_pb2.SearchResults(status=OK, results=results)
 
     def answer(self, method: str, request: Any, context: Any) -> Any:
         """What the protocol's method gives, or what goes wrong instead."""
@@ -224,6 +183,9 @@ class MilvusServer(milvus_pb2_grpc.MilvusServiceServicer):  # type: ignore[misc]
         return int(next(pair.value for pair in found.type_params if pair.key == "dim"))
 
 
+AnyServer = TypeVar("AnyServer", bound=MilvusServer)
+
+
 class _Answering(grpc.ServerInterceptor):  # type: ignore[misc]  # grpc has no types
     def __init__(self, server: MilvusServer) -> None:
         self._server = server
@@ -239,7 +201,6 @@ class _Answering(grpc.ServerInterceptor):  # type: ignore[misc]  # grpc has no t
 
 
 _METHODS = milvus_pb2.DESCRIPTOR.services_by_name["MilvusService"].methods_by_name
-_OK = common_pb2.Status(code=0)
 
 
 def vector_bytes(data: Any) -> bytes:
@@ -253,7 +214,13 @@ def vector_bytes(data: Any) -> bytes:
 @contextmanager
 def milvus_server(version: str, max_request_bytes: int = 64 << 20) -> Iterator[MilvusServer]:
     """A server of this version on 127.0.0.1."""
-    servicer = MilvusServer(version)
+    with serving(MilvusServer(version), max_request_bytes) as started:
+        yield started
+
+
+@contextmanager
+def serving(servicer: AnyServer, max_request_bytes: int = 64 << 20) -> Iterator[AnyServer]:
+    """A server's answers on 127.0.0.1, from its start to its end."""
     server = grpc.server(
         futures.ThreadPoolExecutor(max_workers=2),
         interceptors=[_Answering(servicer)],

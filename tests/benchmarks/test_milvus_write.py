@@ -6,7 +6,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from benchmarks.milvus_write import PARTITIONS, Figure, Load, make_rows, render, render_loads, write_bare, write_ours
+from benchmarks.milvus_write import (
+    PARTITIONS,
+    Figure,
+    Load,
+    crossing,
+    make_rows,
+    render,
+    render_loads,
+    verdict,
+    write_bare,
+    write_ours,
+)
 from transforms.logic.import_files import import_columns
 
 ROWS = 1200
@@ -41,15 +52,35 @@ def test_rates_are_of_the_median_and_ratios_against_the_first_line() -> None:
     assert peer.split() == ["peer", "250", "4.00", "3.00", "2.00", "3.00", "0.50"]
 
 
+def test_what_was_wanted_is_held_against_what_came() -> None:
+    figures = [Figure("ours", 1000, [2.0], [1.0], 0.0), Figure("peer", 1000, [5.0], [1.0], 0.0)]
+    assert verdict(figures, "peer", "more") == (
+        "ours is 2.50 times as fast as peer and takes 0.40 of its time; wanted: more\n"
+    )
+    assert verdict(figures, "another", "more") == "another was left out\n"
+
+
 @pytest.mark.parametrize(
-    ("indexed", "said"),
-    [((9.0, 9.0), "upsert is the faster at every size"), ((9.0, 4.0), "import is the faster from 200 rows on")],
+    ("first", "second", "said"),
+    [
+        ((9, 9, 9), (1, 8, 9), "not the faster up to 1,000 rows"),
+        ((1, 2, 3), (2, 3, 4), "the faster from 10 rows on, if not before"),
+        # At 100 rows it is slower by 1, at 1,000 faster by 2.
+        ((5, 5, 6), (1, 4, 8), "the faster from some 400 rows on, between 100 and 1,000"),
+        # Once slower at a larger size, it is not the faster before.
+        ((1, 5, 6), (2, 4, 8), "the faster from some 400 rows on, between 100 and 1,000"),
+    ],
 )
-def test_the_crossover_is_named(indexed: tuple[float, float], said: str) -> None:
+def test_the_crossing_lies_between_two_sizes(first: tuple[float, ...], second: tuple[float, ...], said: str) -> None:
+    assert crossing((10, 100, 1000), first, second) == said
+
+
+def test_the_crossover_is_named_for_both_ends() -> None:
     found = [
-        (Load(size, 1.0, seconds, 0.1), Load(size, 2.0, 5.0, 0.2))
-        for size, seconds in zip((100, 200), indexed, strict=True)
+        (Load(size, counted, 9.0, 0.1), Load(size, 2.0, 5.0, 0.2))
+        for size, counted in zip((100, 200), (3, 1), strict=True)
     ]
-    *_, line, last = render_loads(found, 384).splitlines()[:5]
-    assert line.split() == ["200", "1.0,", f"{indexed[1]:.1f}", "2.0,", "5.0", f"{5.0 / indexed[1]:.2f}", "0.20"]
-    assert last == said
+    *_, line, counted, indexed = render_loads(found, 384).splitlines()[:6]
+    assert line.split() == ["200", "1.0,", "9.0", "2.0,", "5.0", "0.56", "0.20"]
+    assert counted == "until counted, import is the faster from some 150 rows on, between 100 and 200"
+    assert indexed == "until indexed, import is not the faster up to 200 rows"

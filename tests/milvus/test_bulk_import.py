@@ -8,8 +8,13 @@ import numpy as np
 import pytest
 from pymilvus import MilvusClient
 
+from pipelines import options, sections
+from pipelines.load_plan import Loading
+from pipelines.load_vectors import load
 from tests import fakes
 from tests.pipelines.jobs import Job, document, make_model, row_counts, story
+from transforms.adapters.milvus import Target
+from transforms.logic.representations import VectorType
 
 PREFIX = "bulk_import_"
 pytestmark = [pytest.mark.milvus, pytest.mark.timeout(600)]
@@ -101,3 +106,34 @@ def test_after_the_import_runs_upsert_what_changed(milvus_235: str, job: Job) ->
     record = job.run(**settings)
     assert record["differences"] == []
     assert row_counts(record) == (724, 4, 720, 0)
+
+
+@pytest.mark.parametrize("vector_type", ["float32", "binary"])
+def test_a_load_by_import_leaves_the_rows_of_a_load_by_upsert(
+    milvus_235: str, job: Job, vector_type: VectorType
+) -> None:
+    name = f"{PREFIX}load_{vector_type}"
+    source = f"{PREFIX}source_{vector_type}"
+    assert job.run(milvus=milvus_235, collection=source)["rows"]["held"] == 720
+    by_import = sections.Loading(write="import", import_storage=str(job.home / "imports"), import_file_bytes=1 << 20)
+    for how, loading in (("import", by_import), ("upsert", sections.Loading())):
+        asked = Loading(
+            workspace=str(job.workspace),
+            source=source,
+            target=Target(milvus_235, f"{name}_{how}"),
+            representation=sections.Representation(vector_type=vector_type),
+            loading=loading,
+            verify="full",
+        )
+        record = load(asked, options.to_pipeline_options(["--runner=FnApiRunner"]))
+        assert (record["exit_code"], row_counts(record)) == (0, (720, 720, 0, 0))
+        assert record["verification"]["findings"] == []
+        # What is there is upserted from now on.
+        again = load(asked, options.to_pipeline_options(["--runner=FnApiRunner"]))
+        assert (again["exit_code"], row_counts(again)) == (0, (720, 0, 720, 0))
+    imported, upserted = (_rows(milvus_235, f"{name}_{how}") for how in ("import", "upsert"))
+    assert imported.keys() == upserted.keys()
+    for identity, row in imported.items():
+        assert {**row, "dense": None} == {**upserted[identity], "dense": None}
+        assert np.array_equal(np.asarray(row["dense"]), np.asarray(upserted[identity]["dense"]))
+    assert not list((job.home / "imports").rglob("*.parquet"))

@@ -9,7 +9,8 @@ import pytest
 from pymilvus import MilvusClient
 
 from pipelines import options
-from pipelines.load_vectors import Loading, load
+from pipelines.load_plan import Loading
+from pipelines.load_vectors import load
 from pipelines.publish import publish, rollback
 from pipelines.search import search
 from pipelines.sections import Representation as Wanted

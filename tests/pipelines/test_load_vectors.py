@@ -4,23 +4,26 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from pipelines import cli, options
-from pipelines.load_vectors import Loading, load
-from pipelines.sections import Representation as Wanted
+from pipelines import cli, options, sections
+from pipelines.load_plan import Loading
+from pipelines.load_vectors import load
 from tests import fakes
 from tests.conftest import ROOT
 from tests.fakes import ENCODED
+from tests.milvus_import_server import ImportServer, import_server
 from tests.pipelines.jobs import COLLECTION, Job, add_heads, document, make_model, row_counts, story
 from transforms.adapters.lease import leased
 from transforms.adapters.milvus import Collection, Target, release, served
 from transforms.adapters.workspace import Workspace, collection_key
-from transforms.logic.errors import ConfigurationError, TransientError
+from transforms.logic.errors import ConfigurationError, CorpusEmbedError, TransientError
+from transforms.write import Writing
 
 COPY = "copy"
 
@@ -97,7 +100,11 @@ def test_another_milvus_holds_the_same_rows_and_a_second_load_writes_nothing(fil
 def test_another_representation_beside_the_first(filled: Job) -> None:
     target = Target(str(filled.milvus), COPY)
     record = loaded(
-        filled, target=target, representation=Wanted(dimensions=8), milvus_outputs=("dense",), verify="full"
+        filled,
+        target=target,
+        representation=sections.Representation(dimensions=8),
+        milvus_outputs=("dense",),
+        verify="full",
     )
     assert (record["exit_code"], record["representation"]["dimensions"]) == (0, 8)
     before = filled.rows()
@@ -169,6 +176,84 @@ def test_a_run_goes_on_in_what_was_loaded(filled: Job) -> None:
     assert (record["exit_code"], row_counts(record), ENCODED) == (0, (16, 0, 16, 0), [])
 
 
+def test_an_index_may_be_chosen_and_the_source_s_is_taken_else(filled: Job) -> None:
+    def index_of(collection: str) -> str | None:
+        opened = Collection(served(Target(other(filled), collection)))
+        try:
+            return opened.space().index
+        finally:
+            opened.close()
+            release(other(filled))
+
+    loaded(filled, index="IVF_FLAT", index_parameters=("nlist=8",))
+    assert index_of(COPY) == "IVF_FLAT nlist=8"
+    # Of a collection it stands.
+    assert row_counts(loaded(filled)) == (16, 0, 16, 0)
+    with pytest.raises(
+        ConfigurationError, match=r"--index asks for HNSW .* the collection was made with IVF_FLAT nlist=8"
+    ):
+        loaded(filled, index="HNSW")
+    loaded(filled, source=COPY, target=Target(other(filled), "third"))
+    assert index_of("third") == "IVF_FLAT nlist=8"
+
+
+# --- by import ---
+
+
+@pytest.fixture
+def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ImportServer]:
+    with import_server(getattr(request, "param", "2.6.24"), tmp_path / "bucket") as started:
+        yield started
+
+
+def imported(job: Job, server: ImportServer, **changes: Any) -> dict[str, Any]:
+    """A load by import; the server of the tests keeps ids, and no rows to be fetched back."""
+    wanted = sections.Loading(
+        write="import",
+        import_storage=str(server.root / "imports"),
+        import_path="imports",
+        import_endpoint=server.endpoint,
+    )
+    # 2.3 holds no sparse vectors.
+    settings = {"loading": wanted, "milvus_outputs": ("dense",), "verify": "none"}
+    return loaded(job, target=Target(server.uri, COPY), **{**settings, **changes})
+
+
+@pytest.mark.parametrize("server", ["2.3.5", "2.6.24"], indirect=True)
+def test_a_fresh_collection_is_filled_by_import_and_later_by_upsert(filled: Job, server: ImportServer) -> None:
+    record = imported(filled, server)
+    assert (record["exit_code"], record["differences"], row_counts(record)) == (0, [], (16, 16, 0, 0))
+    assert sorted(server.rows) == sorted(filled.rows())
+    assert {name: len(ids) for name, ids in server.imported.items()} == {"lang_de": 8, "lang_en": 8}
+    assert server.of("Upsert") == []
+    assert not list(server.root.rglob("*.parquet"))
+    assert row_counts(imported(filled, server)) == (16, 0, 16, 0)
+    filled.write("b.jsonl", [document("new", story("new", 4))])
+    filled.run(outputs="dense,sparse")
+    ENCODED.clear()
+    assert row_counts(imported(filled, server)) == (18, 2, 16, 0)
+    assert (len(server.jobs), len(server.rows), ENCODED) == (2, 16, [])
+    assert server.of("Upsert") != []
+
+
+def test_an_import_that_failed_is_gone_on_with_and_by_nothing_else(filled: Job, server: ImportServer) -> None:
+    server.broken = ["lang_en"]
+    with pytest.raises(CorpusEmbedError, match="failed to import 1 of 2 files"):
+        imported(filled, server)
+    with pytest.raises(ConfigurationError, match="an import into collection 'copy' was begun and is not finished"):
+        imported(filled, server, loading=sections.Loading())
+    record = imported(filled, server)
+    assert (record["exit_code"], row_counts(record)) == (0, (16, 16, 0, 0))
+    assert len(server.jobs) == 3
+    assert len(server.rows) == len(set(server.rows)) == 16
+
+
+def test_another_representation_is_imported_and_the_server_checks_it(filled: Job, server: ImportServer) -> None:
+    record = imported(filled, server, representation=sections.Representation(vector_type="int8", dimensions=8))
+    assert (record["exit_code"], record["representation"]["vector_type"]) == (0, "int8")
+    assert len(server.rows) == 16
+
+
 # --- refusals ---
 
 
@@ -176,9 +261,19 @@ def test_a_run_goes_on_in_what_was_loaded(filled: Job) -> None:
     ("changes", "said"),
     [
         ({"source": "nowhere"}, "--from nowhere: the workspace has no ledger of it; there is corpus"),
-        ({"representation": Wanted(dimensions=99)}, "--dimensions 99 is more than the model has; choose at most 16"),
+        (
+            {"representation": sections.Representation(dimensions=99)},
+            "--dimensions 99 is more than the model has; choose at most 16",
+        ),
         ({"milvus_outputs": ("multi",)}, "the dataset has no multi; choose of dense, sparse"),
-        ({"representation": Wanted(vector_type="int8")}, "does not hold vectors of type int8"),
+        ({"representation": sections.Representation(vector_type="int8")}, "does not hold vectors of type int8"),
+        ({"index": "NEAREST"}, "--index NEAREST is unknown; choose auto, or one of "),
+        ({"index": "HNSW", "milvus_outputs": ("sparse",)}, "--index HNSW is for dense vectors"),
+        ({"milvus_outputs": ("dense", "multi"), "writing": Writing("columns")}, "--write-path columns does not write"),
+        (
+            {"loading": sections.Loading(write="import", import_storage="nowhere://x")},
+            "nowhere",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_is_written(filled: Job, changes: dict[str, Any], said: str) -> None:
@@ -196,7 +291,7 @@ def test_the_same_collection_another_space_and_a_run_under_way_are_refused(fille
         loaded(filled, target=Target(str(filled.milvus), COLLECTION))
     loaded(filled)
     with pytest.raises(ConfigurationError, match="  dimensions: 16 in the collection, 8 in this run"):
-        loaded(filled, representation=Wanted(dimensions=8))
+        loaded(filled, representation=sections.Representation(dimensions=8))
     for key in (collection_key(str(filled.milvus), COLLECTION), collection_key(other(filled), COPY)):
         lease = Workspace(str(filled.workspace), "", key).lease
         with leased(lease, "run-of-somebody"), pytest.raises(TransientError, match="run-of-somebody"):
@@ -218,7 +313,11 @@ def test_a_record_that_does_not_say_what_the_collection_is_sends_to_the_collecti
     [
         (["--dimensions", "many"], "--dimensions: Input should be a valid integer"),
         (["--vector-type", "float8"], "--vector-type: Input should be"),
-        (["--milvus-outputs", "thick"], "--milvus-outputs 'thick': choose of dense, sparse, multi"),
+        (["--write", "import"], "--write import needs --import-storage"),
+        (["--import-storage", "x"], "--import-storage is for --write import; add that or leave it out"),
+        (["--index-parameters", "nlist=1"], "name it by --index, as in --index HNSW"),
+        (["--writers", "0"], "--writers: Input should be greater than or equal to 1"),
+        (["--milvus-outputs", "thick"], "--milvus-outputs: Input should be 'dense', 'sparse' or 'multi' (got 'thick')"),
         (["--dimension", "8"], "unknown option '--dimension'; did you mean --dimensions?"),
     ],
 )

@@ -298,3 +298,12 @@ def test_a_collection_is_dropped_when_its_name_is_typed_twice_and_no_alias_means
     assert Workspace(str(first.workspace), "", key).latest_ledger().rows == 0
     with pytest.raises(ConfigurationError, match="there is no collection 'docs_0001'"):
         _back(first)
+
+
+def test_what_nobody_verifies_is_not_published(job: Job) -> None:
+    job.write("a.jsonl", edition(1))
+    with pytest.raises(
+        ConfigurationError, match="--verify none: an alias comes to mean a collection that was verified"
+    ):
+        published(job, verify="none")
+    assert (ENCODED, names(job)) == ([], (None, []))

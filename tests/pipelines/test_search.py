@@ -4,6 +4,7 @@ import json
 import os
 import re
 import textwrap
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from pymilvus import MilvusClient
 from pipelines.search import FIELDS, Method, Restriction, Retriever, search
 from tests import fakes
 from tests.pipelines.jobs import COLLECTION, DIMENSIONS, Job, document, document_counts, story
-from transforms.adapters.milvus import Target
+from transforms.adapters.milvus import Collection, Query, Target
 from transforms.logic.errors import ConfigurationError
 from transforms.logic.filters import Condition
 
@@ -132,7 +133,11 @@ def test_a_model_of_another_space_is_refused(unloadable: None, target: Target, s
     with pytest.raises(ConfigurationError) as caught:
         search(QUESTION, target, model=str(small_model))
     assert f"model {str(small_model)!r} is of another space than collection {COLLECTION!r}" in str(caught.value)
-    assert "--model" in str(caught.value)
+    first, *lines = str(caught.value).splitlines()
+    assert first.endswith("name the model that it was embedded with by --model:")
+    shown = {line.split(":")[0].strip(): line for line in lines}
+    assert set(shown) == {"embedding_space", "model"}
+    assert shown["model"].endswith(f" in the collection, {str(small_model)!r} of model {str(small_model)!r}")
 
 
 @pytest.mark.parametrize("top", [0, -1, 16_385])
@@ -211,10 +216,14 @@ def test_a_workspace_that_lacks_the_vectors_is_refused(fake_queries: None, known
         Retriever(target, Method(workspace=str(tmp_path / "elsewhere")))
     shards = sorted((known.workspace / "dataset").rglob("*.parquet"))
     with Retriever(target, Method(workspace=str(known.workspace))) as retriever:
-        retriever._full._shards = retriever._full._shards[:1]  # type: ignore[union-attr]
-        assert len(shards) > 1
-        with pytest.raises(ConfigurationError, match=r"lacks the vectors of \d+ of 40 chunks that were found"):
-            retriever.retrieve("rivers", 10)
+        content = shards[0].read_bytes()
+        shards[0].unlink()
+        try:
+            with pytest.raises(ConfigurationError, match=r"lacks the vectors of \d+ of 40 chunks that were found"):
+                retriever.retrieve("rivers", 10)
+        finally:
+            shards[0].write_bytes(content)
+        assert len(retriever.retrieve("rivers", 10)) == 10
 
 
 def test_restrictions_hold_together(fake_queries: None, known: Job) -> None:
@@ -249,10 +258,45 @@ def test_an_alias_may_move_to_a_collection_of_the_same_space_only(fake_queries: 
             with Retriever(Target(client._config.uri, "smaller")) as smaller:
                 assert retriever.retrieve("rivers", 40) == smaller.retrieve("rivers", 40)
             client.alter_alias("other", "served")
-            with pytest.raises(ConfigurationError, match="'served' is a collection of another space by now"):
+            with pytest.raises(ConfigurationError) as caught:
                 retriever.retrieve("rivers", 40)
             client.alter_alias(COLLECTION, "served")
             assert len(retriever.retrieve("rivers", 40)) == 40
+    said, space, prompt = str(caught.value).splitlines()
+    assert said == (
+        "the collection that was opened is of another space than collection 'served'; "
+        "that is an alias which means another one by now, open it anew:"
+    )
+    assert re.fullmatch("  embedding_space: '[0-9a-f]{32}' in the collection, '[0-9a-f]{32}' of the .* opened", space)
+    assert prompt == "  document_prompt: 'text: ' in the collection, 'passage: ' of the collection that was opened"
+
+
+def test_an_alias_that_moves_between_question_and_search_mixes_nothing(
+    fake_queries: None, known: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is embedded for one collection is not compared with the vectors of another."""
+    works = Collection.search
+    moves: list[str] = []
+
+    def moving(self: Collection, query: Query, top: int, fields: Sequence[str]) -> Any:
+        if moves:
+            self._client.alter_alias(moves.pop(), "moving")
+        return works(self, query, top, fields)
+
+    monkeypatch.setattr(Collection, "search", moving)
+    with known.client() as client:
+        client.create_alias(COLLECTION, "moving")
+        with Retriever(Target(client._config.uri, "moving")) as retriever:
+            before = retriever.retrieve("rivers", 5)
+            moves.append("other")
+            with pytest.raises(ConfigurationError, match="is of another space than collection 'moving'"):
+                retriever.retrieve("rivers", 5)
+            client.alter_alias(COLLECTION, "moving")
+            moves.append("smaller")
+            # Another representation of the same space: the question is asked again as that one is.
+            after = retriever.retrieve("rivers", 5)
+            assert (len(before), moves) == (5, [])
+            assert after == retriever.retrieve("rivers", 5)
 
 
 def test_the_example_runs(fake_queries: None, known: Job, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,7 +2,9 @@
 
 import json
 import shutil
-from collections.abc import Callable
+import struct
+from collections.abc import Callable, Iterator, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,8 @@ from pymilvus import MilvusClient
 from pipelines import cli
 from pipelines.verify import show, verify_collection
 from tests import fakes
-from tests.pipelines.jobs import COLLECTION, Job, document, make_model, story
+from tests.milvus_keeping_server import KeepingServer, keeping_server
+from tests.pipelines.jobs import COLLECTION, DIMENSIONS, Job, add_heads, document, make_model, story
 from transforms.adapters.lease import leased
 from transforms.adapters.milvus import Target
 from transforms.adapters.milvus.audit import AuditedCollection
@@ -33,16 +36,10 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> tuple[Job, Path]:
     job.write("a.jsonl", [document(f"d{n}", story(f"d{n}", 4), lang=LANGUAGES[n % 3]) for n in range(15)])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("pipelines.preflight.open_encoder", fakes.open_fake_encoder)
-        record = job.run(verify="full", outputs="dense,sparse", model=str(_with_heads(home)))
+        record = job.run(verify="full", outputs="dense,sparse", model=str(add_heads(make_model(home / "heads"))))
     assert (record["exit_code"], record["rows"]["held"]) == (0, 30)
     shutil.copytree(job.home, home / "kept")
     return job, home / "kept"
-
-
-def _with_heads(home: Path) -> Path:
-    from tests.pipelines.jobs import add_heads
-
-    return add_heads(make_model(home / "heads"))
 
 
 @pytest.fixture
@@ -74,7 +71,9 @@ def test_a_sound_collection_is_found_sound_and_left_as_it_is(filled: Job, form: 
     assert found.findings == []
     assert (found.form, found.ledger, found.rows) == (form, 1, 30)
     assert found.rows_compared == found.vectors_exact == (30 if form == "full" else 16)
-    assert found.ids_compared == found.searched == (30 if form == "full" else 0)
+    assert found.ids_compared == (30 if form == "full" else 0)
+    # Every row, by its dense vector and by its weights.
+    assert found.searched == (60 if form == "full" else 0)
     assert found.recall == (dict.fromkeys(("lang_de", "lang_en", "lang_fr"), 1.0) if form == "full" else {})
     assert filled.rows() == before
 
@@ -156,7 +155,7 @@ CORRUPTIONS: list[tuple[Callable[[MilvusClient], None], set[tuple[Kind, str, int
     (swap_vectors, {(Kind.VECTOR, "lang_de", 2)}),
     (shuffle_vectors, {(Kind.VECTOR, "lang_de", 10)}),
     (make_stale, {(Kind.CONTENT, "lang_de", 1)}),
-    (change_weights, {(Kind.CONTENT, "lang_de", 1)}),
+    (change_weights, {(Kind.VECTOR, "lang_de", 1)}),
     (drop_index, {(Kind.INDEX, "", 0)}),
 ]
 
@@ -208,10 +207,110 @@ def test_an_index_that_finds_the_wrong_rows_is_found(filled: Job, monkeypatch: p
     assert {(one.kind, one.partition) for one in found.findings} == {
         (kind, f"lang_{language}") for kind in (Kind.NOT_FOUND, Kind.RECALL) for language in LANGUAGES
     }
-    assert found.searched == 15
+    assert found.searched == 30
     assert all(recall < 0.8 for recall in found.recall.values())
     assert {one.kind for one in verified(filled, min_recall=0.0).findings} == {Kind.NOT_FOUND}
     assert verified(filled, queries=0).findings == []
+
+
+# --- every output ---
+
+
+@pytest.fixture(params=["dense,sparse,multi", "sparse,multi", "multi"])
+def several(request: pytest.FixtureRequest, job: Job, heads: Path) -> Iterator[tuple[Job, KeepingServer]]:
+    """Six rows of several outputs in a Milvus that holds all of them."""
+    job.model = heads
+    job.write("a.jsonl", [document(f"d{n}", lang=LANGUAGES[n % 3]) for n in range(6)])
+    with keeping_server("2.6.4") as server:
+        record = job.run(outputs="dense,sparse,multi", milvus_outputs=request.param, milvus=server.uri)
+        assert (record["exit_code"], record["verification"]["findings"]) == (0, [])
+        assert record["verification"]["rows_compared"] == record["verification"]["vectors_exact"] == 6
+        yield job, server
+
+
+def change_field(server: KeepingServer, output: str) -> str:
+    """One number of an output of the first row becomes another one; gives the row's id."""
+    first = min(server.rows)
+    field = server.rows[first][output]
+    if output == "multi":
+        (vectors,) = field.struct_arrays.fields
+        vectors.vectors.vector_array.data[0].float_vector.data[-1] += 0.001
+    elif output == "sparse":
+        (content,) = field.vectors.sparse_float_vector.contents
+        (weight,) = struct.unpack("<f", content[4:8])
+        field.vectors.sparse_float_vector.contents[0] = content[:4] + struct.pack("<f", weight / 2) + content[8:]
+    else:
+        field.vectors.float_vector.data[0] += 0.001
+    return first
+
+
+@pytest.mark.parametrize("form", ["quick", "full"])
+def test_every_output_is_fetched_back(several: tuple[Job, KeepingServer], form: Form) -> None:
+    job, server = several
+    where = Target(server.uri, COLLECTION)
+    outputs = sorted({"dense", "sparse", "multi"} & set(next(iter(server.rows.values()))))
+    assert verify_collection(str(job.workspace), where, form, Depth(queries=0)).findings == []
+    for output in outputs:
+        before = deepcopy(server.rows)
+        changed = change_field(server, output)
+        found = verify_collection(str(job.workspace), where, form, Depth(queries=0))
+        (finding,) = found.findings
+        assert (finding.kind, finding.count, finding.ids) == (Kind.VECTOR, 1, (changed,))
+        assert finding.detail.endswith(f"fetched are not the dataset's in the output {output}")
+        assert (found.rows_compared, found.vectors_exact) == (6, 5)
+        server.rows = before
+
+
+def test_tokens_that_are_lost_or_too_many_are_noticed(several: tuple[Job, KeepingServer]) -> None:
+    job, server = several
+    for more in (True, False):
+        (vectors,) = server.rows[max(server.rows)]["multi"].struct_arrays.fields
+        numbers = vectors.vectors.vector_array.data[0].float_vector.data
+        first = numbers[:DIMENSIONS]
+        if more:
+            numbers.extend(first)
+        else:
+            del numbers[-2 * DIMENSIONS :]
+        (finding,) = verify_collection(str(job.workspace), Target(server.uri, COLLECTION), "quick").findings
+        assert (finding.kind, finding.ids) == (Kind.VECTOR, (max(server.rows),))
+
+
+def test_rows_with_many_tokens_are_fetched_a_few_at_a_time(
+    several: tuple[Job, KeepingServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, server = several
+    rows = AuditedCollection.rows
+    asked: list[int] = []
+
+    def watched(self: AuditedCollection, partition: str, ids: Sequence[str], fields: Sequence[str]) -> Any:
+        asked.append(len(ids))
+        return rows(self, partition, ids, fields)
+
+    monkeypatch.setattr(AuditedCollection, "rows", watched)
+    largest = max(
+        4 * len(row["multi"].struct_arrays.fields[0].vectors.vector_array.data[0].float_vector.data)
+        for row in server.rows.values()
+    )
+    monkeypatch.setattr("transforms.adapters.verifier._FETCHED_BYTES", 4 * largest)
+    assert verify_collection(str(job.workspace), Target(server.uri, COLLECTION), "quick").findings == []
+    assert asked == [4, 2]
+    monkeypatch.setattr("transforms.adapters.verifier._FETCHED_BYTES", 1)
+    del asked[:]
+    verify_collection(str(job.workspace), Target(server.uri, COLLECTION), "quick")
+    assert asked == [1] * 6
+
+
+def test_weights_that_do_not_find_their_row_are_found(filled: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    heaviest = AuditedCollection.heaviest
+
+    def few(self: AuditedCollection, partition: str, weights: Any, top: int) -> Any:
+        return [of_query[1:3] for of_query in heaviest(self, partition, weights, top)]
+
+    monkeypatch.setattr(AuditedCollection, "heaviest", few)
+    found = verified(filled, queries=4).findings
+    assert {one.kind for one in found} == {Kind.NOT_FOUND}
+    assert all(one.detail.startswith(f"{one.count} of 4 stored sparse vectors find neither") for one in found)
+    assert found
 
 
 # --- the workspace ---
@@ -322,7 +421,7 @@ def test_a_run_whose_collection_is_not_what_it_should_be_is_not_committed(small:
     record = small.run()
     assert (record["exit_code"], record["status"], record["ledger"]) == (5, "does not balance", 1)
     (difference,) = record["differences"]
-    assert difference.startswith("other vector: 2 of 7 fetched are not the dataset's: ")
+    assert difference.startswith("other vector: 2 of 7 fetched are not the dataset's in the output dense: ")
     assert _workspace(small).latest_ledger().number == 1
     assert small.run(verify="none")["ledger"] == 2
 

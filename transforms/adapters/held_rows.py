@@ -15,9 +15,9 @@ from transforms.adapters.workspace import Ledger, Workspace
 from transforms.logic.errors import CorruptDataError
 from transforms.logic.outputs import OUTPUTS
 from transforms.logic.representations import Representation, represent, restore
-from transforms.logic.rows import milvus_rows
+from transforms.logic.rows import milvus_rows, sparse_weights
 from transforms.logic.schemas import VECTOR_COLUMNS, row_schema
-from transforms.logic.vector_columns import from_list_array
+from transforms.logic.vector_columns import from_columns, from_list_array
 from transforms.logic.vectors import Float32
 from transforms.logic.verification import IdRanges
 
@@ -26,10 +26,19 @@ _ROWS_AT_ONCE = 4 << 20
 
 @dataclass
 class Stored:
-    """What the dataset holds of some rows: as Milvus should give them, and their dense vectors as it should hold them."""
+    """What the dataset holds of n rows, as Milvus should.
+
+    Attributes:
+        rows: all fields but vectors.
+        dense: a row each, as `representations.represent` gives it; None where the collection holds none.
+        sparse: weights by vocabulary id; None where the collection holds none.
+        multi: vectors of tokens, each shape (tokens, dimensions), float32; None where the collection holds none.
+    """
 
     rows: list[dict[str, Any]]
-    vectors: npt.NDArray[Any] | None
+    dense: npt.NDArray[Any] | None
+    sparse: list[dict[int, float]] | None
+    multi: list[Float32] | None
 
 
 class HeldRows:
@@ -55,7 +64,7 @@ class HeldRows:
 
     def stored(self, rows: pa.Table) -> Stored:
         """What the dataset holds of rows of the `LEDGER` schema, in their order."""
-        outputs = [one for one in OUTPUTS if one in self._space.milvus_outputs and one != "multi"]
+        outputs = [one for one in OUTPUTS if one in self._space.milvus_outputs]
         columns = row_schema(1, outputs).names
         tables, order = [], []
         numbers, shards = rows.column("row").to_numpy(), np.array(rows.column("shard").to_pylist(), object)
@@ -70,8 +79,13 @@ class HeldRows:
                 f"the shards {', '.join(sorted(set(shards)))} do not hold the rows that the ledger names in them; restore them"
             )
         (batch,) = table.combine_chunks().to_batches()
-        found = milvus_rows(batch, [one for one in outputs if one != "dense"])
-        return Stored(found, self._represented(table) if "dense" in outputs else None)
+        others = from_columns(batch.select([VECTOR_COLUMNS[one] for one in outputs if one != "dense"]))
+        return Stored(
+            milvus_rows(batch, ()),
+            self._represented(table) if "dense" in outputs else None,
+            None if others.sparse is None else sparse_weights(others.sparse),
+            None if others.multi is None else np.split(others.multi.vectors, others.multi.offsets[1:-1]),
+        )
 
     def ids(self, partition: str, number: int, wanted: IdRanges) -> list[str]:
         """Those of a range: of a partition, by number, in ranges cut so."""

@@ -1,6 +1,6 @@
 """A collection held against its ledger and its dataset, to any depth.
 
-quick   counts of every partition, index and load state, and a few rows fetched back
+quick   counts of every partition, index and load state, and a few rows fetched back with every output that the collection holds
 full    besides: every id, by checksums of ranges; rows of every partition fetched back; stored vectors find themselves; recall of the index
         against exact search. Of the workspace every ledger part and every shard that holds rows is read whole, against its digest.
 
@@ -26,9 +26,10 @@ from transforms.adapters.workspace import Ledger, Workspace
 from transforms.logic.errors import CorruptDataError
 from transforms.logic.identity import digest
 from transforms.logic.index_recall import IndexRecall
+from transforms.logic.outputs import Output
 from transforms.logic.recall import TOP
 from transforms.logic.representations import restore
-from transforms.logic.rows import STORED_FIELDS
+from transforms.logic.rows import NO_WEIGHT, STORED_FIELDS
 from transforms.logic.verification import (
     Finding,
     IdRanges,
@@ -37,7 +38,9 @@ from transforms.logic.verification import (
     differing_fields,
     rows_differ,
     sample_order,
+    stored_token_vectors,
     stored_vector,
+    stored_weights,
     vector_agrees,
 )
 
@@ -46,6 +49,7 @@ _QUICK_ROWS = 16
 # An index over some hundred million rows takes hours; whoever has one verifies it later.
 _READY_SECONDS = 600.0
 _FETCHED_AT_ONCE = 64
+_FETCHED_BYTES = 16 << 20
 # Milvus adds up cosines in float32.
 _SAME_COSINE = 1e-4
 
@@ -198,49 +202,63 @@ class _Check:
         searches: dict[str, IndexRecall] = {}
         for partition, rows in sorted(sample.kept.items()):
             stored = self._fetch_back(partition, rows)
-            if stored.vectors is not None and self._depth.queries:
-                ids = rows.column("id").to_pylist()[: self._depth.queries]
-                searches[partition] = self._search(partition, ids, stored.vectors[: self._depth.queries])
+            ids = rows.column("id").to_pylist()[: self._depth.queries]
+            if ids and stored.dense is not None:
+                searches[partition] = self._search(partition, ids, stored.dense[: self._depth.queries])
+            if ids and stored.sparse is not None:
+                self._search_weights(partition, ids, stored.sparse[: self._depth.queries])
         if searches:
             self._measure(searches, shards)
 
     # --- rows ---
 
     def _fetch_back(self, partition: str, rows: pa.Table, *, and_missing: bool = False) -> Stored:
+        """Rows as the collection holds them, every field and output, against the dataset."""
         stored = self._held.stored(rows)
         ids = rows.column("id").to_pylist()
-        fields = [
-            *STORED_FIELDS,
-            "metadata",
-            *(name for name in ("dense", "sparse") if name in self._space.milvus_outputs),
-        ]
+        outputs = self._space.milvus_outputs
+        fields = [*STORED_FIELDS, "metadata", *outputs]
+        at_once = _rows_at_once(stored)
         there: dict[str, dict[str, Any]] = {}
-        for start in range(0, len(ids), _FETCHED_AT_ONCE):
-            there |= self._collection.rows(partition, ids[start : start + _FETCHED_AT_ONCE], fields)
-        other: dict[str, list[str]] = {}
-        vectors = []
+        for start in range(0, len(ids), at_once):
+            there |= self._collection.rows(partition, ids[start : start + at_once], fields)
+        content: dict[str, list[str]] = {}
+        vectors: dict[Output, list[str]] = {output: [] for output in outputs}
         for number, identity in enumerate(ids):
             if identity not in there:
                 continue
-            differing = differing_fields(stored.rows[number], there[identity])
-            if differing:
-                other[identity] = differing
-            if stored.vectors is not None and self._space.vector_type is not None:
-                found = stored_vector(there[identity]["dense"], self._space.vector_type)
-                agrees, exactly = vector_agrees(stored.vectors[number], found, self._space.vector_type)
-                self.found.vectors_exact += exactly
-                vectors += [] if agrees else [identity]
+            found = there[identity]
+            content[identity] = differing_fields(stored.rows[number], found)
+            agreements = {output: self._agrees(stored, number, output, found[output]) for output in outputs}
+            self.found.vectors_exact += all(exactly for _, exactly in agreements.values())
+            for output in outputs:
+                vectors[output] += [] if agreements[output][0] else [identity]
         self.found.rows_compared += len(there)
         missing = [identity for identity in ids if identity not in there] if and_missing else []
-        names = ", ".join(sorted({name for some in other.values() for name in some}))
+        other = [identity for identity, names in content.items() if names]
+        names = ", ".join(sorted({name for some in content.values() for name in some}))
         for kind, some, detail in (
             (Kind.MISSING, missing, f"of {len(ids):,} asked for are not there"),
-            (Kind.CONTENT, list(other), f"of {len(ids):,} fetched differ from the dataset in {names}"),
-            (Kind.VECTOR, vectors, f"of {len(ids):,} fetched are not the dataset's"),
+            (Kind.CONTENT, other, f"of {len(ids):,} fetched differ from the dataset in {names}"),
+            *(
+                (Kind.VECTOR, of_output, f"of {len(ids):,} fetched are not the dataset's in the output {output}")
+                for output, of_output in vectors.items()
+            ),
         ):
             if some:
                 self.found.findings.append(rows_differ(kind, partition, some, detail))
         return stored
+
+    def _agrees(self, stored: Stored, number: int, output: Output, found: Any) -> tuple[bool, bool]:
+        """Whether an output of a row is the dataset's, and whether it is so to the last bit."""
+        if output == "dense" and stored.dense is not None and self._space.vector_type is not None:
+            vector = stored_vector(found, self._space.vector_type)
+            return vector_agrees(stored.dense[number], vector, self._space.vector_type)
+        if output == "sparse" and stored.sparse is not None:
+            same = stored.sparse[number] == stored_weights(found)
+        else:
+            same = stored.multi is not None and np.array_equal(stored.multi[number], stored_token_vectors(found))
+        return same, same
 
     # --- the index ---
 
@@ -260,6 +278,22 @@ class _Check:
         self.found.searched += len(ids)
         answers = [[one for one, _ in of_query] for of_query in hits]
         return IndexRecall(ids, restore(vectors, representation), answers)
+
+    def _search_weights(self, partition: str, ids: Sequence[str], weights: Sequence[Mapping[int, float]]) -> None:
+        """Lets sparse vectors search: each finds its own row, or only such whose inner product with it is as great."""
+        asked = [(identity, one) for identity, one in zip(ids, weights, strict=True) if one != dict([NO_WEIGHT])]
+        if not asked:
+            return
+        hits = self._collection.heaviest(partition, [one for _, one in asked], TOP + 1)
+        lost = []
+        for (identity, one), of_query in zip(asked, hits, strict=True):
+            own = sum(weight * weight for weight in one.values())
+            outdone = len(of_query) > TOP and of_query[-1][1] >= own * (1 - _SAME_COSINE)
+            lost += [] if outdone or any(found == identity for found, _ in of_query) else [identity]
+        if lost:
+            detail = f"of {len(asked):,} stored sparse vectors find neither their own row nor rows that weigh as much"
+            self.found.findings.append(rows_differ(Kind.NOT_FOUND, partition, lost, detail))
+        self.found.searched += len(asked)
 
     def _measure(self, searches: Mapping[str, IndexRecall], shards: Mapping[str, int]) -> None:
         """Lets every held row pass by the searches of its partition."""
@@ -287,6 +321,12 @@ class _Check:
 def _by_partition(rows: pa.Table) -> Iterator[tuple[str, pa.Table]]:
     for partition in rows.column("partition").unique().sort().to_pylist():
         yield partition, rows.filter(pc.equal(rows.column("partition"), partition))
+
+
+def _rows_at_once(stored: Stored) -> int:
+    """How many rows are fetched by one request: an answer of vectors of tokens is large, and gRPC's limit is 64 MiB."""
+    largest = max((one.nbytes for one in stored.multi or ()), default=0)
+    return max(1, min(_FETCHED_AT_ONCE, _FETCHED_BYTES // max(1, largest)))
 
 
 def _is_perfect(distance: float, metric: str) -> bool:

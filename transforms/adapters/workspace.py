@@ -20,7 +20,7 @@ import hashlib
 import io
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -152,6 +152,10 @@ class Workspace:
                     tables.append(file.read_row_group(group, columns=columns, use_threads=False).take(pa.array(wanted)))
                 start = stop
             return pa.concat_tables(tables)
+
+    def open_shard(self, name: str) -> AbstractContextManager[pq.ParquetFile]:
+        """A shard to be read in part; an unreadable one raises `CorruptDataError`."""
+        return open_parquet(join(self._dataset, name))
 
     def latest_ledger(self) -> Ledger:
         """The last committed ledger, or the empty one."""

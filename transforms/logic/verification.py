@@ -15,6 +15,7 @@ import numpy.typing as npt
 import regex
 
 from transforms.logic.representations import VectorType
+from transforms.logic.vectors import Float32
 
 ROWS_PER_RANGE = 8192
 """Rows of a range, on average: half of the most that Milvus gives for one query."""
@@ -94,7 +95,7 @@ class Verification:
         rows: of that ledger.
         ids_compared: how many ids of Milvus went into checksums.
         rows_compared: how many rows were fetched back.
-        vectors_exact: how many of their vectors were equal to the last bit.
+        vectors_exact: how many of them were equal to the last bit in every output.
         searched: how many stored vectors were searched for.
         recall: recall@10 of each partition against exact search, where it was measured.
         findings: every difference.
@@ -226,6 +227,16 @@ def stored_vector(found: Any, vector_type: VectorType) -> npt.NDArray[Any]:
     if vector_type == "float32":
         return np.asarray(found, np.float32)
     return np.frombuffer(found, kind) if isinstance(found, bytes) else np.asarray(found, kind)
+
+
+def stored_weights(found: Any) -> dict[int, float]:
+    """Weights of tokens as Milvus's client gives them back, by vocabulary id, each as the float64 of its float32."""
+    return {int(index): float(np.float32(weight)) for index, weight in dict(found).items()}
+
+
+def stored_token_vectors(found: Any) -> Float32:
+    """Vectors of tokens as Milvus's client gives them back, a struct each; shape (tokens, dimensions)."""
+    return np.array([one["vector"] for one in found or ()], np.float32)
 
 
 def vector_agrees(expected: npt.NDArray[Any], found: npt.NDArray[Any], vector_type: VectorType) -> tuple[bool, bool]:

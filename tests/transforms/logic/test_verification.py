@@ -23,7 +23,9 @@ from transforms.logic.verification import (
     is_id,
     rows_differ,
     sample_order,
+    stored_token_vectors,
     stored_vector,
+    stored_weights,
     vector_agrees,
 )
 
@@ -145,3 +147,14 @@ def test_a_finding_names_the_first_rows() -> None:
     described = Verification("full", 3, 10, recall={"b": 0.123456, "a": 1.0}, findings=[finding]).describe()
     assert described["recall"] == {"a": 1.0, "b": 0.1235}
     assert described["findings"][0]["kind"] == "missing rows"
+
+
+def test_weights_and_vectors_of_tokens_read_back_as_they_were_written() -> None:
+    weights = np.array([0.1, 2.5, 2.0**-24], np.float16).astype(np.float32)
+    written = dict(zip([7, 3, 2**31], weights.tolist(), strict=True))
+    # A client gives float64 of float32, or float32 itself.
+    for given_back in (written, {index: np.float32(weight) for index, weight in written.items()}):
+        assert stored_weights(given_back) == written
+    vectors = np.array([[0.1, -0.3], [1, 0]], np.float16).astype(np.float32)
+    assert np.array_equal(stored_token_vectors([{"vector": one.tolist()} for one in vectors]), vectors)
+    assert stored_token_vectors(None).size == stored_token_vectors([]).size == 0

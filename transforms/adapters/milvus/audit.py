@@ -100,12 +100,23 @@ class AuditedCollection(Collection):
         self, partition: str, vectors: npt.NDArray[Any], metric: str, top: int
     ) -> list[list[tuple[str, float]]]:
         """For each vector, as `representations.represent` gives it, the `top` nearest rows of a partition: id and distance."""
+        return self._search(partition, "dense", on_the_wire(vectors), metric, top)
+
+    def heaviest(
+        self, partition: str, weights: Sequence[Mapping[int, float]], top: int
+    ) -> list[list[tuple[str, float]]]:
+        """For each sparse vector, none of them empty, the `top` rows of a partition with the greatest inner product: id and product."""
+        return self._search(partition, "sparse", [dict(one) for one in weights], "IP", top)
+
+    def _search(
+        self, partition: str, field: str, data: list[Any], metric: str, top: int
+    ) -> list[list[tuple[str, float]]]:
         hits = call(
             "search",
             lambda: self._client.search(
                 self._name,
-                on_the_wire(vectors),
-                anns_field="dense",
+                data,
+                anns_field=field,
                 search_params={"metric_type": metric},
                 limit=top,
                 output_fields=["id"],

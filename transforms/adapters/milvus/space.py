@@ -1,6 +1,7 @@
 """What a collection records about itself, so that spaces never mix (guarantee G5)."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -29,6 +30,7 @@ _DECISIVE = (
     "labels",
     "labels_digest",
 )
+_OF_QUERIES = ("embedding_space", "query_prompt", "outputs", "multi_dimensions")
 _EXPLAINING = ("model", "revision", "dtype", "document_prompt")
 _CUTTING = ("max_tokens", "min_tokens", "overlap", "structure")
 
@@ -153,11 +155,33 @@ class CollectionSpace:
             )
         else:
             return
-        lines = "\n".join(
-            f"  {one}: {_shown(there[one])} in the collection, {_shown(here[one])} in this run" for one in shown
-        )
-        message = f"collection {name!r} {what}:\n{lines}"
+        message = f"collection {name!r} {what}:\n{self._lines(wanted, shown, 'in this run')}"
         raise ConfigurationError(message)
+
+    def check_asked(self, asked: "CollectionSpace", name: str, by: str, remedy: str) -> None:
+        """Refuses to compare vectors of queries with vectors of another space: `ConfigurationError` with every difference.
+
+        How the collection represents vectors is no difference: queries take the same way.
+
+        Args:
+            asked: the space of the queries.
+            name: of the collection.
+            by: whose space that is, as in "model 'x'".
+            remedy: what to do.
+        """
+        differing = [one for one in _OF_QUERIES if getattr(self, one) != getattr(asked, one)]
+        if differing:
+            shown = [*differing, *(one for one in _EXPLAINING if getattr(self, one) != getattr(asked, one))]
+            message = (
+                f"{by} is of another space than collection {name!r}; {remedy}:\n{self._lines(asked, shown, f'of {by}')}"
+            )
+            raise ConfigurationError(message)
+
+    def _lines(self, other: "CollectionSpace", fields: Sequence[str], where: str) -> str:
+        there, here = asdict(self), asdict(other)
+        return "\n".join(
+            f"  {one}: {_shown(there[one])} in the collection, {_shown(here[one])} {where}" for one in fields
+        )
 
     def cut_as(self, wanted: "CollectionSpace") -> "CollectionSpace":
         """This space with the way of cutting of another."""

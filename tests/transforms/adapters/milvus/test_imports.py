@@ -13,8 +13,8 @@ import pytest
 
 from tests.milvus_import_server import TOKEN, Fault, import_server
 from tests.transforms.adapters.milvus.importing import Place, ids_of
-from transforms.adapters import crashpoints
-from transforms.adapters.milvus import Collection, import_jobs
+from transforms.adapters import crashpoints, storage
+from transforms.adapters.milvus import Collection, import_jobs, imports
 from transforms.adapters.milvus.import_jobs import ImportCollection
 from transforms.adapters.milvus.imports import remove_files
 from transforms.logic.errors import ConfigurationError, CorpusEmbedError, CorruptDataError, TransientError
@@ -46,7 +46,7 @@ def test_files_are_imported_and_the_journal_names_their_jobs(place: Place) -> No
     place.run(files)
     _check_imported_once(place)
     assert place.journal.exists
-    entries = [place.journal.entry(file) for file in files]
+    entries = place.journal.entries(files).values()
     assert [entry.phase for entry in entries] == ["completed", "completed"]
     assert [int(entry.job_id) for entry in entries] == list(place.server.jobs)
 
@@ -330,6 +330,27 @@ def test_more_jobs_than_the_server_queues_wait_for_their_turn(place: Place, monk
     assert sorted(place.server.rows) == ids_of(**rows)
 
 
+def test_a_journal_is_listed_as_often_however_many_files_there_are(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    works = storage.list_names
+    listed: list[str] = []
+
+    def watched(directory: str) -> list[str]:
+        listed.append(directory)
+        return works(directory)
+
+    monkeypatch.setattr(imports, "list_names", watched)
+    rows = {f"lang_{number}": range(number, number + 3) for number in range(5)}
+    place.server.partitions |= {name: {} for name in rows}
+    files = place.write(**rows)
+    for _ in range(2):
+        del listed[:]
+        place.run(files)
+        assert len(listed) == 1
+    assert sorted(place.server.rows) == ids_of(**rows)
+
+
 def test_a_collection_that_is_gone_is_said(place: Place) -> None:
     files = place.write(lang_de=range(3))
     place.server.partitions.pop("lang_de")
@@ -464,7 +485,7 @@ def test_a_forgotten_journal_is_gone(place: Place) -> None:
     place.run(files)
     place.journal.forget()
     assert not place.journal.exists
-    assert place.journal.entry(files[0]).phase == "new"
+    assert place.journal.entries(files)[files[0].name].phase == "new"
 
 
 def test_files_that_cannot_be_removed_are_named_and_harm_nothing(

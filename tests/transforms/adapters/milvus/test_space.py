@@ -161,3 +161,27 @@ def test_what_does_not_decide_a_vector_may_differ() -> None:
 def test_a_model_is_shown_where_another_space_is_refused() -> None:
     with pytest.raises(ConfigurationError, match=r"model: 'elsewhere' in the collection, 'some/model' in this run"):
         replace(FULL, model="elsewhere", embedding_space="x").check_same(FULL, "corpus")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"embedding_space": "x"}, "embedding_space: 'x' in the collection, '" + "e" * 32 + "' of model 'm'"),
+        ({"outputs": ("dense",)}, "outputs: dense in the collection, dense,sparse,multi of model 'm'"),
+        ({"multi_dimensions": 16}, "multi_dimensions: 16 in the collection, None of model 'm'"),
+        ({"query_prompt": "q"}, "query_prompt: 'q' in the collection, "),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_queries_of_another_space_are_refused_with_the_difference(change: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        replace(FULL, **change).check_asked(FULL, "corpus", "model 'm'", "do better")
+    first, line = str(caught.value).splitlines()
+    assert first == "model 'm' is of another space than collection 'corpus'; do better:"
+    assert line.startswith(f"  {said}")
+
+
+def test_queries_take_the_way_of_a_representation() -> None:
+    replace(FULL, vector_type="int8", dimensions=4, calibration=None, projection=None, labels=()).check_asked(
+        FULL, "corpus", "model 'm'", ""
+    )
