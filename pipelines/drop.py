@@ -4,6 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from pipelines.access import access_of, add_access_arguments
 from transforms.adapters.lease import OnBusy, leased
 from transforms.adapters.milvus import Target, release, served
 from transforms.adapters.milvus.aliases import Alias
@@ -47,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workspace", required=True, metavar="URI", help="the workspace of its runs")
     parser.add_argument("--milvus", required=True, help="address of the Milvus, as the runs named it")
     parser.add_argument("--yes", metavar="COLLECTION", help="the name again, as nothing is dropped without")
-    parser.add_argument("--milvus-token-env", help="environment variable that holds the Milvus token")
+    add_access_arguments(parser)
     parser.add_argument(
         "--on-busy",
         choices=("refuse", "wait"),
@@ -63,6 +64,6 @@ def execute(parser: argparse.ArgumentParser, argv: Sequence[str]) -> int:
         raise ConfigurationError(
             f"{values.collection!r} would be dropped with all its rows; if that is meant: --yes {values.collection}"
         )
-    drop(values.workspace, Target(values.milvus, values.collection, values.milvus_token_env), values.on_busy)
+    drop(values.workspace, Target(values.milvus, values.collection, access_of(values)), values.on_busy)
     sys.stdout.write(f"dropped {values.collection}; its vectors stay in the dataset\n")
     return 0

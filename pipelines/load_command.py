@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from pipelines import options
+from pipelines.access import access_of, add_access_arguments
 from pipelines.load_vectors import Loading, load
 from pipelines.sections import Representation as Wanted
 from pipelines.tables import table
@@ -53,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                 default=argparse.SUPPRESS,
                 help=f"{field.description}; without any of these flags as --from holds them".replace("%", "%%"),
             )
-    parser.add_argument("--milvus-token-env", help="environment variable that holds the Milvus token")
+    add_access_arguments(parser)
     parser.add_argument(
         "--verify", choices=("quick", "full"), default="quick", help="how deep the collection is verified at the end"
     )
@@ -72,7 +73,7 @@ def execute(parser: argparse.ArgumentParser, argv: Sequence[str]) -> int:
         workspace=values.workspace,
         source=values.source,
         source_milvus=values.from_milvus,
-        target=Target(values.milvus, values.collection, values.milvus_token_env),
+        target=Target(values.milvus, values.collection, access_of(values)),
         representation=_wanted(vars(values)),
         milvus_outputs=None if values.milvus_outputs is None else _outputs(values.milvus_outputs),
         verify=values.verify,

@@ -194,7 +194,7 @@ def _ask_source(asked: Loading) -> CollectionSpace:
         raise ConfigurationError(
             f"--from {asked.source}: no record says what it holds; say by --from-milvus where it is"
         )
-    collection = Collection(served(Target(asked.source_milvus, asked.source, asked.target.token_env)))
+    collection = Collection(served(Target(asked.source_milvus, asked.source, asked.target.access)))
     try:
         return collection.space()
     finally:

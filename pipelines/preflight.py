@@ -156,7 +156,7 @@ def plan_run(
         collection_key(config.storage.milvus, config.storage.collection),
     )
     claim = lease(workspace.lease, run_id(config))
-    target = served(Target(config.storage.milvus, config.storage.collection, config.storage.milvus_token_env))
+    target = served(Target(config.storage.milvus, config.storage.collection, config.access.value))
     opened = open_collection(
         Wanted(config, model, labels, own, _text_bytes(splits) // (_TOKEN_BYTES * config.chunking.max_tokens)),
         target,

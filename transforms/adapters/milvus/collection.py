@@ -21,12 +21,14 @@ from transforms.adapters.milvus.calls import (
     text_of,
 )
 from transforms.adapters.milvus.capabilities import capabilities_of
+from transforms.adapters.milvus.certificates import Certificates, token_of
 from transforms.adapters.milvus.query import Query
 from transforms.adapters.milvus.requests import MAX_REQUEST_BYTES, RowList, Upsertable
 from transforms.adapters.milvus.schema import indexes_of, schema_of
 from transforms.adapters.milvus.searching import Searcher
-from transforms.adapters.milvus.servers import Target, token_of
+from transforms.adapters.milvus.servers import Target
 from transforms.adapters.milvus.space import PROPERTY, CollectionSpace
+from transforms.adapters.secrets import cause_of
 from transforms.logic.errors import ConfigurationError, CorpusEmbedError, CorruptDataError, TransientError
 from transforms.logic.languages import DEFAULT_PARTITION
 
@@ -72,27 +74,32 @@ class Collection:
         self._partitions: set[str] = set()
         self._described: Mapping[str, Any] | None = None
         logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
+        token = token_of(target.access)
+        self._certificates = Certificates(target.access)
         try:
             self._client = MilvusClient(
                 uri=target.uri,
-                token=token_of(target.token_env),
+                token=token,
                 timeout=CONNECT_TIMEOUT_SECONDS,
                 # Otherwise close() leaves the channel open.
                 dedicated=True,
                 grpc_options=_CHANNEL,
+                **self._certificates.client_settings(),
             )
             make_one_attempt(self._client)
             self.version = str(self._client.get_server_version())
         except (MilvusException, grpc.RpcError) as error:
+            self._certificates.close()
             message = (
                 f"Milvus at {target.uri!r} does not answer within {CONNECT_TIMEOUT_SECONDS:g} seconds: {text_of(error)}; "
                 "is it running?"
             )
-            raise ConfigurationError(message) from error
+            raise ConfigurationError(message) from cause_of(error)
 
     def close(self) -> None:
         """Ends the connection."""
         self._client.close()
+        self._certificates.close()
 
     @property
     def is_lite(self) -> bool:

@@ -1,0 +1,74 @@
+"""How a Milvus is reached: options that name secrets, and never hold one."""
+
+import argparse
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, ValidationInfo
+
+from pipelines.sections import Section
+from transforms.logic.access import Access
+from transforms.logic.errors import ConfigurationError
+from transforms.logic.references import FORMS, parse_reference
+
+
+def _checked(value: str, info: ValidationInfo) -> str:
+    try:
+        return str(parse_reference(value, f"--{str(info.field_name).replace('_', '-')}"))
+    except ConfigurationError as error:
+        raise ValueError(str(error)) from error
+
+
+Referred = Annotated[str, AfterValidator(_checked)]
+"""A reference to a secret."""
+
+
+class MilvusAccess(Section):
+    """How Milvus is reached. What is secret is a reference, which workers resolve."""
+
+    milvus_token: Referred | None = Field(None, description=f"the Milvus token, as {FORMS}")
+    milvus_ca: Referred | None = Field(
+        None,
+        description="certificates (PEM) of the authorities that vouch for Milvus, referred to likewise; default the usual ones",
+    )
+    milvus_client_certificate: Referred | None = Field(
+        None, description="certificate (PEM) that Milvus knows this client by, referred to likewise"
+    )
+    milvus_client_key: Referred | None = Field(
+        None, description="private key (PEM) of --milvus-client-certificate, referred to likewise"
+    )
+    allow_clear_text_milvus: bool = Field(
+        default=False, description="let rows and token travel unencrypted to a Milvus on another machine"
+    )
+
+    @property
+    def value(self) -> Access:
+        """The same, for those who connect."""
+        return Access(
+            self.milvus_token,
+            self.milvus_ca,
+            self.milvus_client_certificate,
+            self.milvus_client_key,
+            self.allow_clear_text_milvus,
+        )
+
+
+def add_access_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the flags to a command that has no configuration."""
+    group = parser.add_argument_group("how Milvus is reached")
+    for name, field in MilvusAccess.model_fields.items():
+        flag = f"--{name.replace('_', '-')}"
+        if field.annotation is bool:
+            group.add_argument(flag, action="store_true", help=field.description)
+        else:
+            group.add_argument(flag, metavar="REFERENCE", help=field.description)
+
+
+def access_of(values: argparse.Namespace) -> Access:
+    """What those flags were given; anything but a reference raises `ConfigurationError`."""
+    return Access(
+        values.milvus_token,
+        values.milvus_ca,
+        values.milvus_client_certificate,
+        values.milvus_client_key,
+        values.allow_clear_text_milvus,
+    )
