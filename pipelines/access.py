@@ -1,7 +1,7 @@
 """How a Milvus is reached: options that name secrets, and never hold one."""
 
 import argparse
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, ValidationInfo
 
@@ -18,6 +18,13 @@ def _checked(value: str, info: ValidationInfo) -> str:
         raise ValueError(str(error)) from error
 
 
+_OPTIONS = {
+    "milvus_token": "token",
+    "milvus_ca": "ca",
+    "milvus_client_certificate": "client_certificate",
+    "milvus_client_key": "client_key",
+    "allow_clear_text_milvus": "allow_clear_text",
+}
 Referred = Annotated[str, AfterValidator(_checked)]
 """A reference to a secret."""
 
@@ -43,13 +50,7 @@ class MilvusAccess(Section):
     @property
     def value(self) -> Access:
         """The same, for those who connect."""
-        return Access(
-            self.milvus_token,
-            self.milvus_ca,
-            self.milvus_client_certificate,
-            self.milvus_client_key,
-            self.allow_clear_text_milvus,
-        )
+        return access_of(self)
 
 
 def add_access_arguments(parser: argparse.ArgumentParser) -> None:
@@ -63,12 +64,11 @@ def add_access_arguments(parser: argparse.ArgumentParser) -> None:
             group.add_argument(flag, metavar="REFERENCE", help=field.description)
 
 
-def access_of(values: argparse.Namespace) -> Access:
+def access_of(values: argparse.Namespace | MilvusAccess) -> Access:
     """What those flags were given; anything but a reference raises `ConfigurationError`."""
-    return Access(
-        values.milvus_token,
-        values.milvus_ca,
-        values.milvus_client_certificate,
-        values.milvus_client_key,
-        values.allow_clear_text_milvus,
-    )
+    return Access(**{name: getattr(values, option) for option, name in _OPTIONS.items()})
+
+
+def describe_access(access: Access) -> dict[str, Any]:
+    """The same as the configuration in a run record."""
+    return {option: getattr(access, name) for option, name in _OPTIONS.items()}

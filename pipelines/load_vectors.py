@@ -13,6 +13,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.pvalue import PCollection
 
 import transforms.coders  # noqa: F401  registers the coder of record batches
+from pipelines.access import describe_access
 from pipelines.collection import check_no_alias
 from pipelines.embed_corpus import errors_of_workers
 from pipelines.preflight import run_context
@@ -316,8 +317,8 @@ def _configuration(asked: Loading) -> dict[str, Any]:
             "milvus": asked.target.uri,
             "collection": asked.target.collection,
             "milvus_outputs": None if asked.milvus_outputs is None else list(asked.milvus_outputs),
-            "milvus_token_env": asked.target.token_env,
         },
+        "access": describe_access(asked.target.access),
         "load": {"from": asked.source, "from_milvus": asked.source_milvus},
         "representation": None if wanted is None else wanted.model_dump(mode="json"),
         "run": {"verify": asked.verify, "keep_rejected_text": False},

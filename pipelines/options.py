@@ -107,8 +107,8 @@ def to_pipeline_options(arguments: Sequence[str]) -> PipelineOptions:
     for argument in arguments:
         if argument.split("=")[0] in _SECRET_OPTIONS:
             raise ConfigurationError(
-                f"{argument.split('=')[0]} would show a secret to all who may look at the job; leave it out, and give workers credentials by their environment: a role, "
-                "a service account, AWS_PROFILE"
+                f"{argument.split('=')[0]} would show a secret to all who may look at the job; leave it out, and give "
+                "workers credentials by their environment: a role, a service account, AWS_PROFILE"
             )
     for argument in (one.split("=")[0] for one in unknown):
         close = get_close_matches(argument, flags, 1)

@@ -331,6 +331,7 @@ def _context(config: Config, model: ModelDescription, opened: Opened, sources: S
             "name": model.name,
             "revision": model.revision,
             "files_digest": model.files_digest,
+            "files": dict(model.files),
         },
         embedding_space=opened.space.embedding_space,
         representation={

@@ -84,7 +84,11 @@ def test_defaults_are_those_of_the_interface() -> None:
         "milvus": "m.db",
         "collection": "c",
         "milvus_outputs": None,
-        "milvus_token_env": None,
+        "milvus_token": None,
+        "milvus_ca": None,
+        "milvus_client_certificate": None,
+        "milvus_client_key": None,
+        "allow_clear_text_milvus": False,
         "index": "auto",
         "index_parameters": (),
         "writers": 4,
@@ -184,7 +188,7 @@ def test_a_named_runner_stands(flags: list[str]) -> None:
 @pytest.mark.parametrize(
     ("flag", "said"),
     [
-        ("--max-token=3", "unknown option '--max-token=3'; did you mean --max-tokens?"),
+        ("--max-token=3", "unknown option '--max-token'; did you mean --max-tokens?"),
         ("--dimension", "unknown option '--dimension'; did you mean --dimensions?"),
         ("--direct_num_worker=2", "unknown option '--direct_num_worker=2'; did you mean --direct_num_workers?"),
         ("--zzzzqqqq", "unknown option '--zzzzqqqq'; see corpus-embed run --help"),

@@ -112,7 +112,7 @@ def test_milvus_that_is_no_address_is_named(filled: Job, capsys: pytest.CaptureF
 
 
 def test_token_variable_that_is_not_set_is_named(filled: Job, capsys: pytest.CaptureFixture[str]) -> None:
-    assert "'NO_SUCH_TOKEN'" in _refusal(filled, capsys, milvus_token_env="NO_SUCH_TOKEN")
+    assert "'NO_SUCH_TOKEN'" in _refusal(filled, capsys, milvus_token="env:NO_SUCH_TOKEN")
 
 
 @pytest.mark.parametrize(

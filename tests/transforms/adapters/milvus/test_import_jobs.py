@@ -51,7 +51,7 @@ def test_an_address_without_http_is_named(uri: str, endpoint: str | None, flag: 
             ConfigurationError,
             r"no import by REST .*--import-endpoint, or use --write upsert",
         ),
-        (Answer(403, b""), ConfigurationError, r"check --milvus-token-env"),
+        (Answer(403, b""), ConfigurationError, r"check --milvus-token"),
         (Answer(500, b""), LostReplyError, r"500"),
         (Answer(200, b"[]"), LostReplyError, r"no answer of Milvus"),
         (Answer(200, b'{"code": 0, "data": {}}'), LostReplyError, r"names no job"),
