@@ -12,23 +12,28 @@ _SHORTEST = 4
 """A shorter secret would take every other word out of a text."""
 _SHORTEST_PART = 8
 """The default password of Milvus is `Milvus`: a part of a secret so short is a word."""
+_UNMASKED = rf"(?!{re.escape(MASK)})"
+_QUOTE = "(?:b?['\"])?"
 _BY_LOOKS = (
     # Headers, as a dictionary, as sent, or as a command line shows them.
-    (re.compile(r"(?i)(authorization['\"]?\s*[:=,]\s*b?['\"]?(?:(?:bearer|basic)\s+)?)[^\s'\",;)\]}]+"), rf"\1{MASK}"),
+    (
+        re.compile(
+            rf"(?i)(authorization['\"]?\s*[:=,]\s*{_QUOTE}(?:(?:bearer|basic)\s+)?){_UNMASKED}(?!(?:bearer|basic)\s)[^\s'\",;)\]}}]+"
+        ),
+        rf"\1{MASK}",
+    ),
     (re.compile(r"(?i)\b(bearer\s+)[A-Za-z0-9+/=._~-]{16,}"), rf"\1{MASK}"),
-    (re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)[^\s/?#'\"@]+@"), rf"\1{MASK}@"),
+    (re.compile(rf"([A-Za-z][A-Za-z0-9+.-]*://){_UNMASKED}[^\s/?#'\"@]+@"), rf"\1{MASK}@"),
     # Signed URLs (AWS Signature Version 4, Google Cloud Storage), and the headers of temporary credentials.
     (
         re.compile(
-            r"(?i)(x-(?:amz|goog)-(?:signature|credential|security-token)['\"]?\s*(?:%3d|[:=])\s*b?['\"]?)[^\s&'\",;)\]}]+"
+            rf"(?i)(x-(?:amz|goog)-(?:signature|credential|security-token)['\"]?\s*(?:%3d|[:=])\s*{_QUOTE}){_UNMASKED}"
+            r"[^\s&'\",;)\]}]+"
         ),
         rf"\1{MASK}",
     ),
     (re.compile(r"\bya29\.[A-Za-z0-9_-]+"), MASK),
-    (
-        re.compile(r"-----BEGIN ([A-Z ]*PRIVATE KEY)-----.*?(?:-----END \1-----|\Z)", re.DOTALL),
-        MASK,
-    ),
+    (re.compile(r"-----BEGIN ([A-Z ]*PRIVATE KEY)-----.*?(?:-----END \1-----|\Z)", re.DOTALL), MASK),
 )
 
 

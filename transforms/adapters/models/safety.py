@@ -1,8 +1,8 @@
 """What a checkpoint may not hold, found before anything of it is loaded: code, ways to code, and ways out of its directory.
 
-The libraries guard themselves too, but each release opens doors anew: the nested configurations of CVE-2026-4372 and CVE-2026-5241, shards
-of any kind that an index of safetensors names together with `weights_only: false` in a module's arguments, kernels that a configuration
-fetches from the hub. So the files are judged here, by rules that do not follow what the libraries read.
+The libraries guard themselves too, and were got round: `trust_remote_code=False` by CVE-2026-4372 and CVE-2026-5241, `weights_only` by
+CVE-2025-32434; and transformers 5.23 unpickles a shard that the index of safetensors names. So the files are judged here, by rules that do
+not follow what the libraries read.
 """
 
 import json
