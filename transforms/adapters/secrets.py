@@ -127,8 +127,11 @@ def guard_output() -> None:
     """Keeps secrets out of what every handler that the root logger has now writes, and out of traces of errors that nobody catches."""
     for handler in logging.getLogger().handlers:
         handler.addFilter(_FILTER)
-    if sys.excepthook is not _show_uncaught:
+    # A hook that somebody else has put there is theirs.
+    if sys.excepthook is sys.__excepthook__:
         sys.excepthook = _show_uncaught
+    if threading.excepthook is threading.__excepthook__:
+        threading.excepthook = _show_uncaught_of_thread
 
 
 def _show_uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
@@ -136,6 +139,11 @@ def _show_uncaught(kind: type[BaseException], error: BaseException, trace: Trace
         sys.__excepthook__(kind, error, trace)
         return
     sys.stderr.write(redact("".join(traceback.format_exception(kind, error, trace))))
+
+
+def _show_uncaught_of_thread(uncaught: threading.ExceptHookArgs) -> None:
+    if uncaught.exc_value is not None and not issubclass(uncaught.exc_type, SystemExit):
+        _show_uncaught(uncaught.exc_type, uncaught.exc_value, uncaught.exc_traceback)
 
 
 def _trace(error: BaseException) -> str:
