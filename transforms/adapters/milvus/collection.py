@@ -15,10 +15,12 @@ from transforms.adapters.milvus.calls import (
     CONNECT_TIMEOUT_SECONDS,
     ONE_ATTEMPT,
     IncompleteError,
+    Verdict,
     attempt,
     call,
     make_one_attempt,
     text_of,
+    verdict_on,
 )
 from transforms.adapters.milvus.capabilities import capabilities_of
 from transforms.adapters.milvus.certificates import Certificates, token_of
@@ -90,8 +92,12 @@ class Collection:
             self.version = str(self._client.get_server_version())
         except (MilvusException, grpc.RpcError) as error:
             self._certificates.close()
+            # The client says that it could not connect; why, says its cause.
+            cause = error.__cause__ if isinstance(error.__cause__, grpc.RpcError) else error
             message = (
-                f"Milvus at {target.uri!r} does not answer within {CONNECT_TIMEOUT_SECONDS:g} seconds: {text_of(error)}; "
+                f"Milvus at {target.uri!r} refuses the connection: {text_of(cause)}; check --milvus-token"
+                if verdict_on(cause) is Verdict.CONFIGURATION
+                else f"Milvus at {target.uri!r} does not answer within {CONNECT_TIMEOUT_SECONDS:g} seconds: {text_of(error)}; "
                 "is it running?"
             )
             raise ConfigurationError(message) from cause_of(error)

@@ -24,7 +24,7 @@ _SWITCHES = frozenset({"trust_remote_code", "allow_all_kernels", "use_kernels"})
 """Arguments of the libraries that a checkpoint must not turn on."""
 _STEERING = frozenset({"adapter_kwargs", "code_revision", "gguf_file", "kernel_config", "state_dict"})
 """Arguments of the libraries that lead to other files, or to other code."""
-_GUARDS = frozenset({"use_safetensors", "weights_only", "local_files_only"})
+_GUARDS = frozenset({"use_safetensors", "weights_only"})
 """Arguments of the libraries that a checkpoint must not turn off."""
 _ACTIVATIONS = "torch.nn."
 
