@@ -190,7 +190,7 @@ def test_a_named_runner_stands(flags: list[str]) -> None:
     [
         ("--max-token=3", "unknown option '--max-token'; did you mean --max-tokens?"),
         ("--dimension", "unknown option '--dimension'; did you mean --dimensions?"),
-        ("--direct_num_worker=2", "unknown option '--direct_num_worker=2'; did you mean --direct_num_workers?"),
+        ("--direct_num_worker=2", "unknown option '--direct_num_worker'; did you mean --direct_num_workers?"),
         ("--zzzzqqqq", "unknown option '--zzzzqqqq'; see corpus-embed run --help"),
         ("stray", "unknown option 'stray'"),
     ],

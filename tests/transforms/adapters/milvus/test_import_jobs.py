@@ -36,7 +36,8 @@ def test_lite_is_refused_with_what_to_use() -> None:
 
 
 @pytest.mark.parametrize(
-    ("uri", "endpoint", "flag"), [("unix:/run/milvus.sock", None, "--milvus"), ("http://m", "m:9", "--import-endpoint")]
+    ("uri", "endpoint", "flag"),
+    [("unix:/run/milvus.sock", None, "--milvus"), ("https://m", "m:9", "--import-endpoint")],
 )
 def test_an_address_without_http_is_named(uri: str, endpoint: str | None, flag: str) -> None:
     with pytest.raises(ConfigurationError, match=f"{flag} .*name an http:// or https:// address"):

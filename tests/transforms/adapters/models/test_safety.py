@@ -4,6 +4,7 @@ Each is a sound checkpoint to which somebody added something. A canary is a file
 """
 
 import json
+import os
 import pickle
 import struct
 from collections.abc import Callable
@@ -33,7 +34,7 @@ class Pickled:
         self._canary = canary
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return open, (str(self._canary), "w")
+        return os.mkdir, (str(self._canary),)
 
 
 @dataclass
@@ -53,10 +54,10 @@ class Hostile:
     def code(self) -> str:
         """Python that makes the canary when it is imported, with every class that may be asked for."""
         classes = "\n".join(
-            f"class {name}:\n    load = from_pretrained = __init__ = lambda *a, **k: open({str(self.canary)!r}, 'w')"
+            f"class {name}:\n    load = from_pretrained = __init__ = lambda *a, **k: os.mkdir({str(self.canary)!r})"
             for name in ("Evil", "EvilConfig", "EvilTokenizer", "Pooling", "Transformer", "Activation")
         )
-        return f"open({str(self.canary)!r}, 'w')\n{classes}\n"
+        return f"import os\nos.mkdir({str(self.canary)!r})\n{classes}\n"
 
     def add_code(self, name: str = "modeling_evil.py") -> None:
         (self.directory / name).write_text(self.code)
@@ -440,9 +441,9 @@ def vectors(directory: Path) -> Float32:
 
 
 def test_the_payloads_are_live(hostile: Hostile) -> None:
-    pickle.loads(hostile.pickle)["state"].close()
+    pickle.loads(hostile.pickle)
     assert hostile.canary.exists()
-    hostile.canary.unlink()
+    hostile.canary.rmdir()
     space: dict[str, Any] = {}
     exec(hostile.code, space)
     assert hostile.canary.exists()
@@ -505,9 +506,8 @@ def test_a_worker_with_other_files_says_so_before_it_loads_them(
         path.unlink()
     else:
         path.write_text("{}")
-    encoder = open_encoder(model, "", Computation("float32", "cpu", budget_tokens=512))
     with pytest.raises(ConfigurationError, match=rf"not as it was when the run was planned: {path.name} differ"):
-        encoder.encode(["the river"], [np.zeros(2, np.int32)])
+        open_encoder(model, "", Computation("float32", "cpu", budget_tokens=512))
 
 
 def test_a_worker_looks_for_what_no_checkpoint_may_hold(hostile: Hostile, monkeypatch: pytest.MonkeyPatch) -> None:
