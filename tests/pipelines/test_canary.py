@@ -23,6 +23,7 @@ import apache_beam as beam
 import pyarrow.parquet as pq
 import pytest
 from apache_beam.internal.cloudpickle import cloudpickle
+from pymilvus import MilvusException
 
 from pipelines import cli, options
 from pipelines.embed_corpus import build
@@ -32,7 +33,7 @@ from tests.conftest import ROOT
 from tests.guarded_server import Authority, guarded_server
 from tests.pipelines.jobs import COLLECTION, Job, document, story
 from transforms.adapters import secrets
-from transforms.adapters.milvus import release
+from transforms.adapters.milvus import RowList, release
 from transforms.logic.redaction import MASK
 
 CANARY = "canary-5f2b9c-sings"
@@ -292,6 +293,32 @@ def test_a_configuration_file_holds_no_secret_either(
         captured = capfd.readouterr()
         assert captured.err
         _check_silent(captured.out + captured.err)
+
+
+@pytest.mark.parametrize("refused", ["one row", "every row"])
+def test_what_a_server_says_of_rows_is_kept_without_the_secret(
+    filled: Job, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, refused: str
+) -> None:
+    """It stands in a reject, or in the error that a worker hands to the launching process."""
+    build = RowList.request
+
+    def request(rows: RowList, described: Any, partition: str, start: int, stop: int) -> Any:
+        if refused == "every row" or any(row["document_id"] == "d7" for row in rows._rows[start:stop]):
+            raise MilvusException(
+                code=1100, message=f"invalid parameter of {TOKEN}, {base64.b64encode(TOKEN.encode())!r}"
+            )
+        return build(rows, described, partition, start, stop)
+
+    monkeypatch.setattr(RowList, "request", request)
+    heard = _run("run", filled, str(filled.milvus), capfd)
+    assert heard.code == (3 if refused == "one row" else 1)
+    _check_silent(heard.text)
+    _check_silent_below(filled.home)
+    if refused == "every row":
+        assert f"invalid parameter of {MASK}" in heard.text
+    else:
+        (rejects,) = [path for path in filled.workspace.rglob("*.parquet") if "rejects" in path.parts]
+        assert any(f"invalid parameter of {MASK}" in str(row["detail"]) for row in pq.read_table(rejects).to_pylist())
 
 
 def test_the_graph_that_is_sent_to_a_runner_holds_the_reference_alone(filled: Job) -> None:
