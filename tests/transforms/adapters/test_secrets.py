@@ -24,6 +24,7 @@ from google.auth.exceptions import DefaultCredentialsError
 from tests.conftest import ROOT
 from transforms.adapters import secrets
 from transforms.adapters.secrets import RedactingFilter, cause_of, guard_output, read, redact, resolve
+from transforms.adapters.workspace import Workspace
 from transforms.logic.errors import ConfigurationError, TransientError
 from transforms.logic.redaction import MASK
 
@@ -228,6 +229,17 @@ def test_a_cause_that_tells_a_secret_is_left_out(canary: str) -> None:
     outer = RuntimeError("refused")
     outer.__cause__ = telling
     assert cause_of(outer) is None
+
+
+def test_a_run_record_holds_no_secret(canary: str, tmp_path: Path) -> None:
+    workspace = Workspace(str(tmp_path), "space", "corpus-1")
+    record = {"run_id": "r", "differences": [f'the server said "{canary}"', f"see https://me:{canary}@h"], "rows": 3}
+    workspace.write_record("r", record)
+    assert json.loads(Path(workspace.record_uri("r")).read_bytes()) == {
+        "run_id": "r",
+        "differences": [f'the server said "{MASK}"', f"see https://{MASK}@h"],
+        "rows": 3,
+    }
 
 
 @contextmanager
