@@ -8,8 +8,8 @@ from functools import lru_cache
 from urllib.parse import quote
 
 MASK = "[secret]"
-_SHORTEST = 4
-"""A shorter secret would take every other word out of a text."""
+_SHORTEST = 6
+"""No password of Milvus is shorter; one that is would take every other word out of a text."""
 _SHORTEST_PART = 8
 """The default password of Milvus is `Milvus`: a part of a secret so short is a word."""
 _UNMASKED = rf"(?!{re.escape(MASK)})"
@@ -23,7 +23,8 @@ _BY_LOOKS = (
         rf"\1{MASK}",
     ),
     (re.compile(r"(?i)\b(bearer\s+)[A-Za-z0-9+/=._~-]{16,}"), rf"\1{MASK}"),
-    (re.compile(rf"([A-Za-z][A-Za-z0-9+.-]*://){_UNMASKED}[^\s/?#'\"@]+@"), rf"\1{MASK}@"),
+    # Bounded, so that a long word is not looked through from each of its letters.
+    (re.compile(rf"([A-Za-z][A-Za-z0-9+.-]{{0,30}}://){_UNMASKED}[^\s/?#'\"@]+@"), rf"\1{MASK}@"),
     # Signed URLs (AWS Signature Version 4, Google Cloud Storage), and the headers of temporary credentials.
     (
         re.compile(
