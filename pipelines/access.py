@@ -69,6 +69,20 @@ def access_of(values: argparse.Namespace | MilvusAccess) -> Access:
     return Access(**{name: getattr(values, option) for option, name in _OPTIONS.items()})
 
 
+def check_workers(access: Access, runner: str) -> None:
+    """Refuses, for Dataflow, secrets of the environment: that is the launcher's, and its workers have another.
+
+    Raises:
+        ConfigurationError: naming the option, and what to do.
+    """
+    for option, reference in describe_access(access).items():
+        if runner.endswith("DataflowRunner") and str(reference).startswith("env:"):
+            raise ConfigurationError(
+                f"--{option.replace('_', '-')} {reference}: workers of Dataflow do not have this environment; put the secret into Secret "
+                "Manager, and write secret:projects/PROJECT/secrets/NAME/versions/VERSION"
+            )
+
+
 def describe_access(access: Access) -> dict[str, Any]:
     """The same as the configuration in a run record."""
     return {option: getattr(access, name) for option, name in _OPTIONS.items()}

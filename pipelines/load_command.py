@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from pipelines import options
-from pipelines.access import access_of, add_access_arguments
+from pipelines.access import access_of, add_access_arguments, check_workers
 from pipelines.load_vectors import Loading, load
 from pipelines.sections import Representation as Wanted
 from pipelines.tables import table
@@ -78,7 +78,9 @@ def execute(parser: argparse.ArgumentParser, argv: Sequence[str]) -> int:
         milvus_outputs=None if values.milvus_outputs is None else _outputs(values.milvus_outputs),
         verify=values.verify,
     )
-    record = load(asked, options.to_pipeline_options(rest), values.on_busy, sys.stdout.write)
+    beam_options = options.to_pipeline_options(rest)
+    check_workers(asked.target.access, options.runner_of(beam_options))
+    record = load(asked, beam_options, values.on_busy, sys.stdout.write)
     sys.stdout.write(show(record, values.source))
     return int(record["exit_code"])
 

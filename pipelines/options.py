@@ -12,7 +12,7 @@ from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions,
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
-from pipelines.access import MilvusAccess
+from pipelines.access import MilvusAccess, check_workers
 from pipelines.config import Config
 from pipelines.sections import Section
 from transforms.logic.addresses import check_no_user
@@ -71,7 +71,9 @@ def parse(parser: argparse.ArgumentParser, argv: Sequence[str]) -> tuple[Config,
     values = dict(vars(known))
     path = values.pop("config", None)
     merged = {**(_read_toml(path) if path else {}), **values}
-    return to_config(merged), to_pipeline_options(rest)
+    config, beam_options = to_config(merged), to_pipeline_options(rest)
+    check_workers(config.access.value, runner_of(beam_options))
+    return config, beam_options
 
 
 def to_config(values: Mapping[str, Any]) -> Config:
@@ -119,10 +121,14 @@ def to_pipeline_options(arguments: Sequence[str]) -> PipelineOptions:
     return PipelineOptions([*arguments, *([] if named else [f"--runner={DEFAULT_RUNNER}"])])
 
 
+def runner_of(options: PipelineOptions) -> str:
+    """The name of the runner, without its module."""
+    return str(options.view_as(StandardOptions).runner or DEFAULT_RUNNER).rsplit(".", 1)[-1]
+
+
 def workers_are_here(options: PipelineOptions) -> bool:
     """Whether the machine that launches the job is the one that runs it, so that its devices are those of the workers."""
-    runner = options.view_as(StandardOptions).runner
-    return runner is None or runner.rsplit(".", 1)[-1] in _RUNNERS_HERE
+    return runner_of(options) in _RUNNERS_HERE
 
 
 def worker_processes(options: PipelineOptions) -> int:
