@@ -206,7 +206,8 @@ def test_no_command_that_is_refused_shows_the_secret(
     filled: Job, capfd: pytest.CaptureFixture[str], tmp_path: Path, name: str
 ) -> None:
     """By a server that repeats the token that it does not take."""
-    filled.run()
+    if name == "load":
+        filled.run()
     authority = Authority()
     (tmp_path / "ca.pem").write_bytes(authority.certificate)
     with guarded_server("root:another one", authority.issue(["127.0.0.1"])) as server:
