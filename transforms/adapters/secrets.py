@@ -13,7 +13,7 @@ import threading
 import traceback
 from pathlib import Path
 from types import TracebackType
-from typing import NoReturn, cast
+from typing import NoReturn
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
@@ -111,7 +111,7 @@ class RedactingFilter(logging.Filter):
             message = f"{record.msg} {record.args}"
         record.msg, record.args = redact(message), None
         if record.exc_info:
-            trace = _trace(cast("BaseException", record.exc_info[1])) if record.exc_info[1] else ""
+            trace = _trace(record.exc_info[1]) if record.exc_info[1] else ""
             if redact(trace) != trace:
                 record.msg, record.exc_info, record.exc_text = f"{record.msg}\n{redact(trace).rstrip()}", None, None
         for name, value in vars(record).items():
@@ -189,7 +189,7 @@ def _access_version(reference: Reference, flag: str) -> str:
         ) from error
     try:
         credentials, _ = google.auth.default(scopes=[_SCOPE])
-        with AuthorizedSession(credentials) as session:
+        with AuthorizedSession(credentials) as session:  # type: ignore[no-untyped-call]
             answer = session.get(f"{SECRET_MANAGER}{reference.name}:access", timeout=_TIMEOUT_SECONDS)
     except (TransportError, requests.RequestException) as error:
         raise TransientError(f"{flag} {reference}: Secret Manager does not answer ({type(error).__name__})") from error

@@ -15,9 +15,9 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
-import cloudpickle
 import google.auth
 import pytest
+from apache_beam.internal.cloudpickle import cloudpickle
 from google.auth.credentials import AnonymousCredentials
 from google.auth.exceptions import DefaultCredentialsError
 

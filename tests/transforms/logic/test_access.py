@@ -1,6 +1,7 @@
 """What a connection needs is named by references, as a whole, and goes with its address."""
 
 from dataclasses import fields
+from typing import Any
 
 import pytest
 
@@ -18,8 +19,9 @@ def test_nothing_is_needed() -> None:
 
 @pytest.mark.parametrize("name", [field.name for field in fields(Access) if field.name != "allow_clear_text"])
 def test_only_references_are_taken(name: str) -> None:
+    given: dict[str, Any] = {name: "hunter2"}
     with pytest.raises(ConfigurationError, match=rf"--milvus-{name.replace('_', '-')} takes a reference") as caught:
-        Access(**{name: "hunter2"})
+        Access(**given)
     assert "hunter2" not in str(caught.value)
 
 

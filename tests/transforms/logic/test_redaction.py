@@ -2,6 +2,7 @@
 
 import base64
 import json
+from collections.abc import Callable
 from urllib.parse import quote
 
 import pytest
@@ -12,7 +13,7 @@ from transforms.logic.redaction import MASK, redact
 
 TOKEN = 'root:correct horse/battery+staple\\n"é'
 SECRETS = st.text(min_size=8, max_size=60).filter(lambda text: text.strip() == text and MASK not in text)
-FORMS = {
+FORMS: dict[str, Callable[[str], str]] = {
     "as it is": lambda text: text,
     "as JSON": json.dumps,
     "as JSON of any script": lambda text: json.dumps(text, ensure_ascii=False),

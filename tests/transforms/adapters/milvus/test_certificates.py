@@ -127,6 +127,12 @@ def test_a_key_that_is_no_file_lies_where_only_its_user_reads_until_the_connecti
     assert list(temporary.iterdir()) == []
 
 
+def changed(access: Access, name: str, reference: str) -> Access:
+    """The same with one other reference."""
+    change: dict[str, Any] = {name: reference}
+    return replace(access, **change)
+
+
 @pytest.mark.parametrize("name", ["ca", "client_certificate", "client_key"])
 def test_what_is_not_in_pem_is_refused_and_not_shown(
     access: Access, name: str, monkeypatch: pytest.MonkeyPatch, temporary: Path
@@ -134,7 +140,7 @@ def test_what_is_not_in_pem_is_refused_and_not_shown(
     monkeypatch.setenv("OTHER_OF_TEST", "hunter2hunter2")
     flag = f"--milvus-{name.replace('_', '-')}"
     with pytest.raises(ConfigurationError, match=rf"{flag} env:OTHER_OF_TEST: it is not in PEM") as caught:
-        Certificates(replace(access, **{name: "env:OTHER_OF_TEST"}))
+        Certificates(changed(access, name, "env:OTHER_OF_TEST"))
     assert "hunter2" not in str(caught.value)
     assert list(temporary.iterdir()) == []
 
@@ -142,7 +148,7 @@ def test_what_is_not_in_pem_is_refused_and_not_shown(
 @pytest.mark.parametrize("name", ["ca", "client_certificate", "client_key"])
 def test_a_certificate_that_is_not_there_is_named(access: Access, name: str) -> None:
     with pytest.raises(ConfigurationError, match=rf"--milvus-{name.replace('_', '-')} file:/no/such cannot be read"):
-        Certificates(replace(access, **{name: "file:/no/such"}))
+        Certificates(changed(access, name, "file:/no/such"))
 
 
 def test_nothing_is_asked_of_the_client_without_certificates() -> None:
