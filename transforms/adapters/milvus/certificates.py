@@ -3,7 +3,7 @@
 import ssl
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +31,12 @@ class Certificates:
 
     def __init__(self, access: Access) -> None:
         self._directory: tempfile.TemporaryDirectory[str] | None = None
-        self.ca = self._path(access.ca, CA)
-        self.certificate = self._path(access.client_certificate, CLIENT_CERTIFICATE)
-        self.key = self._path(access.client_key, CLIENT_KEY)
+        with ExitStack() as undo:
+            undo.callback(self.close)
+            self.ca = self._path(access.ca, CA)
+            self.certificate = self._path(access.client_certificate, CLIENT_CERTIFICATE)
+            self.key = self._path(access.client_key, CLIENT_KEY)
+            undo.pop_all()
 
     def close(self) -> None:
         """Removes what was written."""
@@ -63,7 +66,6 @@ class Certificates:
         # Read in any case: what cannot be is named now.
         content = resolve(reference, flag).reveal() if flag == CLIENT_KEY else read(reference, flag)
         if "-----BEGIN " not in content:
-            self.close()
             raise ConfigurationError(f"{flag} {reference}: it is not in PEM, which begins with -----BEGIN")
         parsed = parse_reference(reference, flag)
         if parsed.kind == "file":

@@ -146,9 +146,15 @@ def test_what_is_not_in_pem_is_refused_and_not_shown(
 
 
 @pytest.mark.parametrize("name", ["ca", "client_certificate", "client_key"])
-def test_a_certificate_that_is_not_there_is_named(access: Access, name: str) -> None:
+def test_a_certificate_that_is_not_there_is_named(
+    access: Access, name: str, temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # One that has to be written is, before the next is not there.
+    monkeypatch.setenv("CA_OF_TEST", "-----BEGIN CERTIFICATE-----")
+    access = replace(access, ca="env:CA_OF_TEST")
     with pytest.raises(ConfigurationError, match=rf"--milvus-{name.replace('_', '-')} file:/no/such cannot be read"):
         Certificates(changed(access, name, "file:/no/such"))
+    assert list(temporary.iterdir()) == []
 
 
 def test_nothing_is_asked_of_the_client_without_certificates() -> None:
