@@ -9,6 +9,7 @@ from pathlib import Path
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipelines import embed_corpus, options
+from pipelines.access import MilvusAccess
 from pipelines.config import Config
 from pipelines.representation import calibrate_sample, compare, open_projection, take_sample
 from pipelines.sources import plan_sources
@@ -74,12 +75,11 @@ def _embed(config: Config) -> None:
             update={
                 "milvus": str(Path(directory) / "sample.db"),
                 "milvus_outputs": ("dense",),
-                "milvus_token_env": None,
             }
         )
-        embed_corpus.run(
-            config.model_copy(update={"storage": storage}), PipelineOptions([f"--runner={options.DEFAULT_RUNNER}"])
-        )
+        # Token and certificates are of another Milvus.
+        here = config.model_copy(update={"storage": storage, "access": MilvusAccess()})
+        embed_corpus.run(here, PipelineOptions([f"--runner={options.DEFAULT_RUNNER}"]))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

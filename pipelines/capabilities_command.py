@@ -4,13 +4,14 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from pipelines.access import access_of, add_access_arguments
 from transforms.adapters.milvus import Collection, Target, capability_table, release, served
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Flags of this command."""
     parser.add_argument("--milvus", help="address of a server, or a path ending in .db; default all versions")
-    parser.add_argument("--milvus-token-env", help="environment variable that holds the Milvus token")
+    add_access_arguments(parser)
 
 
 def execute(parser: argparse.ArgumentParser, argv: Sequence[str]) -> int:
@@ -21,7 +22,7 @@ def execute(parser: argparse.ArgumentParser, argv: Sequence[str]) -> int:
         return 0
     try:
         # Nothing is asked of a collection, so it needs no name.
-        connection = Collection(served(Target(values.milvus, "", values.milvus_token_env)))
+        connection = Collection(served(Target(values.milvus, "", access_of(values))))
         sys.stdout.write(capability_table(connection.version))
         connection.close()
     finally:

@@ -5,7 +5,10 @@ import logging
 import sys
 from collections.abc import Callable, Sequence
 from types import MappingProxyType, ModuleType
+from typing import NoReturn
 
+from transforms.adapters.secrets import guard_output, redact
+from transforms.logic.addresses import check_no_user
 from transforms.logic.errors import ConfigurationError, CorpusEmbedError, CorruptDataError, TransientError
 from transforms.logic.record import EXIT_CONFIGURATION, EXIT_RETRY, EXIT_UNBALANCED
 
@@ -88,6 +91,17 @@ COMMANDS: MappingProxyType[str, tuple[str, Callable[[], ModuleType]]] = MappingP
 )
 
 
+class _Parser(argparse.ArgumentParser):
+    """Does not repeat what it does not know: it may be a secret behind a misspelt flag."""
+
+    def error(self, message: str) -> NoReturn:
+        what, colon, words = message.partition("unrecognized arguments: ")
+        if colon:
+            flags = [word.split("=")[0] for word in words.split() if word.startswith("-")]
+            message = f"{what}{colon}{' '.join(flags) or '(not shown)'}"
+        super().error(message)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and gives its exit code: 0, or what the README's table says."""
     arguments = list(sys.argv[1:] if argv is None else argv)
@@ -104,14 +118,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.ERROR, format="%(levelname)s %(name)s: %(message)s")
     # Imports of files take minutes to hours.
     logging.getLogger("transforms.adapters.milvus.imports").setLevel(logging.INFO)
+    guard_output()
     try:
+        _check_arguments(rest)
         module = command()
-        parser = argparse.ArgumentParser(f"corpus-embed {name}", description=what, allow_abbrev=False)
+        parser = _Parser(f"corpus-embed {name}", description=what, allow_abbrev=False)
         module.add_arguments(parser)
         return int(module.execute(parser, rest))
     except CorpusEmbedError as error:
-        sys.stderr.write(f"corpus-embed {name}: {error}\n")
+        sys.stderr.write(redact(f"corpus-embed {name}: {error}\n"))
         return _exit_code(error)
+
+
+def _check_arguments(arguments: Sequence[str]) -> None:
+    """Refuses a password in a URI, in any place."""
+    flag = "an argument"
+    for argument in arguments:
+        if argument.startswith("--"):
+            flag, _, value = argument.partition("=")
+            check_no_user(value, flag)
+        else:
+            check_no_user(argument, flag)
 
 
 def _exit_code(error: CorpusEmbedError) -> int:

@@ -2,6 +2,7 @@
 
 from pydantic import model_validator
 
+from pipelines.access import MilvusAccess
 from pipelines.sections import (
     Chunking,
     Encoding,
@@ -15,6 +16,7 @@ from pipelines.sections import (
     Source,
     Storage,
 )
+from transforms.logic.errors import ConfigurationError
 
 
 class Config(Section):
@@ -27,6 +29,7 @@ class Config(Section):
     encoding: Encoding
     representation: Representation
     storage: Storage
+    access: MilvusAccess = MilvusAccess()
     # Records of older runs have none.
     loading: Loading = Loading()
     labelling: Labelling
@@ -40,6 +43,17 @@ class Config(Section):
                 "or keep multi in the dataset alone by --milvus-outputs"
             )
             raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
+    def _milvus_is_reached_safely(self) -> "Config":
+        try:
+            access = self.access.value
+            access.check(self.storage.milvus)
+            if self.loading.import_endpoint is not None:
+                access.check(self.loading.import_endpoint, "--import-endpoint")
+        except ConfigurationError as error:
+            raise ValueError(str(error)) from error
         return self
 
     @model_validator(mode="after")

@@ -4,6 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from pipelines.access import access_of, add_access_arguments
 from pipelines.arguments import add_on_busy
 from transforms.adapters.lease import OnBusy, leased
 from transforms.adapters.milvus import Target, release, served
@@ -48,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workspace", required=True, metavar="URI", help="the workspace of its runs")
     parser.add_argument("--milvus", required=True, help="address of the Milvus, as the runs named it")
     parser.add_argument("--yes", metavar="COLLECTION", help="the name again, as nothing is dropped without")
-    parser.add_argument("--milvus-token-env", help="environment variable that holds the Milvus token")
+    add_access_arguments(parser)
     add_on_busy(parser)
 
 
@@ -59,6 +60,6 @@ def execute(parser: argparse.ArgumentParser, argv: Sequence[str]) -> int:
         raise ConfigurationError(
             f"{values.collection!r} would be dropped with all its rows; if that is meant: --yes {values.collection}"
         )
-    drop(values.workspace, Target(values.milvus, values.collection, values.milvus_token_env), values.on_busy)
+    drop(values.workspace, Target(values.milvus, values.collection, access_of(values)), values.on_busy)
     sys.stdout.write(f"dropped {values.collection}; its vectors stay in the dataset\n")
     return 0

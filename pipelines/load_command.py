@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from pipelines import options, sections
+from pipelines.access import access_of, add_access_arguments, check_workers
 from pipelines.arguments import add_on_busy
 from pipelines.load_plan import Loading
 from pipelines.load_vectors import load
@@ -63,7 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for section, name, field in options.option_fields():
         if section in _SECTIONS or name in _OF_STORAGE:
             _add_option(parser, section, name, field)
-    parser.add_argument("--milvus-token-env", help="environment variable that holds the Milvus token")
+    add_access_arguments(parser)
     parser.add_argument(
         "--verify",
         choices=("none", *get_args(Form)),
@@ -98,7 +99,7 @@ def execute(parser: argparse.ArgumentParser, argv: Sequence[str]) -> int:
         workspace=values.workspace,
         source=values.source,
         source_milvus=values.from_milvus,
-        target=Target(values.milvus, values.collection, values.milvus_token_env),
+        target=Target(values.milvus, values.collection, access_of(values)),
         representation=_section(sections.Representation, given) if _names(sections.Representation, given) else None,
         milvus_outputs=storage.milvus_outputs,
         index=storage.index,
@@ -107,7 +108,9 @@ def execute(parser: argparse.ArgumentParser, argv: Sequence[str]) -> int:
         writing=Writing(storage.write_path, storage.writers),
         verify=values.verify,
     )
-    record = load(asked, options.to_pipeline_options(rest), values.on_busy, sys.stdout.write)
+    beam_options = options.to_pipeline_options(rest)
+    check_workers(asked.target.access, options.runner_of(beam_options))
+    record = load(asked, beam_options, values.on_busy, sys.stdout.write)
     sys.stdout.write(show(record, values.source))
     return int(record["exit_code"])
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from pipelines import sections
+from pipelines.access import describe_access
 from pipelines.collection import check_no_alias, index_to_record
 from pipelines.importing import CollectionImport, importing_of
 from pipelines.preflight import run_context
@@ -153,7 +154,7 @@ def _ask_source(asked: Loading) -> CollectionSpace:
         raise ConfigurationError(
             f"--from {asked.source}: no record says what it holds; say by --from-milvus where it is"
         )
-    collection = Collection(served(Target(asked.source_milvus, asked.source, asked.target.token_env)))
+    collection = Collection(served(Target(asked.source_milvus, asked.source, asked.target.access)))
     try:
         return collection.space()
     finally:
@@ -318,12 +319,12 @@ def _configuration(asked: Loading) -> dict[str, Any]:
             "milvus": asked.target.uri,
             "collection": asked.target.collection,
             "milvus_outputs": None if asked.milvus_outputs is None else list(asked.milvus_outputs),
-            "milvus_token_env": asked.target.token_env,
             "index": asked.index,
             "index_parameters": list(asked.index_parameters),
             "writers": asked.writing.writers,
             "write_path": asked.writing.path,
         },
+        "access": describe_access(asked.target.access),
         "loading": asked.loading.model_dump(mode="json"),
         "load": {"from": asked.source, "from_milvus": asked.source_milvus},
         "representation": None if wanted is None else wanted.model_dump(mode="json"),

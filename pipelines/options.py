@@ -12,12 +12,18 @@ from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions,
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
+from pipelines.access import MilvusAccess, check_workers
 from pipelines.config import Config
 from pipelines.sections import Section
+from transforms.logic.addresses import check_no_user
 from transforms.logic.errors import ConfigurationError
 
 # `DirectRunner` tries to download another engine first and silently falls back; the name below always means the same one.
 DEFAULT_RUNNER = "FnApiRunner"
+# Beam keeps its options in the job's graph, and Dataflow shows them.
+_SECRET_OPTIONS = frozenset(
+    {"--azure_connection_string", "--s3_access_key_id", "--s3_secret_access_key", "--s3_session_token"}
+)
 _RUNNERS_HERE = frozenset(
     {DEFAULT_RUNNER, "DirectRunner", "BundleBasedDirectRunner", "SwitchingDirectRunner", "PrismRunner"}
 )
@@ -65,11 +71,16 @@ def parse(parser: argparse.ArgumentParser, argv: Sequence[str]) -> tuple[Config,
     values = dict(vars(known))
     path = values.pop("config", None)
     merged = {**(_read_toml(path) if path else {}), **values}
-    return to_config(merged), to_pipeline_options(rest)
+    config, beam_options = to_config(merged), to_pipeline_options(rest)
+    check_workers(config.access.value, runner_of(beam_options))
+    return config, beam_options
 
 
 def to_config(values: Mapping[str, Any]) -> Config:
     """Puts flat values into sections and checks them."""
+    for name, value in values.items():
+        for one in value if isinstance(value, list | tuple) else [value]:
+            check_no_user(str(one), f"--{name.replace('_', '-')}")
     sections: dict[str, dict[str, Any]] = {name: {} for name in Config.model_fields}
     places = {name: section for section, name, _ in option_fields()}
     for name, value in values.items():
@@ -82,7 +93,11 @@ def to_config(values: Mapping[str, Any]) -> Config:
 
 
 def to_pipeline_options(arguments: Sequence[str]) -> PipelineOptions:
-    """Beam's options; one that neither this project nor Beam knows raises `ConfigurationError`, as Beam would drop it."""
+    """Beam's options.
+
+    Raises:
+        ConfigurationError: an option that neither this project nor Beam knows, which Beam would drop, or one that holds a secret.
+    """
     parser = argparse.ArgumentParser(allow_abbrev=False, add_help=False, conflict_handler="resolve")
     for options in PipelineOptions.__subclasses__():
         add = getattr(options, "_add_argparse_args", None)
@@ -91,8 +106,14 @@ def to_pipeline_options(arguments: Sequence[str]) -> PipelineOptions:
     _, unknown = parser.parse_known_args(list(arguments))
     flags = sorted(parser._option_string_actions)  # noqa: SLF001  argparse has no public list of its flags
     flags += [f"--{name.replace('_', '-')}" for _, name, _ in option_fields()]
-    for argument in unknown:
-        close = get_close_matches(argument.split("=")[0], flags, 1)
+    for argument in arguments:
+        if argument.split("=")[0] in _SECRET_OPTIONS:
+            raise ConfigurationError(
+                f"{argument.split('=')[0]} would show a secret to all who may look at the job; leave it out, and give "
+                "workers credentials by their environment: a role, a service account, AWS_PROFILE"
+            )
+    for argument in (one.split("=")[0] for one in unknown):
+        close = get_close_matches(argument, flags, 1)
         hint = f"; did you mean {close[0]}?" if close else "; see corpus-embed run --help"
         message = f"unknown option {argument!r}{hint}"
         raise ConfigurationError(message)
@@ -100,10 +121,14 @@ def to_pipeline_options(arguments: Sequence[str]) -> PipelineOptions:
     return PipelineOptions([*arguments, *([] if named else [f"--runner={DEFAULT_RUNNER}"])])
 
 
+def runner_of(options: PipelineOptions) -> str:
+    """The name of the runner, without its module."""
+    return str(options.view_as(StandardOptions).runner or DEFAULT_RUNNER).rsplit(".", 1)[-1]
+
+
 def workers_are_here(options: PipelineOptions) -> bool:
     """Whether the machine that launches the job is the one that runs it, so that its devices are those of the workers."""
-    runner = options.view_as(StandardOptions).runner
-    return runner is None or runner.rsplit(".", 1)[-1] in _RUNNERS_HERE
+    return runner_of(options) in _RUNNERS_HERE
 
 
 def worker_processes(options: PipelineOptions) -> int:
@@ -135,8 +160,12 @@ def explain(error: Any, depth: int = 2) -> str:
     if len(error["loc"]) < depth:
         # Of a whole section, or of all: its validators name the flags themselves.
         return str(error["ctx"]["error"])
-    flag = f"--{str(error['loc'][depth - 1]).replace('_', '-')}"
+    name = str(error["loc"][depth - 1])
+    flag = f"--{name.replace('_', '-')}"
     if error["type"] == "missing":
         return f"{flag} is required"
+    if name in MilvusAccess.model_fields:
+        # What it was given may be a secret.
+        return str(error["ctx"]["error"]) if error["type"] == "value_error" else f"{flag}: {error['msg']}"
     shown = "" if isinstance(error["input"], dict) else f" (got {error['input']!r})"
     return f"{flag}: {error['msg']}{shown}"

@@ -156,7 +156,7 @@ def plan_run(
         collection_key(config.storage.milvus, config.storage.collection),
     )
     claim = lease(workspace.lease, run_id(config))
-    target = served(Target(config.storage.milvus, config.storage.collection, config.storage.milvus_token_env))
+    target = served(Target(config.storage.milvus, config.storage.collection, config.access.value))
     opened = open_collection(
         Wanted(config, model, labels, own, _text_bytes(splits) // (_TOKEN_BYTES * config.chunking.max_tokens)),
         target,
@@ -310,6 +310,7 @@ def _context(config: Config, model: ModelDescription, opened: Opened, sources: S
             "name": model.name,
             "revision": model.revision,
             "files_digest": model.files_digest,
+            "files": dict(model.files),
         },
         embedding_space=opened.space.embedding_space,
         representation={

@@ -15,6 +15,7 @@ from typing import Any
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipelines import embed_corpus
+from pipelines.access import access_of, add_access_arguments
 from pipelines.arguments import add_on_busy
 from pipelines.config import Config
 from pipelines.drop import drop
@@ -31,6 +32,7 @@ from transforms.adapters.models import describe_model
 from transforms.adapters.publications import Publications
 from transforms.adapters.storage import check_writable
 from transforms.adapters.workspace import Workspace, collection_key
+from transforms.logic.access import Access
 from transforms.logic.errors import ConfigurationError, CorruptDataError
 from transforms.logic.identity import fingerprint
 from transforms.logic.publication import Generation, Publication
@@ -38,7 +40,7 @@ from transforms.logic.record import EXIT_COMPLETE, EXIT_DELETES, EXIT_REJECTS
 
 _GOOD = (EXIT_COMPLETE, EXIT_REJECTS)
 # Of the options of storage: where things are and how they get there.
-_NOT_DECISIVE = ("workspace", "milvus", "collection", "milvus_token_env", "writers", "write_path")
+_NOT_DECISIVE = ("workspace", "milvus", "collection", "writers", "write_path")
 Say = Callable[[str], object]
 
 
@@ -76,7 +78,7 @@ def publish(config: Config, beam_options: PipelineOptions, say: Say = lambda _: 
             "--verify none: an alias comes to mean a collection that was verified, and no other; choose quick or full, or leave it out"
         )
     check_writable(config.storage.workspace)
-    steps = _Steps(config.storage.workspace, config.storage.milvus, alias, config.storage.milvus_token_env, say)
+    steps = _Steps(config.storage.workspace, config.storage.milvus, alias, config.access.value, say)
     with leased(steps.states.lease, f"publish {alias}", config.run.on_busy, say):
         wanted = _fingerprint(config)
         state, now = steps.look()
@@ -115,7 +117,7 @@ def rollback(
     milvus: str,
     alias: str,
     to: str | None = None,
-    token_env: str | None = None,
+    reached: Access | None = None,
     on_busy: OnBusy = "refuse",
     say: Say = lambda _: None,
 ) -> str:
@@ -127,7 +129,7 @@ def rollback(
         ConfigurationError: there is no such generation any more.
         CorruptDataError: it is not what its ledger says.
     """
-    steps = _Steps(workspace, milvus, alias, token_env, say)
+    steps = _Steps(workspace, milvus, alias, reached or Access(), say)
     with leased(steps.states.lease, f"rollback {alias}", on_busy, say):
         state, now = steps.look()
         if now is None:
@@ -147,15 +149,15 @@ def rollback(
 class _Steps:
     """The steps of a publication, each of which may be the last of its process."""
 
-    def __init__(self, workspace: str, milvus: str, alias: str, token_env: str | None, say: Say) -> None:
+    def __init__(self, workspace: str, milvus: str, alias: str, reached: Access, say: Say) -> None:
         self.states = Publications(workspace.rstrip("/"), collection_key(milvus, alias))
         self._workspace = workspace.rstrip("/")
-        self._target = Target(milvus, alias, token_env)
+        self._target = Target(milvus, alias, reached)
         self._say = say
 
     def target(self, collection: str) -> Target:
         """One of the collections, as runs name it."""
-        return Target(self._target.uri, collection, self._target.token_env)
+        return replace(self._target, collection=collection)
 
     def record(self, generation: Generation) -> dict[str, Any]:
         """The record of the run that filled a generation."""
@@ -274,7 +276,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workspace", required=True, metavar="URI", help="the workspace that it was published from")
     parser.add_argument("--milvus", required=True, help="address of the Milvus, as the runs named it")
     parser.add_argument("--to", metavar="COLLECTION", help="the generation to mean; default the one before")
-    parser.add_argument("--milvus-token-env", help="environment variable that holds the Milvus token")
+    add_access_arguments(parser)
     add_on_busy(parser, "while somebody publishes")
 
 
@@ -282,8 +284,6 @@ def execute(parser: argparse.ArgumentParser, argv: Sequence[str]) -> int:
     """Rolls back and says what the alias means now."""
     values = parser.parse_args(list(argv))
     say = sys.stdout.write
-    chosen = rollback(
-        values.workspace, values.milvus, values.alias, values.to, values.milvus_token_env, values.on_busy, say
-    )
+    chosen = rollback(values.workspace, values.milvus, values.alias, values.to, access_of(values), values.on_busy, say)
     say(f"{values.alias} means {chosen}\n")
     return 0

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, get_args
 
+from pipelines.access import access_of, add_access_arguments
 from pipelines.search import Method, Mode, Restriction, Retriever
 from transforms.adapters.milvus import Target
 from transforms.logic.filters import parse_condition
@@ -27,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--device", default="auto", help="where the query is encoded: auto, cpu, cuda or cuda:N (default auto)"
     )
-    parser.add_argument("--milvus-token-env", help="environment variable that holds the Milvus token")
+    add_access_arguments(parser)
 
 
 def _add_method(group: Any) -> None:
@@ -65,7 +66,7 @@ def _add_restriction(group: Any) -> None:
 def execute(parser: argparse.ArgumentParser, argv: Sequence[str]) -> int:
     """Prints the ranked chunks."""
     values = parser.parse_args(list(argv))
-    target = Target(values.milvus, values.collection, values.milvus_token_env)
+    target = Target(values.milvus, values.collection, access_of(values))
     method = Method(values.mode, None if values.weights is None else tuple(values.weights), values.workspace)
     restriction = Restriction(
         _split(values.languages),

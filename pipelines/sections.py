@@ -43,7 +43,8 @@ Date = Annotated[str, BeforeValidator(_as_text)]
 class Section(BaseModel):
     """A part of the configuration; field names are unique over all parts, as they are the names of flags."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # What is wrong may be a secret in the wrong place.
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 class Source(Section):
@@ -242,7 +243,6 @@ class Storage(Section):
     milvus_outputs: OutputNames | None = Field(
         None, description="those of --outputs that Milvus holds; default all; the dataset keeps all"
     )
-    milvus_token_env: str | None = Field(None, description="environment variable that holds the Milvus token")
     index: str = Field(
         "auto", description="index type of the dense vectors in a new collection; auto: by vector type, server and size"
     )

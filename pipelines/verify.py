@@ -3,7 +3,9 @@
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
+from pipelines.access import access_of, add_access_arguments
 from pipelines.arguments import add_on_busy
 from pipelines.tables import as_json
 from transforms.adapters.lease import OnBusy, leased
@@ -63,7 +65,7 @@ def verify_collection(
                     f"the workspace {uri!r} has no ledger of collection {name!r} at {target.uri!r}; "
                     "name both as the runs that filled it did"
                 )
-            found = verify(workspace, Target(reached.uri, name, reached.token_env), ledger, form, depth=depth)
+            found = verify(workspace, replace(reached, collection=name), ledger, form, depth=depth)
         if intents:
             detail = f"a run towards ledger {ledger.number + 1} died or did not balance; run it again, then verify"
             found.findings.insert(0, Finding(Kind.UNFINISHED, detail))
@@ -107,7 +109,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workspace", required=True, metavar="URI", help="the workspace of the collection's runs")
     parser.add_argument("--milvus", required=True, help="address of the Milvus, as the runs named it")
     parser.add_argument("--collection", required=True, help="the collection, or an alias of it")
-    parser.add_argument("--milvus-token-env", help="environment variable that holds the Milvus token")
+    add_access_arguments(parser)
     form = parser.add_mutually_exclusive_group()
     form.add_argument(
         "--quick", dest="form", action="store_const", const="quick", help="counts, index and load state, a few rows"
@@ -147,7 +149,7 @@ def execute(parser: argparse.ArgumentParser, argv: Sequence[str]) -> int:
             f"--rows {values.rows}, --queries {values.queries}, --min-recall {values.min_recall:g}: "
             "rows are 1 or more, queries 0 or more, and a recall is between 0 and 1"
         )
-    target = Target(values.milvus, values.collection, values.milvus_token_env)
+    target = Target(values.milvus, values.collection, access_of(values))
     say = sys.stderr.write if values.json else sys.stdout.write
     depth = Depth(values.rows, values.queries, values.min_recall)
     found = verify_collection(values.workspace, target, values.form, depth, values.on_busy, say)

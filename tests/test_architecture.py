@@ -112,7 +112,7 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[beam.Pipeline
     job.write("a.jsonl", [document("d0")])
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MILVUS_TOKEN_OF_TEST", SECRET)
-        config = options.to_config(job.options(milvus_token_env="MILVUS_TOKEN_OF_TEST"))
+        config = options.to_config(job.options(milvus_token="env:MILVUS_TOKEN_OF_TEST"))
         built = beam.Pipeline("FnApiRunner")
         try:
             build(built, plan_run(config))

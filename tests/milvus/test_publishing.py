@@ -5,8 +5,10 @@ from dataclasses import replace
 from itertools import count
 from typing import Any
 
+import numpy as np
 import pytest
 from pymilvus import MilvusClient
+from safetensors.numpy import save_file
 
 from pipelines import options
 from pipelines.load_plan import Loading
@@ -205,6 +207,6 @@ def test_the_space_is_recorded_and_guarded(filled: Job, milvus_235: str, monkeyp
         assert difference in message
     other = make_model(filled.home / "other-model")
     (other / "config_sentence_transformers.json").write_text('{"prompts": {}}', encoding="utf-8")
-    (other / "model.safetensors").write_bytes((other / "model.safetensors").read_bytes() + b"\0")
+    save_file({"weight": np.ones(1, np.float32)}, other / "model.safetensors")
     with pytest.raises(ConfigurationError, match="is of another space than collection 'source'"):
         search("rivers", Target(milvus_235, "source"), model=str(other))

@@ -5,7 +5,9 @@ import socket
 from pathlib import Path
 from time import perf_counter
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from pipelines import options
 from pipelines.preflight import plan_run
@@ -112,7 +114,7 @@ def test_milvus_that_is_no_address_is_named(filled: Job, capsys: pytest.CaptureF
 
 
 def test_token_variable_that_is_not_set_is_named(filled: Job, capsys: pytest.CaptureFixture[str]) -> None:
-    assert "'NO_SUCH_TOKEN'" in _refusal(filled, capsys, milvus_token_env="NO_SUCH_TOKEN")
+    assert "'NO_SUCH_TOKEN'" in _refusal(filled, capsys, milvus_token="env:NO_SUCH_TOKEN")
 
 
 @pytest.mark.parametrize(
@@ -256,7 +258,7 @@ def test_a_moved_model_directory_is_the_same_space(filled: Job, tmp_path: Path) 
     copy = tmp_path / "moved"
     shutil.copytree(filled.model, copy)
     assert _plan(filled, model=str(copy))[1] == _plan(filled)[1]
-    (copy / "model.safetensors").write_bytes(b"other weights")
+    save_file({"weight": np.ones(1, np.float32)}, copy / "model.safetensors")
     assert _plan(filled, model=str(copy), collection="other")[1] != _plan(filled)[1]
 
 

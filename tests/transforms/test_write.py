@@ -13,6 +13,7 @@ from tests.fakes import outputs_of
 from tests.transforms.verbs import chunks, record, run_verb
 from transforms.adapters.milvus import Collection, CollectionSpace, Query, Target, release, served
 from transforms.compress import compress_vectors
+from transforms.logic.access import Access
 from transforms.logic.checksum import REJECTED, WRITTEN, checksum, combined
 from transforms.logic.outputs import Output
 from transforms.logic.record import rejected_rows
@@ -113,7 +114,7 @@ def test_named_rows_are_deleted_from_their_partition_and_no_others(target: Targe
 
 
 def test_building_the_step_connects_to_nothing() -> None:
-    function = _UpsertFn(Target("http://127.0.0.1:9", "c", "NO_SUCH_VARIABLE"))
+    function = _UpsertFn(Target("http://127.0.0.1:9", "c", Access("env:NO_SUCH_VARIABLE")))
     again = pickle.loads(pickle.dumps(function))
     assert again._borrowed is None
     again.teardown()

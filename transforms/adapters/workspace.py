@@ -30,6 +30,7 @@ import pyarrow.parquet as pq
 
 from transforms.adapters.crashpoints import Step, durable
 from transforms.adapters.lease import Claim
+from transforms.adapters.secrets import redact
 from transforms.adapters.storage import current_etag, join, list_names, open_binary, read_bytes, write_bytes
 from transforms.logic.errors import CorruptDataError, TransientError
 from transforms.logic.identity import digest, key_prefixes, text_prefixes
@@ -221,9 +222,9 @@ class Workspace:
         return join(self.uri, "runs", run_id, "run.json")
 
     def write_record(self, run_id: str, record: dict[str, Any]) -> None:
-        """Stores the run record in place of an earlier one of the same run."""
+        """Stores the run record in place of an earlier one of the same run, without secrets: it quotes what services said."""
         with durable("run record"):
-            write_bytes(self.record_uri(run_id), _json_bytes(record))
+            write_bytes(self.record_uri(run_id), redact(_json_bytes(record).decode()).encode())
 
     def read_record(self, run_id: str) -> dict[str, Any]:
         """The run record; a missing or foreign one raises `CorruptDataError`."""

@@ -1,8 +1,9 @@
 """A Milvus collection: connected, created, written by upsert and primary key, counted back, searched.
 
-`servers` says where it is and serves Milvus Lite, `calls` makes one request, repeated, `requests` makes rows into upserts, `connections`
-keeps one client for a process; `capabilities` is the table of what each version can do, `space` what a collection records about itself,
-`schema` its fields, `indexes` by what they are found, `query` what is asked, `searching` how that is answered, `collection` does the rest.
+`servers` says where it is and serves Milvus Lite, `certificates` reads token and certificates, `calls` makes one request, repeated,
+`requests` makes rows into upserts, `connections` keeps one client for a process; `capabilities` is the table of what each version can do,
+`space` what a collection records about itself, `schema` its fields, `indexes` by what they are found, `query` what is asked, `searching`
+how that is answered, `collection` does the rest.
 """
 
 from transforms.adapters.milvus.calls import CALL_TIMEOUT_SECONDS, CONNECT_TIMEOUT_SECONDS

@@ -15,18 +15,22 @@ from transforms.adapters.milvus.calls import (
     CONNECT_TIMEOUT_SECONDS,
     ONE_ATTEMPT,
     IncompleteError,
+    Verdict,
     attempt,
     call,
     make_one_attempt,
     text_of,
+    verdict_on,
 )
 from transforms.adapters.milvus.capabilities import capabilities_of
+from transforms.adapters.milvus.certificates import Certificates, token_of
 from transforms.adapters.milvus.query import Query
 from transforms.adapters.milvus.requests import MAX_REQUEST_BYTES, RowList, Upsertable
 from transforms.adapters.milvus.schema import indexes_of, schema_of
 from transforms.adapters.milvus.searching import Searcher
-from transforms.adapters.milvus.servers import Target, token_of
+from transforms.adapters.milvus.servers import Target
 from transforms.adapters.milvus.space import PROPERTY, CollectionSpace
+from transforms.adapters.secrets import cause_of
 from transforms.logic.errors import ConfigurationError, CorpusEmbedError, CorruptDataError, TransientError
 from transforms.logic.languages import DEFAULT_PARTITION
 
@@ -72,27 +76,36 @@ class Collection:
         self._partitions: set[str] = set()
         self._described: Mapping[str, Any] | None = None
         logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
+        token = token_of(target.access)
+        self._certificates = Certificates(target.access)
         try:
             self._client = MilvusClient(
                 uri=target.uri,
-                token=token_of(target.token_env),
+                token=token,
                 timeout=CONNECT_TIMEOUT_SECONDS,
                 # Otherwise close() leaves the channel open.
                 dedicated=True,
                 grpc_options=_CHANNEL,
+                **self._certificates.client_settings(),
             )
             make_one_attempt(self._client)
             self.version = str(self._client.get_server_version())
         except (MilvusException, grpc.RpcError) as error:
+            self._certificates.close()
+            # The client says that it could not connect; why, says its cause.
+            cause = error.__cause__ if isinstance(error.__cause__, grpc.RpcError) else error
             message = (
-                f"Milvus at {target.uri!r} does not answer within {CONNECT_TIMEOUT_SECONDS:g} seconds: {text_of(error)}; "
+                f"Milvus at {target.uri!r} refuses the connection: {text_of(cause)}; check --milvus-token"
+                if verdict_on(cause) is Verdict.CONFIGURATION
+                else f"Milvus at {target.uri!r} does not answer within {CONNECT_TIMEOUT_SECONDS:g} seconds: {text_of(error)}; "
                 "is it running?"
             )
-            raise ConfigurationError(message) from error
+            raise ConfigurationError(message) from cause_of(error)
 
     def close(self) -> None:
         """Ends the connection."""
         self._client.close()
+        self._certificates.close()
 
     @property
     def is_lite(self) -> bool:

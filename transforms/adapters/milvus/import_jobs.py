@@ -17,8 +17,10 @@ from pymilvus.client.types import BulkInsertState
 from pymilvus.grpc_gen import milvus_pb2
 
 from transforms.adapters.milvus.calls import CALL_TIMEOUT_SECONDS, ONE_ATTEMPT, call
+from transforms.adapters.milvus.certificates import certificates, token_of
 from transforms.adapters.milvus.collection import Collection
-from transforms.adapters.milvus.servers import Target, is_lite_path, token_of
+from transforms.adapters.milvus.servers import Target, is_lite_path
+from transforms.adapters.secrets import redact
 from transforms.logic.errors import ConfigurationError, CorpusEmbedError, TransientError
 
 State = Literal["pending", "importing", "completed", "failed", "unknown"]
@@ -163,7 +165,7 @@ def _raise_of_grpc(error: grpc.RpcError, path: str) -> NoReturn:
 
 
 def _details(error: grpc.RpcError) -> str:
-    return str(cast("Any", error).details())
+    return redact(str(cast("Any", error).details()))
 
 
 class RestJobs:
@@ -176,8 +178,15 @@ class RestJobs:
             flag = "--milvus" if endpoint is None else "--import-endpoint"
             message = f"{flag} {address!r}: import jobs are asked for by REST; name an http:// or https:// address"
             raise ConfigurationError(message)
+        if endpoint is not None:
+            target.access.check(endpoint, "--import-endpoint")
         self._address = f"{address.rstrip('/')}/v2/vectordb/jobs/import/"
         self._target = target
+        self._token = token_of(target.access)
+        with certificates(target.access) as files:
+            self._opener = urllib.request.build_opener(
+                urllib.request.HTTPSHandler(context=files.context()), _NoRedirects
+            )
 
     def create(self, partition: str, path: str, key: str) -> str:
         body = {"collectionName": self._target.collection, "partitionName": partition, "files": [[path]]}
@@ -225,8 +234,7 @@ class RestJobs:
         return call(f"import job {verb}", once)
 
     def _post(self, verb: str, body: Mapping[str, Any], headers: Mapping[str, str], what: str) -> Answer:
-        token = token_of(self._target.token_env)
-        authorization = {"Authorization": f"Bearer {token}"} if token else {}
+        authorization = {"Authorization": f"Bearer {self._token}"} if self._token else {}
         request = urllib.request.Request(  # noqa: S310  the scheme was checked
             f"{self._address}{verb}",
             json.dumps(body).encode(),
@@ -234,11 +242,11 @@ class RestJobs:
             method="POST",
         )
         try:
-            with urllib.request.urlopen(request, timeout=CALL_TIMEOUT_SECONDS) as response:  # noqa: S310
-                answer = json.loads(response.read())
+            with self._opener.open(request, timeout=CALL_TIMEOUT_SECONDS) as response:
+                answer = json.loads(redact(response.read().decode()))
         except urllib.error.HTTPError as error:
             with error:
-                _raise_of_status(error.code, f"{error.code} {error.reason}", what)
+                _raise_of_status(error.code, redact(f"{error.code} {error.reason}"), what)
         except (OSError, ValueError) as error:
             # Refused before it was sent, or cut off after: that cannot be told apart, so nothing is known.
             raise LostReplyError(str(error)) from error
@@ -258,9 +266,17 @@ class _UnknownJobError(Exception):
     pass
 
 
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """A redirected request would carry the token to wherever the answer points."""
+
+    def redirect_request(self, *_: Any) -> None:
+        """Answers with a redirect are errors."""
+        return
+
+
 def _raise_of_status(status: int, said: str, what: str) -> NoReturn:
     if status in _UNAUTHORISED:
-        message = f"Milvus does not let this user import ({said}); check --milvus-token-env"
+        message = f"Milvus does not let this user import ({said}); check --milvus-token"
         raise ConfigurationError(message)
     if status in _BUSY:
         message = f"Milvus is too busy to import {what}: {said}"

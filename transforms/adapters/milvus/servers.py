@@ -4,13 +4,13 @@ Its files know one process only, so workers in other processes are given the add
 """
 
 import logging
-import os
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from transforms.adapters.milvus.calls import text_of
+from transforms.logic.access import Access
 from transforms.logic.errors import ConfigurationError
 
 _GRACE_SECONDS = 2.0
@@ -21,11 +21,19 @@ _SERVERS_LOCK = threading.Lock()
 
 @dataclass(frozen=True)
 class Target:
-    """Where the rows go. The token is named by the environment variable that holds it, never held itself."""
+    """Where the rows go, and how that is reached: it names secrets and holds none, so that graphs may hold it.
+
+    Raises:
+        ConfigurationError: an address with a user or password, or of clear text to another machine that `access` does not allow, or
+            certificates where there is no TLS.
+    """
 
     uri: str
     collection: str
-    token_env: str | None = None
+    access: Access = field(default_factory=Access)
+
+    def __post_init__(self) -> None:
+        self.access.check(self.uri)
 
 
 def served(target: Target) -> Target:
@@ -52,7 +60,7 @@ def served(target: Target) -> Target:
                 )
                 raise ConfigurationError(message) from error
             _SERVERS[path] = (server, database, f"http://127.0.0.1:{port}")
-        return Target(_SERVERS[path][2], target.collection, target.token_env)
+        return replace(target, uri=_SERVERS[path][2])
 
 
 def release(uri: str) -> None:
@@ -73,15 +81,3 @@ def is_lite_path(uri: str) -> bool:
         return False
     message = f"--milvus {uri!r} is neither a path ending in .db (Milvus Lite) nor an http:// or https:// address"
     raise ConfigurationError(message)
-
-
-def token_of(variable: str | None) -> str:
-    """The token that an environment variable holds, empty without one; a variable that is not set raises `ConfigurationError`."""
-    if variable is None:
-        return ""
-    # Read where it is used, so that no pipeline graph holds it.
-    environment = os.environ  # noqa: TID251
-    if variable not in environment:
-        message = f"the environment variable {variable!r} named by --milvus-token-env is not set"
-        raise ConfigurationError(message)
-    return environment[variable]

@@ -9,9 +9,17 @@ import numpy as np
 import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 
-from transforms.adapters.models.files import check_weights, digest_files, locate_model, read_json
+from transforms.adapters.models.files import (
+    check_weights,
+    digest_files,
+    file_digest,
+    file_digests,
+    locate_model,
+    read_json,
+)
 from transforms.adapters.models.heads import Head, find_heads
 from transforms.adapters.models.modules import Module, read_modules
+from transforms.adapters.models.safety import check_safe
 from transforms.logic.errors import ConfigurationError
 from transforms.logic.identity import fingerprint
 from transforms.logic.outputs import OUTPUTS, Output
@@ -23,6 +31,8 @@ _OUTPUTS: Mapping[Kind, Output] = {
     "SparseEncoder": "sparse",
     "MultiVectorEncoder": "multi",
 }
+_DESCRIBED: set[tuple[str, str]] = set()
+"""Directories whose files this process has read, with the fingerprint of their digests."""
 _POOLING_MODES = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls"}
 _UNLIMITED_TOKENS = 2**31 - 1
 # They count positions from padding_idx + 1, so two of their position embeddings can never be used.
@@ -50,6 +60,7 @@ class ModelDescription:
         files_digest: SHA-256 over the files that decide a dense vector, or the only output of a model without dense vectors.
         tokenizer_directory: where its `tokenizer.json` lies: `directory`, or a folder of it.
         heads: BGE-M3's layers for the other outputs of a model with dense vectors.
+        files: SHA-256 of every file that decides an output, hexadecimal, by path below the directory.
     """
 
     directory: str
@@ -68,6 +79,7 @@ class ModelDescription:
     files_digest: str
     tokenizer_directory: str
     heads: Mapping[Output, Head] = field(hash=False)
+    files: Mapping[str, str] = field(hash=False)
 
     @property
     def normalises(self) -> bool:
@@ -99,19 +111,21 @@ def describe_model(name: str, revision: str | None = None) -> ModelDescription:
     Raises:
         ConfigurationError: something is missing, is forbidden (pickled weights, code of its own), or describes nothing.
     """
-    directory = Path(locate_model(name, revision))
+    directory = Path(locate_model(name, revision)).resolve()
+    check_safe(directory, name)
     modules, all_paths = read_modules(directory, name)
     home = _home(directory, modules)
     check_weights(directory, name, all_paths)
     try:
         kind = _kind(directory, name)
-        config = _config(modules, name)
+        config = _config(modules)
         hidden_size = int(config.get("hidden_size") or config.get("dim") or config.get("d_model") or 0)
         dimensions, multi_dimensions, pooling = _shape(kind, modules, hidden_size)
         heads = find_heads(directory, hidden_size) if kind == "SentenceTransformer" and hidden_size else {}
         if "multi" in heads:
             multi_dimensions = heads["multi"].dimensions
-        return ModelDescription(
+        digests = file_digests(directory)
+        described = ModelDescription(
             directory=str(directory),
             name=name,
             revision=revision,
@@ -125,13 +139,38 @@ def describe_model(name: str, revision: str | None = None) -> ModelDescription:
             modules=tuple(module.kind for module in modules),
             pooling=pooling,
             prompts=_prompts(directory),
-            files_digest=digest_files(directory),
+            files_digest=digest_files(digests),
             tokenizer_directory=str(home),
             heads=heads,
+            files={**digests, **{Path(head.path).name: head.digest for head in heads.values()}},
         )
+        _DESCRIBED.add((described.directory, fingerprint(dict(described.files))))
     except (AttributeError, KeyError, TypeError) as error:
         message = f"model {name!r} does not describe itself as sentence-transformers checkpoints do ({error!r}); fetch it again"
         raise ConfigurationError(message) from error
+    return described
+
+
+def check_unchanged(model: ModelDescription) -> None:
+    """Whether the files are those that were described, perhaps on another machine: a worker may have its own copy of the directory.
+
+    A process that described them itself does not read them again.
+
+    Raises:
+        ConfigurationError: a file differs, is missing or is new, or is one that no checkpoint may hold.
+    """
+    if (model.directory, fingerprint(dict(model.files))) in _DESCRIBED:
+        return
+    directory = Path(model.directory)
+    check_safe(directory, model.name)
+    heads = [Path(head.path) for head in model.heads.values()]
+    found = {**file_digests(directory), **{path.name: file_digest(path) for path in heads if path.is_file()}}
+    differing = sorted(name for name in {*found, *model.files} if found.get(name) != model.files.get(name))
+    if differing:
+        raise ConfigurationError(
+            f"model directory {model.directory!r} is not as it was when the run was planned: {', '.join(differing)} differ; "
+            "let workers have the same files as the machine that launches the run"
+        )
 
 
 def check_outputs(model: ModelDescription, outputs: Sequence[Output]) -> None:
@@ -179,7 +218,7 @@ def _home(directory: Path, modules: Sequence[Module]) -> Path:
     return home
 
 
-def _config(modules: Sequence[Module], name: str) -> Mapping[str, Any]:
+def _config(modules: Sequence[Module]) -> Mapping[str, Any]:
     path = next((module.path for module in modules if module.kind in {"Transformer", "MLMTransformer"}), None)
     if path is None:
         return {"model_type": "static"}
@@ -187,9 +226,6 @@ def _config(modules: Sequence[Module], name: str) -> Mapping[str, Any]:
         message = f"model directory {str(path)!r} has no config.json; fetch the checkpoint again"
         raise ConfigurationError(message)
     config: Mapping[str, Any] = read_json(path / "config.json")
-    if "auto_map" in config:
-        message = f"model {name!r} wants to run code of its own (auto_map in config.json); only built-in architectures are loaded"
-        raise ConfigurationError(message)
     return config
 
 

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,8 @@ from transforms.logic.errors import ConfigurationError
 _DIGESTED = ("*.safetensors", "*.json", "*.txt", "*.model")
 _NOT_DIGESTED = frozenset({"offline_model.json", *(name for names in HEAD_FILES.values() for name in names)})
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.pkl", "*.ckpt")
+# Under no other name does a library find weights in safetensors; where it finds none it takes a pickle.
+_WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
@@ -53,20 +55,32 @@ def check_weights(directory: Path, name: str, module_paths: Iterable[Path]) -> N
         raise ConfigurationError(message)
     for path in module_paths:
         pickles = _pickles(path.glob)
-        if pickles and not list(path.glob("*.safetensors")):
+        if pickles and not any((path / weights).is_file() for weights in _WEIGHTS):
             message = f"{str(path)!r} of model {name!r} holds only {', '.join(pickles)}, which can run code; safetensors are needed"
             raise ConfigurationError(message)
 
 
-def digest_files(directory: Path) -> str:
-    """SHA-256 over names and contents of the files that decide a dense vector."""
-    total = hashlib.sha256()
+def file_digests(directory: Path) -> dict[str, str]:
+    """SHA-256 of every file that decides a dense vector, hexadecimal, by path below the directory, in order."""
+    found: dict[str, str] = {}
     for path in sorted({path for pattern in _DIGESTED for path in directory.rglob(pattern)}):
-        if path.name in _NOT_DIGESTED:
+        if path.name in _NOT_DIGESTED or not path.is_file():
             continue
-        with path.open("rb") as stream:
-            file_digest = hashlib.file_digest(stream, "sha256").digest()
-        total.update(str(path.relative_to(directory)).encode() + b"\0" + file_digest)
+        found[str(path.relative_to(directory))] = file_digest(path)
+    return found
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file, hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def digest_files(digests: Mapping[str, str]) -> str:
+    """SHA-256 over names and contents of the files with these digests, which are in order."""
+    total = hashlib.sha256()
+    for name, digest in digests.items():
+        total.update(name.encode() + b"\0" + bytes.fromhex(digest))
     return total.hexdigest()
 
 
@@ -74,7 +88,7 @@ def read_json(path: Path) -> Any:
     """The content of a file that must be there."""
     try:
         return json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
+    except (OSError, RecursionError, ValueError) as error:
         message = f"cannot read {str(path)!r} of the model: {error}; fetch the checkpoint again"
         raise ConfigurationError(message) from error
 

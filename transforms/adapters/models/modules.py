@@ -11,6 +11,31 @@ _TRACES = ("config_sentence_transformers.json", "sentence_bert_config.json", "1_
 """What a checkpoint of sentence-transformers has that one of transformers alone has not: without `modules.json` it is incomplete."""
 
 
+_BUILT_IN = frozenset(
+    {
+        "Asym",
+        "CNN",
+        "Dense",
+        "Dropout",
+        "HierarchicalTokenPooling",
+        "LSTM",
+        "LayerNorm",
+        "MLMTransformer",
+        "MultiVectorMask",
+        "Normalize",
+        "Pooling",
+        "Router",
+        "SparseAutoEncoder",
+        "SparseStaticEmbedding",
+        "SpladePooling",
+        "StaticEmbedding",
+        "Transformer",
+        "WeightedLayerPooling",
+    }
+)
+"""Modules of the library that read nothing but safetensors and JSON; those of words, such as `WordEmbeddings`, name other classes."""
+
+
 class Module(NamedTuple):
     """A module: the name of its class, and the directory of its files."""
 
@@ -32,6 +57,7 @@ def read_modules(directory: Path, name: str) -> tuple[list[Module], list[Path]]:
     try:
         listed = [(module["type"], directory / module["path"]) for module in read_json(directory / "modules.json")]
         _check_built_in((kind for kind, _ in listed), name)
+        _check_inside((path for _, path in listed), directory, name)
         modules: list[Module] = []
         paths: list[Path] = []
         for kind, path in listed:
@@ -42,7 +68,9 @@ def read_modules(directory: Path, name: str) -> tuple[list[Module], list[Path]]:
                 types: Mapping[str, str] = router["types"]
                 _check_built_in(types.values(), name)
                 modules += [Module(_class_name(types[part]), path / part) for part in _document_route(router)]
-                paths += [path / part for part in types]
+                parts = [path / part for part in types]
+                _check_inside(parts, directory, name)
+                paths += parts
     except (AttributeError, KeyError, TypeError) as error:
         message = f"model {name!r} does not describe itself as sentence-transformers checkpoints do ({error!r}); fetch it again"
         raise ConfigurationError(message) from error
@@ -70,10 +98,20 @@ def _document_route(router: Mapping[str, Any]) -> list[str]:
 
 
 def _check_built_in(kinds: Iterable[str], name: str) -> None:
-    foreign = [kind for kind in kinds if not kind.startswith("sentence_transformers.")]
+    # The name of the class too: a module of the library has others, such as `pickle`, as its names.
+    foreign = [
+        kind for kind in kinds if not (kind.startswith("sentence_transformers.") and _class_name(kind) in _BUILT_IN)
+    ]
     if foreign:
         message = f"model {name!r} wants to run code of its own ({', '.join(foreign)} in modules.json); only built-in modules are loaded"
         raise ConfigurationError(message)
+
+
+def _check_inside(paths: Iterable[Path], directory: Path, name: str) -> None:
+    for path in paths:
+        if not path.resolve().is_relative_to(directory):
+            message = f"model {name!r} leads out of its directory: {str(path)!r} is the path of a module; fetch the checkpoint again"
+            raise ConfigurationError(message)
 
 
 def _class_name(kind: str) -> str:

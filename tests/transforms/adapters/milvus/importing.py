@@ -14,6 +14,7 @@ from transforms.adapters.milvus import Target
 from transforms.adapters.milvus.import_jobs import ImportCollection, open_jobs
 from transforms.adapters.milvus.import_storage import ImportStorage, ImportWriter, max_text_bytes
 from transforms.adapters.milvus.imports import Import, Journal, Timing
+from transforms.logic.access import Access
 from transforms.logic.checksum import checksum
 from transforms.logic.import_files import ImportFile
 from transforms.logic.outputs import OUTPUTS
@@ -57,7 +58,7 @@ class Place:
 
     @property
     def target(self) -> Target:
-        return Target(self.server.uri, "c", "TOKEN_OF_TEST" if self.server.token else None)
+        return Target(self.server.uri, "c", Access("env:TOKEN_OF_TEST") if self.server.token else Access())
 
     @property
     def journal(self) -> Journal:

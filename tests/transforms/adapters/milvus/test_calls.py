@@ -161,7 +161,7 @@ def test_a_server_that_comes_back_is_not_noticed_by_the_caller(clock: Clock) -> 
             ConfigurationError,
             "Milvus does not answer count: not authenticated; check",
         ),
-        (RpcError(grpc.StatusCode.UNAUTHENTICATED, "who?"), ConfigurationError, "who[?]; check --milvus-token-env"),
+        (RpcError(grpc.StatusCode.UNAUTHENTICATED, "who?"), ConfigurationError, "who[?]; check --milvus-token"),
         (milvus(1100, "too long"), CorpusEmbedError, "Milvus refused count: too long"),
     ],
 )

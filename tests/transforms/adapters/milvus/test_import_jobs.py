@@ -36,7 +36,8 @@ def test_lite_is_refused_with_what_to_use() -> None:
 
 
 @pytest.mark.parametrize(
-    ("uri", "endpoint", "flag"), [("unix:/run/milvus.sock", None, "--milvus"), ("http://m", "m:9", "--import-endpoint")]
+    ("uri", "endpoint", "flag"),
+    [("unix:/run/milvus.sock", None, "--milvus"), ("https://m", "m:9", "--import-endpoint")],
 )
 def test_an_address_without_http_is_named(uri: str, endpoint: str | None, flag: str) -> None:
     with pytest.raises(ConfigurationError, match=f"{flag} .*name an http:// or https:// address"):
@@ -51,7 +52,7 @@ def test_an_address_without_http_is_named(uri: str, endpoint: str | None, flag: 
             ConfigurationError,
             r"no import by REST .*--import-endpoint, or use --write upsert",
         ),
-        (Answer(403, b""), ConfigurationError, r"check --milvus-token-env"),
+        (Answer(403, b""), ConfigurationError, r"check --milvus-token"),
         (Answer(500, b""), LostReplyError, r"500"),
         (Answer(200, b"[]"), LostReplyError, r"no answer of Milvus"),
         (Answer(200, b'{"code": 0, "data": {}}'), LostReplyError, r"names no job"),

@@ -172,7 +172,7 @@ _IMPORT: dict[Fault, Any] = {
     "rate limit": _RECOVERED,
     "unavailable": _RECOVERED,
     "deadline": _RECOVERED,
-    "auth": (ConfigurationError, r"does not let this user import .*check --milvus-token-env"),
+    "auth": (ConfigurationError, r"does not let this user import .*check --milvus-token"),
     "refused": (
         CorpusEmbedError,
         r"failed to import 1 of 2 files(?s:.)*imports/lang_de/[0-9a-f]{32}.parquet.*the server refuses this",
@@ -185,7 +185,7 @@ _POLL: dict[Fault, Any] = {
     "rate limit": _RECOVERED,
     "unavailable": _RECOVERED,
     "deadline": _RECOVERED,
-    "auth": (ConfigurationError, r"does not let this user import .*check --milvus-token-env"),
+    "auth": (ConfigurationError, r"does not let this user import .*check --milvus-token"),
     "refused": (CorpusEmbedError, "the server refuses this"),
     "lost request": _RECOVERED,
     "lost reply": _RECOVERED,
@@ -388,7 +388,7 @@ def test_a_token_is_sent_and_one_that_is_wrong_is_said(
         _check_imported_once(place)
         place.journal.forget()
         monkeypatch.setenv("TOKEN_OF_TEST", "somebody:else")
-        with pytest.raises(ConfigurationError, match=r"does not let this user import .*--milvus-token-env") as caught:
+        with pytest.raises(ConfigurationError, match=r"does not let this user import .*--milvus-token") as caught:
             place.run(files)
         assert "somebody:else" not in str(caught.value)
 

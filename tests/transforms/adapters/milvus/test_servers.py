@@ -13,6 +13,7 @@ from pymilvus import MilvusClient
 
 from tests.transforms.adapters.milvus.four import DIRECTIONS, SPACE, found, row
 from transforms.adapters.milvus import Collection, Target, is_lite_path, release, served
+from transforms.logic.access import Access
 from transforms.logic.errors import ConfigurationError
 
 
@@ -26,7 +27,7 @@ def test_an_address_of_no_known_kind_is_named(uri: str) -> None:
 def test_addresses_of_servers_are_left_alone() -> None:
     for uri in ("http://127.0.0.1:19530", "https://example.org", "tcp://127.0.0.1:1", "unix:/run/milvus.sock"):
         assert not is_lite_path(uri)
-        assert served(Target(uri, "corpus", "TOKEN")) == Target(uri, "corpus", "TOKEN")
+        assert served(Target(uri, "corpus", Access("env:TOKEN"))) == Target(uri, "corpus", Access("env:TOKEN"))
         release(uri)
 
 
@@ -34,7 +35,7 @@ def test_addresses_of_servers_are_left_alone() -> None:
 
 
 def test_a_database_has_one_server_in_a_process(uri: str, target: Target) -> None:
-    assert served(Target(uri, "other", "TOKEN")) == Target(target.uri, "other", "TOKEN")
+    assert served(Target(uri, "other", Access("env:TOKEN"))) == Target(target.uri, "other", Access("env:TOKEN"))
     assert target.uri.startswith("http://127.0.0.1:")
 
 
@@ -101,14 +102,16 @@ def test_a_database_below_a_file_is_named(tmp_path: Path) -> None:
 
 def test_a_token_that_is_not_set_is_named(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CORPUS_EMBED_TEST_TOKEN", raising=False)
-    with pytest.raises(ConfigurationError, match="'CORPUS_EMBED_TEST_TOKEN' named by --milvus-token-env is not set"):
-        Collection(replace(target, token_env="CORPUS_EMBED_TEST_TOKEN"))
+    with pytest.raises(
+        ConfigurationError, match=r"--milvus-token env:CORPUS_EMBED_TEST_TOKEN: .*'CORPUS_EMBED_TEST_TOKEN' is not set"
+    ):
+        Collection(replace(target, access=Access("env:CORPUS_EMBED_TEST_TOKEN")))
 
 
 def test_a_token_is_read_where_it_is_used_and_nowhere_kept(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
     secret = "user:hunter2"
     monkeypatch.setenv("CORPUS_EMBED_TEST_TOKEN", secret)
-    named = replace(target, token_env="CORPUS_EMBED_TEST_TOKEN")
+    named = replace(target, access=Access("env:CORPUS_EMBED_TEST_TOKEN"))
     seen: list[str] = []
     initialise = MilvusClient.__init__
 
@@ -131,5 +134,5 @@ def test_a_token_is_in_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
         taken.bind(("127.0.0.1", 0))
         address = f"http://127.0.0.1:{taken.getsockname()[1]}"
     with pytest.raises(ConfigurationError) as caught:
-        Collection(Target(address, "corpus", "CORPUS_EMBED_TEST_TOKEN"))
+        Collection(Target(address, "corpus", Access("env:CORPUS_EMBED_TEST_TOKEN")))
     assert secret not in str(caught.value)
