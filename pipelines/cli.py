@@ -72,6 +72,12 @@ def _rejects() -> ModuleType:
     return rejects_command
 
 
+def _runs() -> ModuleType:
+    from pipelines import runs_command  # noqa: PLC0415
+
+    return runs_command
+
+
 COMMANDS: MappingProxyType[str, tuple[str, Callable[[], ModuleType]]] = MappingProxyType(
     {
         "run": ("embed a corpus into a Milvus collection; run again, it writes only what changed", _run),
@@ -83,6 +89,7 @@ COMMANDS: MappingProxyType[str, tuple[str, Callable[[], ModuleType]]] = MappingP
         "rollback": ("let an alias of run --publish mean the collection that it meant before", _rollback),
         "drop": ("remove a collection that no alias means; its vectors stay in the dataset", _drop),
         "workspace": ("show what a workspace holds, remove what nothing names, export a collection's rows", _workspace),
+        "runs": ("list and show the records of runs, and in what two of them differ", _runs),
         "rejects": ("count, show and process again what could not be processed", _rejects),
     }
 )
