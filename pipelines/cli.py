@@ -6,10 +6,13 @@ import sys
 from collections.abc import Callable, Sequence
 from types import MappingProxyType, ModuleType
 
+from pipelines import logs
+from transforms.adapters.events import report
 from transforms.logic.errors import ConfigurationError, CorpusEmbedError, CorruptDataError, TransientError
 from transforms.logic.record import EXIT_CONFIGURATION, EXIT_RETRY, EXIT_UNBALANCED
 
 EXIT_FAILED = 1
+_LOG = logging.getLogger(__name__)
 
 
 def _run() -> ModuleType:
@@ -108,17 +111,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0 if asked_for_help else EXIT_CONFIGURATION
     name, *rest = arguments
     what, command = COMMANDS[name]
-    logging.basicConfig(level=logging.ERROR, format="%(levelname)s %(name)s: %(message)s")
-    # Imports of files take minutes to hours.
-    logging.getLogger("transforms.adapters.milvus.imports").setLevel(logging.INFO)
+    of_logs, rest = logs.take_arguments(rest)
+    logs.configure(of_logs.log_format, of_logs.log_level)
     try:
         module = command()
         parser = argparse.ArgumentParser(f"corpus-embed {name}", description=what, allow_abbrev=False)
         module.add_arguments(parser)
+        logs.add_arguments(parser)
         return int(module.execute(parser, rest))
     except CorpusEmbedError as error:
-        sys.stderr.write(f"corpus-embed {name}: {error}\n")
-        return _exit_code(error)
+        code = _exit_code(error)
+        if logs.is_json():
+            report(_LOG, logging.ERROR, "command failed", command=name, exit_code=code, error=str(error))
+        else:
+            sys.stderr.write(f"corpus-embed {name}: {error}\n")
+        return code
 
 
 def _exit_code(error: CorpusEmbedError) -> int:
