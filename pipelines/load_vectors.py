@@ -13,6 +13,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.pvalue import PCollection
 
 import transforms.coders  # noqa: F401  registers the coder of record batches
+from pipelines import logs
 from pipelines.collection import check_no_alias
 from pipelines.embed_corpus import errors_of_workers
 from pipelines.preflight import run_context
@@ -156,6 +157,7 @@ def load(
         run_id = f"load-{fingerprint(_configuration(asked))[:16]}"
         claim = until_done.enter_context(leased(workspace.lease, run_id, on_busy, say))
         until_done.callback(release, asked.target.uri)
+        logs.bind(run_id=run_id)
         plan = _plan(asked, source, workspace, claim, run_id)
         pipeline = beam.Pipeline(options=beam_options)
         build(pipeline, plan)

@@ -12,6 +12,7 @@ import logging
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
 from types import MappingProxyType, TracebackType
 from typing import Any, Literal, TextIO
 
@@ -23,6 +24,7 @@ LEVELS: Mapping[str, int] = MappingProxyType(
     {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 )
 _DEFAULT_LEVEL: Mapping[Format, str] = MappingProxyType({"text": "error", "json": "info"})
+_FLAGS = ("--log-format", "--log-level")
 _OWN = ("pipelines", "transforms", "corpus-embed")
 # Imports of files take minutes to hours, so that whoever waits hears of them.
 _ALWAYS = "transforms.adapters.milvus.imports"
@@ -48,7 +50,17 @@ def take_arguments(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     """The flags of `add_arguments`, wherever they stand, and what is left of the arguments without them."""
     parser = argparse.ArgumentParser("corpus-embed", add_help=False, allow_abbrev=False)
     add_arguments(parser)
-    return parser.parse_known_args(list(argv))
+    taken: list[str] = []
+    rest: list[str] = []
+    words = iter(argv)
+    for word in words:
+        if word == "--":
+            rest += [word, *words]
+        elif word.partition("=")[0] in _FLAGS:
+            taken += [word] if "=" in word else [word, *islice(words, 1)]
+        else:
+            rest.append(word)
+    return parser.parse_args(taken), rest
 
 
 def configure(
@@ -102,8 +114,9 @@ class _JsonHandler(logging.StreamHandler[TextIO]):
         super().__init__(stream)
         self._least = least
         self._redact = redact
+        self.addFilter(self._is_wanted)
 
-    def filter(self, record: logging.LogRecord) -> bool:
+    def _is_wanted(self, record: logging.LogRecord) -> bool:
         if self._least <= logging.DEBUG:
             return True
         entry = _worker_entry(record)

@@ -158,9 +158,19 @@ def test_what_worker_processes_log_becomes_a_line_too(stream: io.StringIO) -> No
 
 @given(st.lists(st.text(alphabet="-=alogfrmt/ ", max_size=12).filter(lambda word: not word.startswith("--log-"))))
 def test_other_arguments_stay_as_they_are_and_in_order(words: list[str]) -> None:
-    taken, rest = logs.take_arguments([*words, "--log-format", "json"] if "--" not in words else words)
-    assert rest == words
-    assert taken.log_format == ("text" if "--" in words else "json")
+    given_flags = ["--log-format", "json", "--log-level=debug"]
+    taken, rest = logs.take_arguments([*given_flags, *words])
+    assert (rest, taken.log_format, taken.log_level) == (words, "json", "debug")
+    taken, rest = logs.take_arguments([*words, "--", *given_flags])
+    assert (rest, taken.log_format, taken.log_level) == ([*words, "--", *given_flags], "text", None)
+
+
+@pytest.mark.parametrize("flags", [["--log-format", "xml"], ["--log-level=loud"], ["--log-format"]])
+def test_a_format_or_level_that_is_none_ends_the_command(flags: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["runs", "ls", "anywhere", *flags])
+    assert caught.value.code == 2
+    assert flags[0].split("=")[0] in capsys.readouterr().err
 
 
 def test_a_run_tells_its_plan_and_its_end(job: Job, capsys: pytest.CaptureFixture[str]) -> None:
