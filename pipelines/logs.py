@@ -25,6 +25,10 @@ LEVELS: Mapping[str, int] = MappingProxyType(
 )
 _DEFAULT_LEVEL: Mapping[Format, str] = MappingProxyType({"text": "error", "json": "info"})
 _FLAGS = ("--log-format", "--log-level")
+# What of a worker's path is the name of a module; other libraries there say too little to be told apart.
+_PACKAGES = ("apache_beam", "pipelines", "transforms")
+_JOB_SERVICE = "apache_beam.runners.portability.local_job_service"
+_FROM_WORKER = "Worker: "
 _OWN = ("pipelines", "transforms", "corpus-embed")
 # Imports of files take minutes to hours, so that whoever waits hears of them.
 _ALWAYS = "transforms.adapters.milvus.imports"
@@ -177,15 +181,18 @@ def _step() -> str | None:
 
 
 def _worker_entry(record: logging.LogRecord) -> dict[str, Any] | None:
-    """The values of a line that a worker process sent, which Beam logs as the text of its `LogEntry`."""
-    if record.module != "worker_handlers" or record.name != "root":
+    """The values of a line that a worker process sent, which Beam's runners on this machine log as the text of its `LogEntry`."""
+    text = record.getMessage()
+    if record.name == _JOB_SERVICE and text.startswith(_FROM_WORKER):
+        text = text.removeprefix(_FROM_WORKER)
+    elif record.module != "worker_handlers" or record.name != "root":
         return None
     from apache_beam.portability.api import beam_fn_api_pb2  # noqa: PLC0415  whoever logs so has it imported
     from google.protobuf import text_format  # noqa: PLC0415
 
     entry = beam_fn_api_pb2.LogEntry()
     try:
-        text_format.Parse(record.getMessage(), entry)
+        text_format.Parse(text, entry)
     except text_format.ParseError:
         return None
     file, _, line = entry.log_location.rpartition(":")
@@ -202,10 +209,10 @@ def _worker_entry(record: logging.LogRecord) -> dict[str, Any] | None:
 
 
 def _logger_of(file: str) -> str:
-    """The module at a path, if it is of this program; the logger has its name."""
+    """The module at a path below the place where packages are, whose name loggers have."""
     parts = file.removesuffix(".py").split("/")
-    start = next((place for place, part in enumerate(parts) if part in _OWN), None)
-    return "" if start is None else ".".join(parts[start:])
+    start = next((place for place, part in enumerate(parts) if part in _PACKAGES), len(parts))
+    return ".".join(parts[start:])
 
 
 def _log_defect(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

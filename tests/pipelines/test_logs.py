@@ -6,11 +6,12 @@ import logging
 import subprocess
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from apache_beam.portability.api import beam_fn_api_pb2
+from apache_beam.runners.portability import local_job_service
 from apache_beam.runners.portability.fn_api_runner import worker_handlers
 from hypothesis import given
 from hypothesis import strategies as st
@@ -130,7 +131,12 @@ def test_whatever_is_to_be_redacted_is_nowhere_in_a_line() -> None:
     assert "hunter2" not in written.getvalue()
 
 
-def test_what_worker_processes_log_becomes_a_line_too(stream: io.StringIO) -> None:
+@pytest.mark.parametrize(
+    "service",
+    [worker_handlers.BasicLoggingService, local_job_service.BeamFnLoggingServicer],
+    ids=lambda one: one.__name__,
+)
+def test_what_worker_processes_log_becomes_a_line_too(service: Callable[[], Any], stream: io.StringIO) -> None:
     logs.bind(run_id="run-1")
     entries = [
         beam_fn_api_pb2.LogEntry(
@@ -143,7 +149,7 @@ def test_what_worker_processes_log_becomes_a_line_too(stream: io.StringIO) -> No
         for module in ("lib/transforms/commit", "lib/apache_beam/worker")
     ]
     message = beam_fn_api_pb2.LogEntry.List(log_entries=entries)
-    assert len(list(worker_handlers.BasicLoggingService().Logging([message]))) == 1
+    list(service().Logging([message]))
     (line,) = lines(stream.getvalue())
     assert line == {
         "time": "2001-09-09T01:46:40.500000Z",

@@ -174,7 +174,7 @@ def test_a_run_without_any_tally_balances_only_if_nothing_was_planned(workspace:
 def test_the_end_of_a_run_is_told_and_its_figures_pushed_whatever_becomes_of_them(
     workspace: Workspace, target: Target, caplog: pytest.LogCaptureFixture, status: int, code: int
 ) -> None:
-    tallies = [*READ, {"partition.lang_de": 1 if code == 0 else 2}]
+    tallies: list[Tally] = [*READ, {"partition.lang_de": 1 if code == 0 else 2}]
     with pushgateway() as gateway, caplog.at_level(logging.INFO, "transforms"):
         gateway.status = status
         found, record = _commit(workspace, target, Held(Ledger(0, (), {}), (), True), tallies, push_metrics=gateway.url)

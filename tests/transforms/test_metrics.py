@@ -38,16 +38,13 @@ def test_a_tally_puts_seconds_under_its_stage_and_leaves_out_zeros() -> None:
     assert tagged.value == {"stage.embed.seconds": 0.5, "vectors.encoded": 3}
 
 
-class _Telling(beam.DoFn):
-    def process(self, element: int) -> Iterator[Any]:
-        yield tally(
-            "embed", seconds=0.25, **{"tokens.encoded": element, "language.de.tokens": element, "partition.x": 1}
-        )
+def _telling(element: int) -> Iterator[Any]:
+    yield tally("embed", seconds=0.25, **{"tokens.encoded": element, "language.de.tokens": element, "partition.x": 1})
 
 
 def test_the_runner_gets_counters_with_units_for_what_is_on_the_list() -> None:
     pipeline = beam.Pipeline(FnApiRunner())
-    _ = pipeline | beam.Create([3, 4]) | beam.ParDo(_Telling()).with_outputs(TALLIED)
+    _ = pipeline | beam.Create([3, 4]) | beam.ParDo(_telling).with_outputs(TALLIED)
     result = pipeline.run()
     result.wait_until_finish()
     counters = {

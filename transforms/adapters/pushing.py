@@ -18,16 +18,17 @@ _SAID_CHARACTERS = 200
 
 def check_push_url(url: str) -> None:
     """Raises `ConfigurationError` for a URL that nothing can be pushed to, or that holds a password."""
+    refusal = ConfigurationError(
+        f"--push-metrics {url!r} must begin with http:// or https:// and name a host, "
+        "as in http://127.0.0.1:9091/metrics/job/corpus_embed/collection/manuals"
+    )
     try:
         parts = urlsplit(url)
-        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0 and url.isprintable()
+        port = parts.port
     except ValueError:
-        usable = False
-    if not usable or " " in url:
-        raise ConfigurationError(
-            f"--push-metrics {url!r} must begin with http:// or https:// and name a host, "
-            "as in http://127.0.0.1:9091/metrics/job/corpus_embed/collection/manuals"
-        )
+        raise refusal from None
+    if parts.scheme not in {"http", "https"} or not parts.hostname or port == 0 or not url.isprintable() or " " in url:
+        raise refusal
     if parts.username is not None or parts.password is not None:
         raise ConfigurationError(
             f"--push-metrics names a user or password for {parts.hostname}; configuration and logs would hold it: leave it out"
