@@ -15,7 +15,7 @@ LOCKED := $(PIP_INSTALL) --require-hashes
 
 .PHONY: help
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 # --- Set-up: one stamp for each lock ---
 
@@ -108,6 +108,45 @@ type: setup ## Check types (mypy)
 .PHONY: check
 check: lint type ## Run lint and type
 
+# --- Supply chain ---
+
+.PHONY: licences
+licences: setup ## List the licences of what the project needs; fails for one that is not allowed
+	@$(BIN)/python -m deploy.supply_chain.licences
+
+# In an environment of their own: what they need is nothing that the project should have.
+TOOLS := .venv-tools
+$(TOOLS)/.stamp: requirements-tools.lock
+	@echo "Installing $<"
+	@$(PYTHON) -m venv $(TOOLS)
+	@$(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check --no-input --no-deps --require-hashes -r $<
+	@touch $@
+
+.PHONY: sbom
+sbom: $(TOOLS)/.stamp ## Write dist/sbom.cdx.json: what the project needs, with hashes, in CycloneDX
+	@mkdir -p dist
+	@$(TOOLS)/bin/cyclonedx-py requirements requirements.lock --pyproject pyproject.toml --mc-type application \
+		--output-reproducible --spec-version 1.6 --output-format JSON --output-file dist/sbom.cdx.json
+	@echo "dist/sbom.cdx.json"
+
+.PHONY: audit
+audit: $(TOOLS)/.stamp ## Look up known vulnerabilities of every locked package; asks OSV over the network
+	@for lock in requirements.lock requirements-gcp.lock requirements-tools.lock; do \
+		echo "$$lock"; \
+		$(TOOLS)/bin/pip-audit --disable-pip --require-hashes --progress-spinner off --vulnerability-service osv --requirement $$lock; \
+	done
+
+.PHONY: wheel
+wheel: setup ## Build dist/*.whl
+	@rm -rf build dist/*.whl *.egg-info
+	@$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist .
+	@rm -rf build *.egg-info
+	@ls dist/*.whl
+
+.PHONY: release-check
+release-check: wheel ## Check that TAG=v1.2.3 is the version, is in the changelog with its date, and that the wheel is whole
+	@$(BIN)/python -m deploy.supply_chain.release $(TAG) --wheel dist/*.whl
+
 # --- Upkeep ---
 
 .PHONY: lock
@@ -116,7 +155,7 @@ lock: $(VENV)/.stamp-venv ## Write the lock files from pyproject.toml; pins are 
 
 .PHONY: clean
 clean: ## Remove the virtual environment, the model, build outputs and caches
-	@rm -rf $(VENV) .cache build dist *.egg-info .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf $(VENV) $(TOOLS) .cache build dist *.egg-info .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: clean-demo

@@ -7,12 +7,15 @@ from collections.abc import Callable, Sequence
 from types import MappingProxyType, ModuleType
 from typing import NoReturn
 
+from pipelines import logs
+from transforms.adapters.events import report
 from transforms.adapters.secrets import guard_output, redact
 from transforms.logic.addresses import check_no_user
 from transforms.logic.errors import ConfigurationError, CorpusEmbedError, CorruptDataError, TransientError
 from transforms.logic.record import EXIT_CONFIGURATION, EXIT_RETRY, EXIT_UNBALANCED
 
 EXIT_FAILED = 1
+_LOG = logging.getLogger(__name__)
 
 
 def _run() -> ModuleType:
@@ -75,6 +78,12 @@ def _rejects() -> ModuleType:
     return rejects_command
 
 
+def _runs() -> ModuleType:
+    from pipelines import runs_command  # noqa: PLC0415
+
+    return runs_command
+
+
 COMMANDS: MappingProxyType[str, tuple[str, Callable[[], ModuleType]]] = MappingProxyType(
     {
         "run": ("embed a corpus into a Milvus collection; run again, it writes only what changed", _run),
@@ -86,6 +95,7 @@ COMMANDS: MappingProxyType[str, tuple[str, Callable[[], ModuleType]]] = MappingP
         "rollback": ("let an alias of run --publish mean the collection that it meant before", _rollback),
         "drop": ("remove a collection that no alias means; its vectors stay in the dataset", _drop),
         "workspace": ("show what a workspace holds, remove what nothing names, export a collection's rows", _workspace),
+        "runs": ("list and show the records of runs, and in what two of them differ", _runs),
         "rejects": ("count, show and process again what could not be processed", _rejects),
     }
 )
@@ -115,19 +125,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0 if asked_for_help else EXIT_CONFIGURATION
     name, *rest = arguments
     what, command = COMMANDS[name]
-    logging.basicConfig(level=logging.ERROR, format="%(levelname)s %(name)s: %(message)s")
-    # Imports of files take minutes to hours.
-    logging.getLogger("transforms.adapters.milvus.imports").setLevel(logging.INFO)
+    of_logs, rest = logs.take_arguments(rest)
+    logs.configure(of_logs.log_format, of_logs.log_level, redact=redact)
     guard_output()
     try:
         _check_arguments(rest)
         module = command()
         parser = _Parser(f"corpus-embed {name}", description=what, allow_abbrev=False)
         module.add_arguments(parser)
+        logs.add_arguments(parser)
         return int(module.execute(parser, rest))
     except CorpusEmbedError as error:
-        sys.stderr.write(redact(f"corpus-embed {name}: {error}\n"))
-        return _exit_code(error)
+        code = _exit_code(error)
+        if logs.is_json():
+            report(_LOG, logging.ERROR, "command failed", command=name, exit_code=code, error=str(error))
+        else:
+            sys.stderr.write(redact(f"corpus-embed {name}: {error}\n"))
+        return code
 
 
 def _check_arguments(arguments: Sequence[str]) -> None:

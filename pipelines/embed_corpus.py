@@ -1,6 +1,7 @@
 """The main job: documents in storage become searchable vectors in Milvus."""
 
 import argparse
+import logging
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -11,10 +12,11 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.pvalue import PCollection
 
 import transforms.coders  # noqa: F401  registers the coder of record batches
-from pipelines import options
+from pipelines import logs, options
 from pipelines.config import Config
 from pipelines.preflight import Plan, plan_run
 from pipelines.summary import summarise
+from transforms.adapters.events import report
 from transforms.adapters.lease import Claim, leased
 from transforms.adapters.milvus import release
 from transforms.bulk_import import ImportToMilvus
@@ -35,6 +37,8 @@ from transforms.share import ShareVectors
 from transforms.split import SplitIntoChunks
 from transforms.store import StoreVectors
 from transforms.write import DeleteFromMilvus, WriteToMilvus
+
+_LOG = logging.getLogger(__name__)
 
 
 def build(root: beam.Pipeline, plan: Plan) -> PCollection[int]:
@@ -106,6 +110,10 @@ def run(config: Config, beam_options: PipelineOptions, say: Callable[[str], obje
             lease=lease,
         )
         say(plan.remarks)
+        context = plan.context
+        logs.bind(run_id=context.run_id)
+        planned = {"files": context.files_planned, "splits": context.splits_planned, "known_shards": len(plan.shards)}
+        report(_LOG, logging.INFO, "run planned", collection=plan.target.collection, **planned)
         pipeline = beam.Pipeline(options=beam_options)
         build(pipeline, plan)
         with errors_of_workers():

@@ -9,6 +9,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.pvalue import PCollection
 
 import transforms.coders  # noqa: F401  registers the coder of record batches
+from pipelines import logs
 from pipelines.embed_corpus import errors_of_workers
 from pipelines.importing import open_import_storage
 from pipelines.load_plan import Loading, Plan, open_source, plan_load, run_id_of
@@ -81,6 +82,7 @@ def load(
             raise ConfigurationError(f"--from and --collection are both {asked.source!r}; name another --collection")
         claim = until_done.enter_context(leased(workspace.lease, run_id_of(asked), on_busy, say))
         until_done.callback(release, asked.target.uri)
+        logs.bind(run_id=run_id_of(asked))
         plan = plan_load(asked, source, workspace, storage, claim)
         pipeline = beam.Pipeline(options=beam_options)
         build(pipeline, plan)

@@ -25,6 +25,7 @@ from transforms.adapters.formats.groups import SplitGroup
 from transforms.adapters.lease import Claim
 from transforms.adapters.milvus import MAX_TOKEN_VECTORS, CollectionSpace, Target, served
 from transforms.adapters.models import ModelDescription, check_outputs, describe_model
+from transforms.adapters.pushing import check_push_url
 from transforms.adapters.storage import check_writable
 from transforms.adapters.tokenizer_proof import Proven, known_proof
 from transforms.adapters.tokenizers import ModelTokenizer, open_tokenizer
@@ -140,6 +141,8 @@ def plan_run(
     reading = _reading(config, choice.column)
     labels = labels_of(config)
     wanted = computation(config, processes)
+    if config.run.push_metrics is not None:
+        check_push_url(config.run.push_metrics)
     if workers_are_here and wanted.device not in {"auto", "cpu"}:
         _check_device(wanted)
     sources = plan_sources(config)
@@ -305,6 +308,7 @@ def _context(config: Config, model: ModelDescription, opened: Opened, sources: S
         max_reject_fraction=config.run.max_reject_fraction,
         max_delete_fraction=config.run.max_delete_fraction if config.run.mirror else None,
         verify=config.run.verify,
+        push_metrics=config.run.push_metrics,
         configuration=configuration,
         model={
             "name": model.name,

@@ -360,3 +360,6 @@ class Run(Section):
     keep_rejected_text: bool = Field(
         default=False, description="keep with each rejected record or chunk how it begins, at most 16 KiB"
     )
+    push_metrics: str | None = Field(
+        None, description="URL that gets the run's figures at its end by PUT in Prometheus's text format"
+    )

@@ -1,6 +1,7 @@
-"""CommitRun: the collection is counted, the run balanced, its ledger committed and its record written."""
+"""CommitRun: the collection is counted, the run balanced, its ledger committed and its record written and told."""
 
-from collections.abc import Collection, Iterator
+import logging
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from time import time
 from typing import Any
@@ -8,12 +9,25 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.pvalue import AsList, AsSingleton, PBegin, PCollection
 
+from transforms.adapters.events import report
 from transforms.adapters.milvus import Target, connect
+from transforms.adapters.pushing import push
 from transforms.adapters.verifier import verify
 from transforms.adapters.workspace import Held, Ledger, Workspace
+from transforms.logic.exposition import exposition
 from transforms.logic.ledger import without_rows
-from transforms.logic.record import RunContext, build_record, rejected_rows, verified
+from transforms.logic.record import (
+    EXIT_COMPLETE,
+    EXIT_REJECTS,
+    RunContext,
+    build_record,
+    rejected_rows,
+    verified,
+)
+from transforms.logic.record_event import event_of
 from transforms.metrics import Tally, sum_tallies
+
+_LOG = logging.getLogger(__name__)
 
 
 class CommitRun(beam.PTransform[PBegin, PCollection[int]]):
@@ -84,6 +98,7 @@ class _CommitFn(beam.DoFn):
             self._workspace.commit_ledger(after, self._context.run_id)
         record["ledger"] = before.number if record["differences"] or not changed else after.number
         self._workspace.write_record(self._context.run_id, record)
+        _tell(record, self._target.collection, self._context.push_metrics)
         yield record["exit_code"]
 
     def _without(self, ids: Collection[str], parts: list[str]) -> Iterator[str]:
@@ -101,3 +116,11 @@ class _CommitFn(beam.DoFn):
                 yield name
             elif kept.num_rows:
                 yield self._workspace.write_ledger_part(kept)
+
+
+def _tell(record: Mapping[str, Any], collection: str, push_metrics: str | None) -> None:
+    """Says how the run ended, here as well as where it was launched: that process may have gone long ago."""
+    good = record["exit_code"] in {EXIT_COMPLETE, EXIT_REJECTS}
+    report(_LOG, logging.INFO if good else logging.ERROR, "run finished", **event_of(record, collection))
+    if push_metrics is not None:
+        push(push_metrics, exposition(record, collection))

@@ -134,7 +134,7 @@ class _EmbedFn(beam.DoFn):
         yield tally("embed", **{"vectors.reused": reused})
 
 
-def _encode(encoder: Encoder, chunks: pa.Table) -> tuple[Made, dict[str, int], float]:
+def _encode(encoder: Encoder, chunks: pa.Table) -> tuple[Made, dict[str, float], float]:
     """What is made of chunks, its counts, and the seconds it took."""
     watch = Stopwatch()
     batch = chunks.combine_chunks().to_batches()[0]
@@ -142,11 +142,14 @@ def _encode(encoder: Encoder, chunks: pa.Table) -> tuple[Made, dict[str, int], f
     lengths = np.array([len(ids) for ids in token_ids])
     with watch.running():
         encoded = encoder.encode(batch.column("text").to_pylist(), token_ids)
-    counts = {
+    counts: dict[str, float] = {
         "vectors.encoded": batch.num_rows - len(encoded.faults),
         "tokens.encoded": int(lengths.sum()),
         "chunks.truncated": int(np.count_nonzero(lengths < batch.column("tokens").to_numpy())),
         "budget.reductions": encoded.budget_reductions,
+        "tokens.computed": encoded.computed_tokens,
+        "tokens.padding": encoded.padding_tokens,
+        "device.seconds": encoded.device_seconds,
     }
     return Made(to_columns(encoded.outputs), encoded.faults), counts, watch.seconds
 

@@ -18,6 +18,7 @@ from apache_beam.pvalue import PCollection, TaggedOutput
 from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
+from transforms.logic.counters import counter_of
 from transforms.logic.schemas import REJECTS, batch_of
 
 REJECTED = "rejects"
@@ -72,9 +73,9 @@ def tally(stage: str, **counts: float) -> TaggedOutput[str, Any]:
     """Counts of one element as a tagged output; names are dotted, `seconds` is put under the stage."""
     named = {f"stage.{stage}.seconds" if name == "seconds" else name: value for name, value in counts.items() if value}
     for name, value in named.items():
-        Metrics.counter(stage, name if isinstance(value, int) else f"{name}_msec").inc(
-            value if isinstance(value, int) else int(value * 1000)
-        )
+        counter = counter_of(name, value)
+        if counter is not None:
+            Metrics.counter(stage, counter[0]).inc(counter[1])
     return TaggedOutput(TALLIED, named)
 
 

@@ -6,7 +6,8 @@ each other. They are complete, and meant for `pip install --no-deps --require-ha
 - requirements.lock: what the project needs, but for CUDA;
 - requirements-cpu.lock: torch built for the CPU, to install first where pip can find it;
 - requirements-cuda.lock: what PyPI's torch for Linux needs besides;
-- requirements-EXTRA.lock: what an extra adds to requirements.lock.
+- requirements-EXTRA.lock: what an extra adds to requirements.lock;
+- requirements-tools.lock: the programs of `make sbom` and `make audit`, for a virtual environment of their own.
 """
 
 import argparse
@@ -22,6 +23,8 @@ from typing import Final
 ROOT: Final = Path(__file__).parents[2]
 UV: Final = "uv==0.13.8"
 EXTRAS: Final = ("gcp", "test", "benchmark")
+TOOLS: Final = ("cyclonedx-bom>=7.5", "pip-audit>=2.10")
+TOOLS_LOCK: Final = "requirements-tools.lock"
 OLDEST_PYTHON: Final = "3.11"
 CUDA: Final = re.compile("(cuda|nvidia)-|triton=")
 # Wheels of torch for the CPU; they are not on the package index. Other indexes and find-links may have them.
@@ -48,7 +51,9 @@ def with_hashes(block: str, hashes: Iterable[str]) -> str:
     return block + "".join(f" \\\n    --hash=sha256:{sha256}" for sha256 in sorted(hashes))
 
 
-def resolve(uv: Path, extras: Sequence[str], output: Path, options: Sequence[str]) -> list[str]:
+def resolve(
+    uv: Path, extras: Sequence[str], output: Path, options: Sequence[str], source: str = "pyproject.toml"
+) -> list[str]:
     """Resolves the project with some of its extras; returns one block for each requirement.
 
     Args:
@@ -56,11 +61,12 @@ def resolve(uv: Path, extras: Sequence[str], output: Path, options: Sequence[str
         extras: Names of extras.
         output: The file to write; versions pinned in it are kept where they fit.
         options: More options of `uv pip compile`.
+        source: What is resolved, the project or a file of requirements.
     """
     command = [str(uv), "pip", "compile", "--quiet", "--universal", "--generate-hashes", "--no-header", "--no-annotate"]
     command += [f"--python-version={OLDEST_PYTHON}", f"--output-file={output}", *options]
     command += [f"--extra={extra}" for extra in extras]
-    subprocess.run([*command, "pyproject.toml"], cwd=ROOT, check=True)
+    subprocess.run([*command, source], cwd=ROOT, check=True)
     return blocks(output.read_text(encoding="utf-8"))
 
 
@@ -80,7 +86,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         programs = Path(scratch, "venv", "bin")
         subprocess.run([programs / "python", "-m", "pip", "install", "--quiet", "--no-deps", UV], check=True)
         everything = Path(scratch, "everything.txt")
-        pins = [] if upgrade else sorted(set(ROOT.glob("requirements*.lock")) - {ROOT / "requirements-cpu.lock"})
+        apart = {ROOT / "requirements-cpu.lock", ROOT / TOOLS_LOCK}
+        pins = [] if upgrade else sorted(set(ROOT.glob("requirements*.lock")) - apart)
         kept = [requirement(block) for path in pins for block in blocks(path.read_text(encoding="utf-8"))]
         everything.write_text("\n".join(kept), encoding="utf-8")
         resolve(programs / "uv", EXTRAS, everything, ())
@@ -99,6 +106,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             lock = resolve(programs / "uv", (extra,), Path(scratch, f"{extra}.txt"), fitting)
             added = [block for block in lock if block not in runtime]
             write(ROOT / f"requirements-{extra}.lock", f"The {extra} extra, besides requirements.lock", added)
+
+        wanted, tools = Path(scratch, "tools.in"), Path(scratch, "tools.txt")
+        wanted.write_text("\n".join(TOOLS), encoding="utf-8")
+        if not upgrade and (ROOT / TOOLS_LOCK).is_file():
+            tools.write_text((ROOT / TOOLS_LOCK).read_text(encoding="utf-8"), encoding="utf-8")
+        found = resolve(programs / "uv", (), tools, (), str(wanted))
+        write(ROOT / TOOLS_LOCK, "Programs of make sbom and make audit, for a virtual environment of their own", found)
     return 0
 
 

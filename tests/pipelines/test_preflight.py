@@ -328,3 +328,8 @@ def test_labels_need_dense_vectors(
     path.write_text('[labels]\na = "b"\n', encoding="utf-8")
     message = _refusal(filled, capsys, labels=path, model=heads, outputs="sparse")
     assert "compares dense vectors; add dense to --outputs" in message
+
+
+def test_figures_are_pushed_only_where_no_password_is_shown(filled: Job, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "must begin with http" in _refusal(filled, capsys, push_metrics="gateway:9091")
+    assert "hunter2" not in _refusal(filled, capsys, push_metrics="http://me:hunter2@gateway/metrics/job/x")

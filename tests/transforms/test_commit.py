@@ -1,7 +1,9 @@
 """CommitRun."""
 
 import json
+import logging
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from time import time
@@ -10,6 +12,7 @@ from typing import Any
 import apache_beam as beam
 import pytest
 
+from tests.pushgateway import GROUP, pushgateway
 from tests.transforms.verbs import SPACE, run_verb
 from transforms.adapters.milvus import Collection, CollectionSpace, Target, release, served
 from transforms.adapters.workspace import Held, Ledger, Workspace
@@ -47,24 +50,37 @@ class _Commit(beam.PTransform[beam.PCollection[Tally], beam.PCollection[int]]):
     """CommitRun with the elements as its tallies."""
 
     def __init__(
-        self, workspace: Workspace, target: Target, held: Held, parts: Sequence[str], kept: ByProducts
+        self,
+        workspace: Workspace,
+        target: Target,
+        held: Held,
+        parts: Sequence[str],
+        push_metrics: str | None,
+        kept: ByProducts,
     ) -> None:
         super().__init__()
         self._settings = (workspace, target, held)
         self._parts = parts
+        self._push_metrics = push_metrics
 
     def expand(self, tallies: beam.PCollection[Tally]) -> beam.PCollection[int]:
         root = tallies.pipeline
         parts = root | "Parts" >> beam.Create(list(self._parts), reshuffle=False)
         rejects = root | "Files" >> beam.Create(["b.parquet", "a.parquet"], reshuffle=False)
         context = RunContext("run-1", 1, 1, 0.01, {}, {}, "space", {}, {}, "2026-03-01T00:00:00Z", time())
+        context = replace(context, push_metrics=self._push_metrics)
         return root | "Commit" >> CommitRun(*self._settings, context, tallies, parts, rejects)
 
 
 def _commit(
-    workspace: Workspace, target: Target, held: Held, tallies: list[Tally], parts: Sequence[str] = ("q", "p")
+    workspace: Workspace,
+    target: Target,
+    held: Held,
+    tallies: list[Tally],
+    parts: Sequence[str] = ("q", "p"),
+    push_metrics: str | None = None,
 ) -> tuple[int, dict[str, Any]]:
-    outcome = run_verb(partial(_Commit, workspace, target, held, parts), tallies)
+    outcome = run_verb(partial(_Commit, workspace, target, held, parts, push_metrics), tallies)
     (code,) = outcome.main
     return code, workspace.read_record("run-1")
 
@@ -152,3 +168,20 @@ def test_a_run_without_any_tally_balances_only_if_nothing_was_planned(workspace:
     code, record = _commit(workspace, target, Held(Ledger(0, (), {}), (), True), [])
     assert code == 5
     assert "splits planned 1 != splits read + left out 0" in record["differences"]
+
+
+@pytest.mark.parametrize(("status", "code"), [(200, 0), (500, 0), (200, 5)])
+def test_the_end_of_a_run_is_told_and_its_figures_pushed_whatever_becomes_of_them(
+    workspace: Workspace, target: Target, caplog: pytest.LogCaptureFixture, status: int, code: int
+) -> None:
+    tallies: list[Tally] = [*READ, {"partition.lang_de": 1 if code == 0 else 2}]
+    with pushgateway() as gateway, caplog.at_level(logging.INFO, "transforms"):
+        gateway.status = status
+        found, record = _commit(workspace, target, Held(Ledger(0, (), {}), (), True), tallies, push_metrics=gateway.url)
+    assert (found, record["exit_code"], workspace.read_record("run-1")) == (code, code, record)
+    told = {one.getMessage().partition(" run_id=")[0].partition(" url=")[0]: one.levelname for one in caplog.records}
+    failed = {"metrics not pushed": "WARNING"} if status == 500 else {}
+    assert told == {"run finished": "ERROR" if code else "INFO", **failed}
+    pushed = gateway.groups.get(GROUP, {})
+    assert pushed.get(("corpus_embed_run_exit_code", "")) == (code if status == 200 else None)
+    assert pushed.get(("corpus_embed_documents", '{outcome="read"}')) == (2 if status == 200 else None)

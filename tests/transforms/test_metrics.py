@@ -1,8 +1,12 @@
 """Counts and rejects beside the rows."""
 
 from collections import Counter
+from collections.abc import Iterator
+from typing import Any
 
+import apache_beam as beam
 import pytest
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -32,6 +36,23 @@ def test_a_tally_puts_seconds_under_its_stage_and_leaves_out_zeros() -> None:
     tagged = tally("embed", seconds=0.5, **{"vectors.encoded": 3, "vectors.reused": 0})
     assert tagged.tag == TALLIED
     assert tagged.value == {"stage.embed.seconds": 0.5, "vectors.encoded": 3}
+
+
+def _telling(element: int) -> Iterator[Any]:
+    yield tally("embed", seconds=0.25, **{"tokens.encoded": element, "language.de.tokens": element, "partition.x": 1})
+
+
+def test_the_runner_gets_counters_with_units_for_what_is_on_the_list() -> None:
+    pipeline = beam.Pipeline(FnApiRunner())
+    _ = pipeline | beam.Create([3, 4]) | beam.ParDo(_telling).with_outputs(TALLIED)
+    result = pipeline.run()
+    result.wait_until_finish()
+    counters = {
+        (one.key.metric.namespace, one.key.metric.name): one.committed
+        for one in result.metrics().query()["counters"]
+        if one.key.metric.namespace == "embed"
+    }
+    assert counters == {("embed", "embed_msec"): 500, ("embed", "tokens_encoded"): 7, ("embed", "tokens_of_de"): 7}
 
 
 def test_rejects_come_as_one_batch_with_their_counts() -> None:

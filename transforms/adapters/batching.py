@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from threading import Lock
+from time import perf_counter
 from typing import Literal, NamedTuple, TypeVar
 
 import torch
@@ -84,11 +85,19 @@ class BatchingEncoder:
         with self._lock:
             if self._lost is not None:
                 raise TransientError(self._lost)
-            before = self._reductions
+            before, start = self._reductions, perf_counter()
             self._encode(chunks, results)
+            device_seconds = perf_counter() - start
             reductions = self._reductions - before
             self._check_hope(results)
-        return Encoded(results.outputs(len(texts), self._computation), results.faults, reductions)
+        return Encoded(
+            results.outputs(len(texts), self._computation),
+            results.faults,
+            reductions,
+            results.computed_tokens,
+            results.padding_tokens,
+            device_seconds,
+        )
 
     def _encode(self, chunks: "_Chunks", results: "_Results") -> None:
         order = list(range(len(chunks.texts)))
@@ -135,6 +144,7 @@ class BatchingEncoder:
                 outcome = self._attempt(wait, self._patience_seconds)
             if isinstance(outcome, Outputs):
                 results.add(batch, outcome)
+                results.count(chunks.lengths_of(batch), padded=engine.by_length)
             elif not isinstance(outcome, _Failure):
                 under_way.append(_Pass(batch, has_all_memory, outcome))
             elif len(batch) == 1 and (has_all_memory or outcome.kind != "memory"):
@@ -205,12 +215,20 @@ class _Pass(NamedTuple):
 
 @dataclass
 class _Results:
-    """Sound outputs with the numbers of their chunks, faults for good, and doubts that may still be dispelled."""
+    """Sound outputs with the numbers of their chunks, faults for good, doubts that may still be dispelled, and what passes computed."""
 
     numbers: list[int] = field(default_factory=list)
     parts: list[Outputs] = field(default_factory=list)
     faults: dict[int, str] = field(default_factory=dict)
     doubts: dict[int, str] = field(default_factory=dict)
+    computed_tokens: int = 0
+    padding_tokens: int = 0
+
+    def count(self, lengths: Sequence[int], *, padded: bool) -> None:
+        """A pass over chunks of these lengths."""
+        computed = tokens_of_pass(lengths, padded=padded)
+        self.computed_tokens += computed
+        self.padding_tokens += computed - sum(lengths)
 
     def add(self, batch: _Batch, outputs: Outputs) -> None:
         unsound = unsound_chunks(outputs)

@@ -68,14 +68,23 @@ class Engine(Protocol):
 
 @dataclass(frozen=True)
 class Encoded:
-    """Outputs of n chunks in order, and by index why a chunk has none that is sound: its row holds nothing of use.
+    """What is made of n chunks, and what that took.
 
-    `budget_reductions` counts how often memory was short and the token budget lowered for good.
+    Attributes:
+        outputs: of every chunk, in order; the row of one with a fault holds nothing of use.
+        faults: by index why a chunk has no output that is sound.
+        budget_reductions: how often memory was short and the token budget lowered for good.
+        computed_tokens: rows of the model's input in passes that ended well, with prompts, special tokens and padding.
+        padding_tokens: those of them that only fill a pass up to its longest chunk; 0 where chunks are packed.
+        device_seconds: for how long the device was taken, without the wait for calls of other threads.
     """
 
     outputs: Outputs
     faults: Mapping[int, str]
     budget_reductions: int = 0
+    computed_tokens: int = 0
+    padding_tokens: int = 0
+    device_seconds: float = 0.0
 
 
 class Encoder(Protocol):

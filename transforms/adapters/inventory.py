@@ -13,12 +13,12 @@ from transforms.adapters.workspace import FORMAT, Ledger, Workspace, collection_
 from transforms.logic.errors import ConfigurationError, TransientError
 from transforms.logic.inventory import KeptFile, Kind, Listing, kept_file, sizes
 
-_FOOTERS_AT_ONCE = 16
+_READ_AT_ONCE = 16
 _TIMES = ("mtime", "updated", "LastModified", "created")
 
 
-def list_workspace(uri: str) -> Listing:
-    """Every file below the URI, hidden ones too, from one listing.
+def list_workspace(uri: str, folder: str = "") -> Listing:
+    """Every file below the URI, or below one of its folders, hidden ones too, from one listing.
 
     Raises:
         ConfigurationError: there is nothing, or it cannot be listed.
@@ -26,7 +26,7 @@ def list_workspace(uri: str) -> Listing:
     """
     filesystem, path = filesystem_of(uri)
     try:
-        found = filesystem.find(path, detail=True)
+        found = filesystem.find(join(path, folder) if folder else path, detail=True)
     except stores.store_errors() as error:
         message = f"the workspace {uri!r} cannot be listed: {error}"
         if stores.is_transient(error):
@@ -39,7 +39,8 @@ def list_workspace(uri: str) -> Listing:
         if info["type"] == "file" and name.startswith(root) and not name.endswith("/")
     ]
     if not files:
-        raise ConfigurationError(f"there is no workspace at {uri!r}: nothing lies below it; check the name")
+        place = f"its {folder}/" if folder else "it"
+        raise ConfigurationError(f"there is no workspace at {uri!r}: nothing lies below {place}; check the name")
     return Listing(sorted(files, key=lambda file: file.path))
 
 
@@ -57,12 +58,14 @@ def _modified_seconds(info: Mapping[str, Any]) -> float | None:
 def read_records(uri: str, listing: Listing) -> dict[str, dict[str, Any]]:
     """Every run record by run id, ordered by it."""
     workspace = Workspace(uri, "", "")
-    return {file.owner: workspace.read_record(file.owner) for file in listing.of(Kind.RECORD)}
+    runs = [file.owner for file in listing.of(Kind.RECORD)]
+    with ThreadPoolExecutor(_READ_AT_ONCE) as pool:
+        return dict(zip(runs, pool.map(workspace.read_record, runs), strict=True))
 
 
 def count_rows(uri: str, files: Sequence[KeptFile]) -> int:
     """Rows of some Parquet files, by their footers."""
-    with ThreadPoolExecutor(_FOOTERS_AT_ONCE) as pool:
+    with ThreadPoolExecutor(_READ_AT_ONCE) as pool:
         return sum(pool.map(partial(_rows_of, uri), files))
 
 

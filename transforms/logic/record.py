@@ -40,7 +40,7 @@ class RunContext:
     """What is known of a run before it starts; `max_delete_fraction` is None for one that does not mirror its source.
 
     `verify` says how deep the collection is held against the ledger before that is committed, `collection_space` what the collection
-    records about itself, so that another one like it can be made though the first is lost.
+    records about itself, so that another one like it can be made though the first is lost, `push_metrics` the URL that gets the figures.
     """
 
     run_id: str
@@ -59,6 +59,7 @@ class RunContext:
     max_delete_fraction: float | None = None
     verify: Literal["none", "quick", "full"] = "none"
     collection_space: Mapping[str, Any] = field(default_factory=dict)
+    push_metrics: str | None = None
 
 
 def rejected_row_counts(rows: Iterable[Mapping[str, Any]]) -> dict[str, float]:
@@ -278,6 +279,12 @@ def _stages(counts: Counts) -> dict[str, dict[str, float | None]]:
         tokens = 0 if stage == "model" else _int(counts, _STAGE_TOKENS.get(stage, "tokens.split"))
         rate = round(tokens / seconds, 1) if seconds and tokens else None
         stages[stage] = {"seconds": round(seconds, 3), "tokens": tokens, "tokens_per_second": rate}
+    # How chunks fall together into passes depends on how the runner bundles work, so they stand with what is measured.
+    stages["embed"] |= {
+        "device_seconds": round(counts.get("device.seconds", 0.0), 3),
+        "computed_tokens": _int(counts, "tokens.computed"),
+        "padding_tokens": _int(counts, "tokens.padding"),
+    }
     return stages
 
 

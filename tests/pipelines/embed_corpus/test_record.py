@@ -52,6 +52,10 @@ SHAPE: dict[str, Any] = {
     "languages": dict.fromkeys(("de", "en"), LANGUAGE),
     "stages": {
         **{name: {"seconds": float, "tokens": int, "tokens_per_second": float} for name in STAGES},
+        "embed": {
+            **dict.fromkeys(("seconds", "tokens_per_second", "device_seconds"), float),
+            **dict.fromkeys(("tokens", "computed_tokens", "padding_tokens"), int),
+        },
         # Loading has no tokens; nothing was there to share, nor to label.
         "model": {"seconds": float, "tokens": int, "tokens_per_second": type(None)},
         "share": {"seconds": float, "tokens": int, "tokens_per_second": type(None)},

@@ -471,3 +471,30 @@ def test_threads_share_an_encoder() -> None:
         thread.join()
     for number, part in enumerate(parts):
         assert_exact(found[number], part)
+
+
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=12), st.booleans())
+@settings(deadline=None, derandomize=True, max_examples=60)
+def test_what_passes_computed_is_counted_with_frames_and_padding(lengths: list[int], by_length: bool) -> None:
+    texts = ["x" * (number + 1) for number in range(len(lengths))]
+    engine = FakeEngine(by_length=by_length)
+    encoded = open_over(engine).encode(texts, ids_of(texts, lengths))
+    size = dict(zip(texts, lengths, strict=True))
+    computed = sum(engine.tokens(ids_of(one, [size[text] for text in one])) for one in engine.passes)
+    framed = sum(length + engine.frame_tokens for length in lengths)
+    assert encoded.computed_tokens == computed
+    assert encoded.padding_tokens == computed - framed
+    assert encoded.padding_tokens >= 0
+    assert by_length or encoded.padding_tokens == 0
+    assert encoded.device_seconds > 0
+
+
+def test_a_pass_that_fails_is_not_counted() -> None:
+    def fault(texts: Sequence[str], outputs: Outputs) -> None:
+        if "poison" in texts:
+            raise RuntimeError("bad")
+
+    texts = ["one text", "poison", "other text!"]
+    encoded = open_over(FakeEngine(fault=fault)).encode(texts, ids_of(texts))
+    assert list(encoded.faults) == [1]
+    assert (encoded.computed_tokens, encoded.padding_tokens) == (2 * 3, 0)

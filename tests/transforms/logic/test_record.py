@@ -33,6 +33,9 @@ CLEAN: dict[str, float] = {
     "tokens.split": 500,
     "tokens.encoded": 100,
     "tokens.spared": 400,
+    "tokens.computed": 130,
+    "tokens.padding": 10,
+    "device.seconds": 3.5,
     "chunks.duplicates": 6,
     "chunks.hot": 2,
     "chunks.unknown": 1,
@@ -83,7 +86,14 @@ def test_a_run_that_balances_is_complete() -> None:
     assert record["partitions"]["lang_de"] == {"expected": 12, "milvus": 12}
     assert record["chunks"] == {**CHUNKS, "rejected": 0}
     assert record["stages"]["split"] == {"seconds": 2.0, "tokens": 500, "tokens_per_second": 250.0}
-    assert record["stages"]["embed"] == {"seconds": 4.0, "tokens": 100, "tokens_per_second": 25.0}
+    assert record["stages"]["embed"] == {
+        "seconds": 4.0,
+        "tokens": 100,
+        "tokens_per_second": 25.0,
+        "device_seconds": 3.5,
+        "computed_tokens": 130,
+        "padding_tokens": 10,
+    }
     assert record["stages"]["write"]["tokens_per_second"] is None
     assert (record["seconds"], record["embedding_space"]) == (12.346, "space")
 

@@ -5,8 +5,10 @@ policy: "full jitter", a pause drawn evenly from [0, min(cap, base 2^attempt)], 
 Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015).
 """
 
+import logging
 from collections.abc import Callable
 from enum import Enum
+from functools import partial
 from types import MappingProxyType
 from typing import Any, TypeVar, cast
 
@@ -16,9 +18,11 @@ from pymilvus.exceptions import SchemaMismatchRetryableException
 from pymilvus.grpc_gen import common_pb2
 from tenacity import RetryCallState, Retrying, retry_if_exception, wait_random_exponential
 
+from transforms.adapters.events import report
 from transforms.adapters.secrets import cause_of, redact
 from transforms.logic.errors import ConfigurationError, CorpusEmbedError, TransientError
 
+_LOG = logging.getLogger(__name__)
 CONNECT_TIMEOUT_SECONDS = 5.0
 CALL_TIMEOUT_SECONDS = 120.0
 ONE_ATTEMPT = MappingProxyType({"timeout": CALL_TIMEOUT_SECONDS, "retry_times": 0, "retry_on_rate_limit": False})
@@ -150,6 +154,7 @@ def attempt(name: str, function: Callable[[], Result]) -> Result:
         retry=retry_if_exception(_may_pass),
         stop=_is_over,
         wait=wait_random_exponential(multiplier=_PAUSE_SECONDS, max=_MAX_PAUSE_SECONDS),
+        before_sleep=partial(_tell, name),
         reraise=True,
     )
     try:
@@ -209,6 +214,14 @@ def text_of(error: BaseException) -> str:
     said = str(getattr(error, "message", None) or details or error).strip()
     # Before it is cut: half a secret is not found.
     return redact(said).splitlines()[0][:300] if said else type(error).__name__
+
+
+def _tell(name: str, state: RetryCallState) -> None:
+    error = state.outcome.exception() if state.outcome is not None else None
+    if error is not None:
+        pause_seconds = round(state.upcoming_sleep, 3)
+        told = {"attempt": state.attempt_number, "pause_seconds": pause_seconds, "error": text_of(error)}
+        report(_LOG, logging.WARNING, "request repeated", call=name, **told)
 
 
 def _may_pass(error: BaseException) -> bool:

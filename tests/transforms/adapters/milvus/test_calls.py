@@ -1,5 +1,6 @@
 """What a failure says, how long a call is repeated, and that it is repeated here alone."""
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -10,6 +11,7 @@ from pymilvus.exceptions import SchemaMismatchRetryableException
 from pymilvus.grpc_gen import common_pb2
 
 from tests.milvus_server import MilvusServer, milvus_server
+from transforms.adapters.events import FIELDS
 from transforms.adapters.milvus import Collection, Target
 from transforms.adapters.milvus.calls import (
     CALL_TIMEOUT_SECONDS,
@@ -231,3 +233,26 @@ def test_pymilvus_makes_one_attempt(
 
 def test_a_call_may_not_take_for_ever() -> None:
     assert ONE_ATTEMPT["timeout"] == CALL_TIMEOUT_SECONDS < OUTAGE_SECONDS < THROTTLED_SECONDS
+
+
+def test_every_repetition_is_told_with_its_pause(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    answers: list[Exception | str] = [
+        RpcError(grpc.StatusCode.UNAVAILABLE, "nobody there"),
+        milvus(8, "rate limit exceeded[rate=1]"),
+        "done",
+    ]
+
+    def answer() -> str:
+        now = answers.pop(0)
+        if isinstance(now, Exception):
+            raise now
+        return now
+
+    with caplog.at_level(logging.WARNING, "transforms"):
+        assert call("upsert", answer) == "done"
+    told = [getattr(record, FIELDS) for record in caplog.records]
+    assert [(one["call"], one["attempt"], one["error"]) for one in told] == [
+        ("upsert", 1, "nobody there"),
+        ("upsert", 2, "rate limit exceeded[rate=1]"),
+    ]
+    assert [one["pause_seconds"] for one in told] == [round(pause, 3) for pause in clock.pauses]

@@ -1,0 +1,28 @@
+"""Events: what happened, told to whoever reads logs, in a form that people and programs can read.
+
+A worker's log reaches the operator through its runner, which hands on the message alone. So the message says all; where the program's own
+handler writes (`pipelines.logs`) the same values also stand as fields.
+"""
+
+import json
+import logging
+from typing import TypeAlias
+
+FieldValue: TypeAlias = str | int | float | bool | None
+FIELDS = "corpus_embed_fields"
+EVENT = "corpus_embed_event"
+"""Attributes of the log record of an event."""
+
+
+def report(logger: logging.Logger, severity: int, event: str, **fields: FieldValue) -> None:
+    """Logs one event.
+
+    Args:
+        logger: of the module that reports.
+        severity: one of `logging`.
+        event: what happened, in a few words that never change, so that alerts may ask for them.
+        fields: values by name, with the unit in the names of bare numbers; never text of a document, never a secret.
+    """
+    if logger.isEnabledFor(severity):
+        values = " ".join(f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in fields.items())
+        logger.log(severity, "%s", f"{event} {values}".rstrip(), extra={EVENT: event, FIELDS: fields}, stacklevel=2)
