@@ -14,6 +14,7 @@ from pipelines.sections import (
     Selection,
     Source,
     Storage,
+    Workers,
 )
 
 
@@ -30,6 +31,7 @@ class Config(Section):
     # Records of older runs have none.
     loading: Loading = Loading()
     labelling: Labelling
+    workers: Workers = Workers()
     run: Run
 
     @model_validator(mode="after")
@@ -40,6 +42,12 @@ class Config(Section):
                 "or keep multi in the dataset alone by --milvus-outputs"
             )
             raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
+    def _a_gpu_is_used(self) -> "Config":
+        if self.workers.gpu is not None and self.encoding.device == "cpu":
+            raise ValueError("--gpu asks for workers that --device cpu does not use; leave out one of them")
         return self
 
     @model_validator(mode="after")
