@@ -38,7 +38,6 @@ from transforms.split import SplitIntoChunks
 from transforms.store import StoreVectors
 from transforms.write import DeleteFromMilvus, WriteToMilvus
 
-
 _NO_HINTS: Mapping[str, str] = MappingProxyType({})
 
 

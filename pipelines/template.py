@@ -5,7 +5,6 @@ A parameter is one string, named as in a configuration file, so `max_tokens` for
 machine.
 """
 
-import re
 import shlex
 from collections.abc import Iterator, Sequence
 from types import MappingProxyType
