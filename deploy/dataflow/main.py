@@ -4,6 +4,8 @@ import sys
 
 from pipelines import cli, template
 
+# Of options given twice the last counts. The image has all that workers need, so nothing of this program goes along with the graph.
+OF_THE_IMAGE = [f"--model={template.MODEL_DIRECTORY}", "--sdk_location=container", "--no_save_main_session"]
+
 if __name__ == "__main__":
-    # Of options given twice the last counts.
-    sys.exit(cli.main(["launch", f"--model={template.MODEL_DIRECTORY}", "--sdk_location=container", *sys.argv[1:]]))
+    sys.exit(cli.main(["launch", *OF_THE_IMAGE, *sys.argv[1:]]))

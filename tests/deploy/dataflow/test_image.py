@@ -7,6 +7,7 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 from packaging.specifiers import SpecifierSet
 
+from deploy.dataflow.main import OF_THE_IMAGE
 from pipelines import template
 from tests.conftest import ROOT
 from tests.deploy.dataflow.dockerfile import Stage, read
@@ -210,10 +211,5 @@ def test_cloud_build_gives_every_argument_and_no_other(stages: dict[str, Stage])
     assert step["env"] == ["DOCKER_BUILDKIT=1"]
 
 
-def test_the_program_of_the_template_is_in_the_package() -> None:
-    program = (FOLDER / "main.py").read_text(encoding="utf-8")
-    assert "from pipelines import cli, template" in program
-    assert (
-        'cli.main(["launch", f"--model={template.MODEL_DIRECTORY}", "--sdk_location=container", *sys.argv[1:]])'
-        in program
-    )
+def test_the_program_of_the_template_runs_the_package_with_the_model_of_the_image() -> None:
+    assert [f"--model={template.MODEL_DIRECTORY}", "--sdk_location=container", "--no_save_main_session"] == OF_THE_IMAGE
