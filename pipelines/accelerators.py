@@ -35,7 +35,7 @@ def with_gpu(beam_options: PipelineOptions, workers: Workers) -> PipelineOptions
     """Beam's options with what `--gpu` asks of them: the pool, if it is for all, and one process a worker, so that one has the GPU.
 
     Raises:
-        ConfigurationError: a GPU is asked for in Beam's options too, or the runner's mode knows no hints.
+        ConfigurationError: a GPU is asked for in Beam's options too, or they do not go with one.
     """
     if workers.gpu is None:
         return beam_options
@@ -43,6 +43,11 @@ def with_gpu(beam_options: PipelineOptions, workers: Workers) -> PipelineOptions
         message = f"--gpu {workers.gpu} and {given} both ask for a GPU, which exclude each other; leave out one of them"
         raise ConfigurationError(message)
     google, worker = beam_options.view_as(GoogleCloudOptions), beam_options.view_as(WorkerOptions)
+    if google.flexrs_goal is not None:
+        message = (
+            f"--gpu {workers.gpu}: flexible scheduling has no GPUs; leave out --flexrs_goal {google.flexrs_goal}, or --gpu"
+        )
+        raise ConfigurationError(message)
     if workers.gpu_workers == "all":
         google.dataflow_service_options = [
             *(google.dataflow_service_options or []),
@@ -56,12 +61,6 @@ def with_gpu(beam_options: PipelineOptions, workers: Workers) -> PipelineOptions
                 )
                 raise ConfigurationError(message)
             worker.machine_type = workers.gpu_machine_type
-    elif google.flexrs_goal is not None:
-        message = (
-            f"--flexrs_goal {google.flexrs_goal}: flexible scheduling does not go with GPUs for the embedding step alone; "
-            "leave it out, or add --gpu-workers all"
-        )
-        raise ConfigurationError(message)
     debug = beam_options.view_as(DebugOptions)
     if not {_ONE_PROCESS, _PROCESSES} & set(debug.experiments or []):
         debug.add_experiment(_ONE_PROCESS)

@@ -88,7 +88,8 @@ def test_a_second_way_to_ask_is_refused(workers: str, asked: str) -> None:
         (["--gpu=nvidia-l4:0"], "(got 'nvidia-l4:0')"),
         (["--gpu-machine-type=g2-standard-8"], "--gpu-machine-type is of workers with --gpu"),
         (["--gpu=nvidia-l4", "--device=cpu"], "--gpu asks for workers that --device cpu does not use"),
-        (["--gpu=nvidia-l4", "--flexrs_goal=COST_OPTIMIZED"], "--flexrs_goal COST_OPTIMIZED"),
+        (["--gpu=nvidia-l4", "--flexrs_goal=COST_OPTIMIZED"], "leave out --flexrs_goal COST_OPTIMIZED, or --gpu"),
+        (["--gpu=nvidia-l4", "--gpu-workers=all", "--flexrs_goal=SPEED_OPTIMIZED"], "flexible scheduling has no GPUs"),
         (
             [
                 "--gpu=nvidia-l4",

@@ -1,6 +1,10 @@
 """The image is built from what the repository has and the locks name; it is not built here."""
 
 import re
+import shutil
+import subprocess
+import sys
+import zipfile
 from importlib.metadata import version
 
 import pytest
@@ -111,12 +115,28 @@ def test_nothing_else_reaches_the_build(path: str) -> None:
     assert _ignored(path)
 
 
-def test_the_wheel_needs_no_file_that_the_build_lacks() -> None:
-    """What pyproject.toml names is copied before the wheel is made."""
-    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    named = re.findall(r'^(?:readme|license-files) = \[?"(.+?)"', project, re.MULTILINE)
-    assert sorted(named) == ["LICENSE", "README.md"]
-    assert not any(_ignored(path) for path in named)
+@pytest.mark.slow
+def test_the_wheel_is_made_from_what_reaches_the_build(stages: dict[str, Stage], tmp_path: Path) -> None:
+    """The command of the Dockerfile, in a folder that has what it copies and nothing else."""
+    copied = [source for where, sources, _ in stages["packages"].copies() if where is None for source in sources]
+    for source in copied:
+        if (ROOT / source).is_dir():
+            shutil.copytree(ROOT / source, tmp_path / source, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(ROOT / source, tmp_path / source)
+    (command,) = [one for one in stages["packages"].commands if one[:2] == ["pip", "wheel"]]
+    words = [str(tmp_path / "dist") if word == "/build/dist" else word for word in command[1:]]
+    done = subprocess.run(
+        [sys.executable, "-m", "pip", "--no-input", *words], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    (wheel,) = (tmp_path / "dist").glob("corpus_embed-*.whl")
+    with zipfile.ZipFile(wheel) as content:
+        packed = {name for name in content.namelist() if ".dist-info/" not in name}
+    here = {
+        path.relative_to(ROOT) for package in ("pipelines", "transforms") for path in (ROOT / package).rglob("*.py")
+    }
+    assert {name for name in packed if name.endswith(".py")} == {str(path) for path in here}
     assert not (ROOT / "setup.py").exists()
 
 
