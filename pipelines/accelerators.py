@@ -44,9 +44,7 @@ def with_gpu(beam_options: PipelineOptions, workers: Workers) -> PipelineOptions
         raise ConfigurationError(message)
     google, worker = beam_options.view_as(GoogleCloudOptions), beam_options.view_as(WorkerOptions)
     if google.flexrs_goal is not None:
-        message = (
-            f"--gpu {workers.gpu}: flexible scheduling has no GPUs; leave out --flexrs_goal {google.flexrs_goal}, or --gpu"
-        )
+        message = f"--gpu {workers.gpu}: flexible scheduling has no GPUs; leave out --flexrs_goal {google.flexrs_goal}, or --gpu"
         raise ConfigurationError(message)
     if workers.gpu_workers == "all":
         google.dataflow_service_options = [

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import zipfile
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 import yaml  # type: ignore[import-untyped]
