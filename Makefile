@@ -128,6 +128,8 @@ clean-demo: ## Remove what make demo wrote
 GCLOUD ?= gcloud
 TEMPLATE_OPTIONS ?= deploy/dataflow/options/l4.yaml
 TEMPLATE_JOB ?= corpus-embed
+# As one word of the shell, whatever is in it.
+quoted = '$(subst ','\'',$(1))'
 needed = $(foreach name,$(1),$(if $($(name)),,$(error $@ needs $(name)=, see deploy/dataflow/README.md)))
 
 .PHONY: template-metadata
@@ -157,4 +159,4 @@ template-run: ## Start a run from the template, with the machines of TEMPLATE_OP
 		--template-file-gcs-location=$(TEMPLATE) --staging-location=$(SCRATCH)/staging --temp-location=$(SCRATCH)/temp \
 		--service-account-email=$(SERVICE_ACCOUNT) $(if $(SUBNETWORK),--subnetwork=$(SUBNETWORK) --disable-public-ips) \
 		--flags-file=$(TEMPLATE_OPTIONS) \
-		--parameters='^~^sdk_container_image=$(IMAGE)~input=$(INPUT)~workspace=$(WORKSPACE)~milvus=$(MILVUS)~collection=$(COLLECTION)$(if $(PARAMETERS),~$(PARAMETERS))'
+		--parameters=$(call quoted,^~^sdk_container_image=$(IMAGE)~input=$(INPUT)~workspace=$(WORKSPACE)~milvus=$(MILVUS)~collection=$(COLLECTION)$(if $(PARAMETERS),~$(PARAMETERS)))

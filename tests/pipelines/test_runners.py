@@ -160,7 +160,7 @@ def test_the_reference_has_something_of_everything(in_process: Result) -> None:
 
 @pytest.mark.parametrize(
     "runner",
-    [_every_bundle_twice, _two_processes, _external_workers],
+    [_every_bundle_twice, pytest.param(_two_processes, marks=pytest.mark.long), _external_workers],
     ids=["twice", "two processes", "external workers"],
 )
 def test_it_is_the_same_everywhere(

@@ -116,15 +116,16 @@ def test_the_template_is_built_from_the_image_and_the_metadata() -> None:
     assert (ROOT / flags["--metadata-file"]).is_file()
 
 
+@pytest.mark.parametrize("patterns", [VARIABLES["INPUT"], "'gs://my corpus/it is/*' gs://my-corpus/more/"])
 @pytest.mark.parametrize("extra", ["", "mirror=true~languages=de,th"])
-def test_a_run_has_parameters_of_the_template_alone(extra: str) -> None:
-    flags = _check(_printed("template-run", PARAMETERS=extra), "dataflow flex-template run")
+def test_a_run_has_parameters_of_the_template_alone(extra: str, patterns: str) -> None:
+    flags = _check(_printed("template-run", PARAMETERS=extra, INPUT=patterns), "dataflow flex-template run")
     # gcloud topic escaping: another separator, as values hold commas.
     assert flags["--parameters"].startswith("^~^")
     given = dict(pair.split("=", 1) for pair in flags["--parameters"].removeprefix("^~^").split("~"))
     assert all(_allowed(name, value) for name, value in given.items())
     assert {name for name, one in _parameters().items() if not one.get("isOptional")} <= given.keys()
-    assert given["input"] == VARIABLES["INPUT"]
+    assert given["input"] == patterns
     assert given.get("languages") == ("de,th" if extra else None)
     assert (ROOT / flags["--flags-file"]).is_file()
 

@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from deploy.dataflow import metadata
 from tests.conftest import ROOT
 
@@ -23,3 +25,15 @@ def test_it_has_the_fields_that_dataflow_knows() -> None:
         assert one["paramType"] in {"TEXT", "NUMBER", "BOOLEAN", "ENUM"}
     names = [one["name"] for one in content["parameters"]]
     assert len(names) == len(set(names))
+
+
+def test_googles_own_type_reads_it() -> None:
+    dataflow = pytest.importorskip(
+        "google.cloud.dataflow_v1beta3", reason="needs make setup-gcp: run by make template-test"
+    )
+    text = metadata.FILE.read_text(encoding="utf-8")
+    # Unknown fields and values are errors.
+    read = dataflow.TemplateMetadata.from_json(text)
+    content = json.loads(text)
+    assert [one.name for one in read.parameters] == [one["name"] for one in content["parameters"]]
+    assert [one.param_type.name for one in read.parameters] == [one["paramType"] for one in content["parameters"]]
