@@ -174,12 +174,14 @@ def test_it_is_the_same_everywhere(
     with runner() as beam_flags:
         other = _run(world, tmp_path / runner.__name__.strip("_"), beam_flags)
     assert _comparable(other.record) == _comparable(in_process.record)
-    assert other.rows.keys() == in_process.rows.keys()
-    for identity, row in in_process.rows.items():
-        same = {**other.rows[identity], "dense": row["dense"]}
-        assert same == row
-        _assert_close(other.rows[identity]["dense"], row["dense"])
-        _assert_close(other.stored[identity]["dense"], in_process.stored[identity]["dense"])
+    for ours, theirs, column in (
+        (other.rows, in_process.rows, "dense"),
+        (other.stored, in_process.stored, "vector"),
+    ):
+        assert ours.keys() == theirs.keys()
+        for identity, row in theirs.items():
+            assert {**ours[identity], column: row[column]} == row
+            _assert_close(ours[identity][column], row[column])
 
 
 def _assert_close(one: Any, other: Any) -> None:
