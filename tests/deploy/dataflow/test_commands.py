@@ -80,9 +80,8 @@ def _printed(target: str, **changes: str) -> list[str]:
 def _check(words: list[str], command: str) -> dict[str, str]:
     count = len(command.split())
     assert words[: count + 1] == ["gcloud", *command.split()]
-    flags = dict(
-        word.split("=", 1) if "=" in word else (word, "") for word in words[count + 1 :] if word.startswith("--")
-    )
+    pairs = (word.partition("=") for word in words[count + 1 :] if word.startswith("--"))
+    flags = {name: value for name, _, value in pairs}
     assert flags.keys() <= GCLOUD[command]
     assert len([word for word in words[count + 1 :] if not word.startswith("--")]) == 1
     return flags
