@@ -161,3 +161,41 @@ clean: ## Remove the virtual environment, the model, build outputs and caches
 .PHONY: clean-demo
 clean-demo: ## Remove what make demo wrote
 	@rm -rf demo
+
+# --- Dataflow (deploy/dataflow/README.md); make -n prints the commands and runs none ---
+
+GCLOUD ?= gcloud
+TEMPLATE_OPTIONS ?= deploy/dataflow/options/l4.yaml
+TEMPLATE_JOB ?= corpus-embed
+# As one word of the shell, whatever is in it.
+quoted = '$(subst ','\'',$(1))'
+needed = $(foreach name,$(1),$(if $($(name)),,$(error $@ needs $(name)=, see deploy/dataflow/README.md)))
+
+.PHONY: template-metadata
+template-metadata: setup ## Write deploy/dataflow/metadata.json from the options
+	@$(BIN)/python -m deploy.dataflow.metadata
+
+.PHONY: template-test
+template-test: setup-gcp setup model ## Run the tests that hand the job to Dataflow's runner, against stand-ins on this machine
+	@$(BIN)/python -m pytest -q tests/deploy/dataflow
+
+.PHONY: template-image
+template-image: ## Build the image of launcher and workers with Cloud Build
+	$(call needed,PROJECT REGION IMAGE MODEL_NAME MODEL_REVISION CUDA_DIGEST BEAM_DIGEST LAUNCHER_DIGEST)
+	$(GCLOUD) builds submit . --project=$(PROJECT) --region=$(REGION) --config=deploy/dataflow/cloudbuild.yaml \
+		--substitutions=_IMAGE=$(IMAGE),_MODEL=$(MODEL_NAME),_MODEL_REVISION=$(MODEL_REVISION),_CUDA_DIGEST=$(CUDA_DIGEST),_BEAM_DIGEST=$(BEAM_DIGEST),_LAUNCHER_DIGEST=$(LAUNCHER_DIGEST)
+
+.PHONY: template-build
+template-build: ## Put the template, which names the image and its parameters, into a bucket
+	$(call needed,PROJECT IMAGE TEMPLATE)
+	$(GCLOUD) dataflow flex-template build $(TEMPLATE) --project=$(PROJECT) --image=$(IMAGE) --sdk-language=PYTHON \
+		--metadata-file=deploy/dataflow/metadata.json
+
+.PHONY: template-run
+template-run: ## Start a run from the template, with the machines of TEMPLATE_OPTIONS
+	$(call needed,PROJECT REGION IMAGE TEMPLATE SCRATCH SERVICE_ACCOUNT INPUT WORKSPACE MILVUS COLLECTION)
+	$(GCLOUD) dataflow flex-template run $(TEMPLATE_JOB) --project=$(PROJECT) --region=$(REGION) \
+		--template-file-gcs-location=$(TEMPLATE) --staging-location=$(SCRATCH)/staging --temp-location=$(SCRATCH)/temp \
+		--service-account-email=$(SERVICE_ACCOUNT) $(if $(SUBNETWORK),--subnetwork=$(SUBNETWORK) --disable-public-ips) \
+		--flags-file=$(TEMPLATE_OPTIONS) \
+		--parameters=$(call quoted,^~^sdk_container_image=$(IMAGE)~input=$(INPUT)~workspace=$(WORKSPACE)~milvus=$(MILVUS)~collection=$(COLLECTION)$(if $(PARAMETERS),~$(PARAMETERS)))

@@ -24,6 +24,12 @@ def _run() -> ModuleType:
     return embed_corpus
 
 
+def _launch() -> ModuleType:
+    from pipelines import launch  # noqa: PLC0415
+
+    return launch
+
+
 def _search() -> ModuleType:
     from pipelines import search_command  # noqa: PLC0415
 
@@ -87,6 +93,7 @@ def _runs() -> ModuleType:
 COMMANDS: MappingProxyType[str, tuple[str, Callable[[], ModuleType]]] = MappingProxyType(
     {
         "run": ("embed a corpus into a Milvus collection; run again, it writes only what changed", _run),
+        "launch": ("hand a run to a runner elsewhere without waiting, as the Dataflow template does", _launch),
         "calibrate": ("measure what each vector type loses on this corpus, and freeze what binary needs", _calibrate),
         "search": ("ask a collection a question in any language", _search),
         "capabilities": ("show what a Milvus can do, or what each version of it can", _capabilities),

@@ -15,6 +15,7 @@ from pipelines.sections import (
     Selection,
     Source,
     Storage,
+    Workers,
 )
 from transforms.logic.errors import ConfigurationError
 
@@ -33,6 +34,7 @@ class Config(Section):
     # Records of older runs have none.
     loading: Loading = Loading()
     labelling: Labelling
+    workers: Workers = Workers()
     run: Run
 
     @model_validator(mode="after")
@@ -54,6 +56,12 @@ class Config(Section):
                 access.check(self.loading.import_endpoint, "--import-endpoint")
         except ConfigurationError as error:
             raise ValueError(str(error)) from error
+        return self
+
+    @model_validator(mode="after")
+    def _a_gpu_is_used(self) -> "Config":
+        if self.workers.gpu is not None and self.encoding.device == "cpu":
+            raise ValueError("--gpu asks for workers that --device cpu does not use; leave out one of them")
         return self
 
     @model_validator(mode="after")

@@ -3,8 +3,9 @@
 import argparse
 import logging
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from types import MappingProxyType
 from typing import Any
 
 import apache_beam as beam
@@ -13,6 +14,7 @@ from apache_beam.pvalue import PCollection
 
 import transforms.coders  # noqa: F401  registers the coder of record batches
 from pipelines import logs, options
+from pipelines.accelerators import embedding_hints
 from pipelines.config import Config
 from pipelines.preflight import Plan, plan_run
 from pipelines.summary import summarise
@@ -39,10 +41,11 @@ from transforms.store import StoreVectors
 from transforms.write import DeleteFromMilvus, WriteToMilvus
 
 _LOG = logging.getLogger(__name__)
+_NO_HINTS: Mapping[str, str] = MappingProxyType({})
 
 
-def build(root: beam.Pipeline, plan: Plan) -> PCollection[int]:
-    """The whole flow; gives the exit code of the run."""
+def build(root: beam.Pipeline, plan: Plan, hints: Mapping[str, str] = _NO_HINTS) -> PCollection[int]:
+    """The whole flow, with resource hints for the workers that encode; gives the exit code of the run."""
     kept, outputs = ByProducts(), plan.space.outputs
     recognised = (
         root
@@ -56,9 +59,8 @@ def build(root: beam.Pipeline, plan: Plan) -> PCollection[int]:
         | "Split into chunks" >> SplitIntoChunks(plan.tokenizer, plan.detector, plan.splitting, kept)
         | "Reuse vectors" >> ReuseVectors(plan.workspace, plan.shards, plan.bucket_count, kept, outputs)
     )
-    embedded = reused.chunks | "Embed chunks" >> EmbedChunks(
-        plan.encoder, kept, outputs, device=plan.device, space=plan.space.embedding_space
-    )
+    embed = EmbedChunks(plan.encoder, kept, outputs, device=plan.device, space=plan.space.embedding_space)
+    embedded = reused.chunks | "Embed chunks" >> embed.with_resource_hints(**hints)
     shared = reused.repeats | "Share vectors" >> ShareVectors(plan.workspace, plan.shards, embedded, kept, outputs)
     stored = {"chunks": embedded, "repeats": shared} | "Store vectors" >> StoreVectors(
         plan.workspace, plan.full_dimensions, plan.bucket_count, kept, outputs
@@ -95,6 +97,32 @@ def run(config: Config, beam_options: PipelineOptions, say: Callable[[str], obje
         TransientError: a service failed beyond the retries, or another run is under way; running again resumes.
         CorruptDataError: the workspace does not hold what was written.
     """
+    with _planned(config, beam_options, say) as (pipeline, plan):
+        with errors_of_workers():
+            pipeline.run().wait_until_finish()
+        return plan.workspace.read_record(plan.context.run_id)
+
+
+def launch(config: Config, beam_options: PipelineOptions, say: Callable[[str], object] = lambda _: None) -> str:
+    """Plans, hands the job to the runner and gives the run id; the job itself commits the run and writes its record.
+
+    The lease of the collection's ledger is held until the runner has the job. A run that starts before the job's end takes it over, and
+    the job then commits nothing.
+
+    Raises:
+        ConfigurationError: before the runner has the job.
+        TransientError: a service failed beyond the retries, or another run is under way.
+    """
+    with _planned(config, beam_options, say) as (pipeline, plan), errors_of_workers():
+        pipeline.run()
+        return plan.context.run_id
+
+
+@contextmanager
+def _planned(
+    config: Config, beam_options: PipelineOptions, say: Callable[[str], object]
+) -> Iterator[tuple[beam.Pipeline, Plan]]:
+    """The pipeline of a run that nothing is wrong with, under the collection's lease."""
     with ExitStack() as until_done:
 
         def lease(directory: str, run_id: str) -> Claim:
@@ -115,10 +143,8 @@ def run(config: Config, beam_options: PipelineOptions, say: Callable[[str], obje
         planned = {"files": context.files_planned, "splits": context.splits_planned, "known_shards": len(plan.shards)}
         report(_LOG, logging.INFO, "run planned", collection=plan.target.collection, **planned)
         pipeline = beam.Pipeline(options=beam_options)
-        build(pipeline, plan)
-        with errors_of_workers():
-            pipeline.run().wait_until_finish()
-        return plan.workspace.read_record(plan.context.run_id)
+        build(pipeline, plan, embedding_hints(config.workers))
+        yield pipeline, plan
 
 
 @contextmanager

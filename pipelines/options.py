@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
@@ -12,6 +13,7 @@ from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions,
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
+from pipelines.accelerators import with_gpu
 from pipelines.access import MilvusAccess, check_workers
 from pipelines.config import Config
 from pipelines.sections import Section
@@ -27,6 +29,8 @@ _SECRET_OPTIONS = frozenset(
 _RUNNERS_HERE = frozenset(
     {DEFAULT_RUNNER, "DirectRunner", "BundleBasedDirectRunner", "SwitchingDirectRunner", "PrismRunner"}
 )
+# Airflow and the launcher of Flex templates name a job's labels by Beam's flag of that name. No path ends like a label.
+_LABELS_OF_A_JOB = re.compile(r"\{.*\}|[a-z][a-z0-9_-]{0,62}=[a-z0-9_-]{0,63}", re.DOTALL)
 
 
 def option_fields() -> Iterator[tuple[str, str, FieldInfo]]:
@@ -67,13 +71,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def parse(parser: argparse.ArgumentParser, argv: Sequence[str]) -> tuple[Config, PipelineOptions]:
     """Parses arguments of a parser that `add_arguments` filled; any wrong or unknown value raises `ConfigurationError`."""
-    known, rest = parser.parse_known_args(list(argv))
+    known, rest = parser.parse_known_args(list(_with_labels_of_beam(argv)))
     values = dict(vars(known))
     path = values.pop("config", None)
     merged = {**(_read_toml(path) if path else {}), **values}
     config, beam_options = to_config(merged), to_pipeline_options(rest)
     check_workers(config.access.value, runner_of(beam_options))
-    return config, beam_options
+    return config, with_gpu(beam_options, config.workers)
+
+
+def _with_labels_of_beam(argv: Sequence[str]) -> Iterator[str]:
+    for argument in argv:
+        flag, _, value = argument.partition("=")
+        yield f"--label={value}" if flag == "--labels" and _LABELS_OF_A_JOB.fullmatch(value) else argument
 
 
 def to_config(values: Mapping[str, Any]) -> Config:

@@ -194,11 +194,12 @@ def lite_server() -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="milvus-lite-") as home:
         command = [sys.executable, "-m", "milvus_lite", "server", "--data-dir", f"{home}/milvus.db"]
         with _process([*command, "--host", "127.0.0.1", "--port", str(port)], None):
-            _wait_for_port(port)
+            wait_for_port(port)
             yield f"http://127.0.0.1:{port}"
 
 
-def _wait_for_port(port: int) -> None:
+def wait_for_port(port: int) -> None:
+    """Returns when something listens on a port of 127.0.0.1."""
     deadline = time.monotonic() + SECONDS_TO_START
     while True:
         with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):

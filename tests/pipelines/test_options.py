@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
+from apache_beam.options.pipeline_options import DirectOptions, GoogleCloudOptions, PipelineOptions, StandardOptions
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -100,6 +100,9 @@ def test_defaults_are_those_of_the_interface() -> None:
         "import_file_bytes": 512 << 20,
         "import_patience_seconds": 3600.0,
         "labels": None,
+        "gpu": None,
+        "gpu_workers": "embedding",
+        "gpu_machine_type": None,
         "max_reject_fraction": 0.01,
         "mirror": False,
         "max_delete_fraction": 0.1,
@@ -178,6 +181,22 @@ def test_beam_options_pass_through() -> None:
     assert beam_options.view_as(DirectOptions).direct_num_workers == 2
     assert beam_options.view_as(DirectOptions).direct_running_mode == "multi_threading"
     assert beam_options.view_as(StandardOptions).runner == "FnApiRunner"
+
+
+@pytest.mark.parametrize(
+    "label", ["airflow-version=v3-3-2", '{"goog-dataflow-flex-template": "yes", "team": "search"}', "team="]
+)
+def test_labels_of_a_job_are_beams(label: str) -> None:
+    config, beam_options = _parse(*FLAGS, f"--labels={label}")
+    assert config.labelling.labels is None
+    assert beam_options.view_as(GoogleCloudOptions).labels == [label]
+
+
+@pytest.mark.parametrize("path", ["names.toml", "gs://bucket/day=1/names.toml", "day=1/names.toml"])
+def test_a_file_of_labels_is_ours(path: str) -> None:
+    config, beam_options = _parse(*FLAGS, f"--labels={path}")
+    assert config.labelling.labels == path
+    assert beam_options.view_as(GoogleCloudOptions).labels is None
 
 
 @pytest.mark.parametrize("flags", [["--runner=DirectRunner"], ["--runner", "DirectRunner"]])

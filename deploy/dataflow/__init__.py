@@ -1,0 +1,1 @@
+"""The Dataflow Flex template: image, parameters, and the program that its launcher starts."""
