@@ -126,6 +126,10 @@ check: lint type ## Run lint and type
 lock: $(VENV)/.stamp-venv ## Write the lock files from pyproject.toml; pins are kept where they fit (UPGRADE=1: take the newest)
 	@$(BIN)/python -m deploy.local.lock $(if $(UPGRADE),--upgrade)
 
+.PHONY: lock-airflow
+lock-airflow: $(VENV)/.stamp-venv ## Write deploy/airflow/requirements.lock (UPGRADE=1: take the newest)
+	@$(BIN)/python -m deploy.airflow.lock $(if $(UPGRADE),--upgrade)
+
 .PHONY: clean
 clean: ## Remove the virtual environment, the model, build outputs and caches
 	@rm -rf $(VENV) $(AIRFLOW) .cache build dist *.egg-info .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

@@ -1,6 +1,8 @@
 """The DAGs in a real Airflow: imported, run, scheduled, backfilled. Run by `make test-airflow`."""
 
 import json
+import re
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.conftest import ROOT
 from tests.deploy.airflow.conftest import CANARY, Airflow, Webhook, wait_until
 from tests.pipelines.jobs import Job
 
@@ -57,6 +60,26 @@ def test_dags_import_without_errors_warnings_or_this_project_s_packages(airflow:
         }
         assert (dag["active"], dag["catchup"], dag["retries"]) == (1, False, [5])
         assert dag["params"] == {"verify": "quick", "recheck": False, "max_reject_fraction": None}
+
+
+PARSE = """
+import json
+from airflow.cli.cli_parser import get_parser
+print(json.dumps([get_parser().parse_args(one).subcommand for one in COMMANDS]))
+"""
+
+
+def test_commands_on_the_pages_are_airflow_s(airflow: Airflow) -> None:
+    page = (ROOT / "deploy" / "README.md").read_text(encoding="utf-8")
+    own = (ROOT / "deploy" / "airflow" / "README.md").read_text(encoding="utf-8")
+    commands = re.findall(r"(?:`|^ +)airflow ([a-z]+ [^`\n]+)", own, re.MULTILINE)
+    commands += [
+        before + after
+        for before, after in re.findall(r"environments run .*\$PROJECT ([a-z ]+)-- (.+)$", page, re.MULTILINE)
+    ]
+    assert len(commands) >= 10
+    code = PARSE.replace("COMMANDS", repr([shlex.split(one) for one in commands]))
+    assert set(airflow.python(code)) >= {"pools", "variables", "dags", "backfill"}
 
 
 OUTCOMES = """
