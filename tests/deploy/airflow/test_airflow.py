@@ -22,7 +22,7 @@ import json, sys, warnings
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
     from airflow.dag_processing.dagbag import DagBag
-    bag = DagBag(".", include_examples=False)
+    bag = DagBag(".")
 own = [str(one.message) for one in caught if one.filename.startswith(sys.path[0] or ".") or "/dags/" in one.filename]
 describe = lambda dag: {
     "tasks": {name: sorted(task.upstream_task_ids) for name, task in dag.task_dict.items()},
