@@ -90,6 +90,18 @@ $(VENV)/.stamp-milvus: requirements-milvus.txt $(VENV)/.stamp-venv
 test-milvus: setup model $(VENV)/.stamp-milvus ## Run the tests that need a real server: Milvus 2.3.5, and CORPUS_EMBED_TEST_MILVUS=<address>
 	@$(BIN)/python -m pytest -q -m milvus
 
+# Airflow has an environment of its own: it and this project want different versions of common packages.
+AIRFLOW := .venv-airflow
+$(AIRFLOW)/.stamp: deploy/airflow/requirements.lock
+	@echo "Making $(AIRFLOW)"
+	@$(PYTHON) -m venv $(AIRFLOW)
+	@$(AIRFLOW)/bin/python -m pip install --quiet --disable-pip-version-check --no-input --no-deps --require-hashes -r $<
+	@touch $@
+
+.PHONY: test-airflow
+test-airflow: setup model $(AIRFLOW)/.stamp ## Run the DAGs in a real Airflow: import, a day, a backfill under its scheduler
+	@$(BIN)/python -m pytest -q -m airflow tests/deploy/airflow
+
 SECONDS_TO_FUZZ ?= 60
 .PHONY: fuzz
 fuzz: setup ## Read damaged files for a minute (SECONDS_TO_FUZZ=600: longer); the first that breaks a promise is kept
@@ -153,9 +165,13 @@ release-check: wheel ## Check that TAG=v1.2.3 is the version, is in the changelo
 lock: $(VENV)/.stamp-venv ## Write the lock files from pyproject.toml; pins are kept where they fit (UPGRADE=1: take the newest)
 	@$(BIN)/python -m deploy.local.lock $(if $(UPGRADE),--upgrade)
 
+.PHONY: lock-airflow
+lock-airflow: $(VENV)/.stamp-venv ## Write deploy/airflow/requirements.lock (UPGRADE=1: take the newest)
+	@$(BIN)/python -m deploy.airflow.lock $(if $(UPGRADE),--upgrade)
+
 .PHONY: clean
 clean: ## Remove the virtual environment, the model, build outputs and caches
-	@rm -rf $(VENV) $(TOOLS) .cache build dist *.egg-info .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf $(VENV) $(AIRFLOW) $(TOOLS) .cache build dist *.egg-info .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: clean-demo
