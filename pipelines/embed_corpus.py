@@ -51,7 +51,8 @@ def build(root: beam.Pipeline, plan: Plan, hints: Mapping[str, str] = _NO_HINTS)
         root
         | "Plan splits" >> beam.Create(plan.groups, reshuffle=False)
         | "Read documents" >> ReadDocuments(plan.reading, plan.selection, kept)
-        | "Recognise documents" >> RecogniseDocuments(plan.workspace, plan.known_parts, plan.recipe, kept)
+        | "Recognise documents"
+        >> RecogniseDocuments(plan.workspace, plan.held, plan.bucket_count, plan.recipe, kept, recheck=plan.recheck)
     )
     reused = (
         recognised.changed

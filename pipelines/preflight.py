@@ -107,9 +107,9 @@ class Plan:
         return bool(self.context.configuration["run"]["keep_rejected_text"])
 
     @property
-    def known_parts(self) -> tuple[str, ...]:
-        """Parts of the ledger whose documents need not be looked into."""
-        return () if self.context.configuration["run"]["recheck"] else self.held.ledger.parts
+    def recheck(self) -> bool:
+        """Whether documents are looked into that the ledger knows as they are."""
+        return bool(self.context.configuration["run"]["recheck"])
 
     @property
     def loaded_outputs(self) -> tuple[Output, ...]:

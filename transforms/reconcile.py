@@ -1,30 +1,27 @@
 """ReconcileLedger: what the collection holds against what this run wants it to hold."""
 
 from collections.abc import Iterator, Sequence
-from math import ceil
 from typing import Any, NamedTuple
 
 import apache_beam as beam
 import pyarrow as pa
 from apache_beam.pvalue import AsSingleton, PCollection, TaggedOutput
 
-from transforms.adapters.ledger_buckets import LedgerBuckets
+from transforms.adapters.ledger_buckets import LedgerBuckets, document_bucket_count
 from transforms.adapters.workspace import Held, Workspace, read_intents
 from transforms.group import KeyByBucket, Keyed
 from transforms.logic.checksum import HELD, WANTED, checksum_counts
 from transforms.logic.ledger import Bucket, reconcile_bucket
+from transforms.logic.notices import kept_documents
 from transforms.logic.records import Place, reject
-from transforms.logic.schemas import INTENTS, KEPT, LEDGER, POINTERS, Reason, batch_of, slices
+from transforms.logic.schemas import INTENTS, LEDGER, NOTICES, POINTERS, Reason, batch_of, slices
 from transforms.metrics import REJECTED, TALLIED, ByProducts, Stopwatch, Tally, rejected, tally
 from transforms.mirror import DecideMirror, Meeting, of_schema, rejected_documents, rejected_ids
 
 DELETES = "deletes"
 PARTS = "parts"
 
-# A worker holds one bucket; what changed of it goes row by row.
-_BUCKET_ROWS = 1 << 16
-_MAX_BUCKETS = 4096
-_NOTHING = batch_of([], KEPT)
+_NOTHING = batch_of([], NOTICES)
 
 
 class Reconciled(NamedTuple):
@@ -57,24 +54,27 @@ class ReconcileLedger(beam.PTransform[Any, Any]):
         """
         super().__init__()
         self._held = held
-        self._bucket_count = max(bucket_count, min(_MAX_BUCKETS, ceil(held.ledger.rows / _BUCKET_ROWS)))
+        self._bucket_count = document_bucket_count(held.ledger, bucket_count)
         self._function = _ReconcileFn(workspace, held, self._bucket_count)
         self._open_bucket = _OpenBucket(workspace, held, self._bucket_count)
         self._by_products = by_products
         self._max_delete_fraction = max_delete_fraction
 
     def expand(self, found: Any) -> Any:
-        """`POINTERS` of chunks that are stored under the name "pointers", and under "kept" `KEPT` documents if any; `Reconciled` out."""
-        root = found["pointers"].pipeline
+        """`Reconciled` out of `POINTERS` of stored chunks under the name "pointers" and, if any, `NOTICES` by bucket under "kept"."""
+        pointers = found["pointers"]
+        root = pointers.pipeline
         intents = root | "Intents" >> beam.Create(self._held.intents, reshuffle=False)
-        inputs = {**found, "intents": intents | "Read intents" >> beam.FlatMap(_read_intents)}
+        inputs = {"pointers": pointers, "intents": intents | "Read intents" >> beam.FlatMap(_read_intents)}
         rejects = None if self._max_delete_fraction is None else self._by_products.rejects
         if rejects is not None:
             inputs["rejects"] = rejects | "With their ids" >> beam.Map(rejected_documents)
-        keyed: tuple[PCollection[Keyed], ...] = tuple(
+        keyed: list[PCollection[Keyed]] = [
             batches | f"Key {name}" >> KeyByBucket("document_id", "text", self._bucket_count)
             for name, batches in inputs.items()
-        )
+        ]
+        if "kept" in found:
+            keyed.append(found["kept"])
         # Each is visited, whether or not this run says anything of it: rows that are held there stay held.
         visits = (
             root
@@ -107,11 +107,11 @@ class _OpenBucket:
 
     def with_parts(self, number: int, batches: Sequence[pa.RecordBatch]) -> tuple[Bucket, tuple[str, ...] | None]:
         """Also the parts that hold those rows and no others, or None if some hold more."""
-        produced, kept, doubts = (of_schema(batches, schema) for schema in (POINTERS, KEPT, INTENTS))
+        produced, notices, doubts = (of_schema(batches, schema) for schema in (POINTERS, NOTICES, INTENTS))
         held = self._held.of_bucket(number, self._bucket_count)
         if not self._trusted:
             doubts = pa.concat_tables([held.rows.select(INTENTS.names), doubts])
-        return Bucket(produced, kept, held.rows, doubts), held.parts
+        return Bucket(produced, kept_documents(notices, held.rows), held.rows, doubts), held.parts
 
 
 class _ReconcileFn(beam.DoFn):

@@ -9,9 +9,12 @@ import apache_beam as beam
 import pyarrow as pa
 import pytest
 
+from tests.transforms.logic.test_notices import notices_of
 from tests.transforms.verbs import SPACE, Outcome, Row, run_verb
 from transforms.adapters.lease import Claim, leased
+from transforms.adapters.ledger_buckets import document_bucket_count
 from transforms.adapters.workspace import Held, Ledger, Workspace, read_intents
+from transforms.group import Keyed
 from transforms.logic.checksum import HELD, WANTED, checksum
 from transforms.logic.errors import TransientError
 from transforms.logic.identity import chunk_id, digest
@@ -62,28 +65,32 @@ def _commit(workspace: Workspace, rows: list[Row]) -> Held:
     return Held(workspace.latest_ledger(), (), trusted=True)
 
 
-class _Found(beam.PTransform[beam.PCollection[pa.RecordBatch], Any]):
-    """Batches told apart by their schema, as the verbs before hand them on apart."""
+def _notices(workspace: Workspace, held: Held, kept: Sequence[Row], bucket_count: int) -> list[Keyed]:
+    parts = [workspace.read_ledger_part(name) for name in held.ledger.parts]
+    return notices_of([batch_of(kept, KEPT)], parts, document_bucket_count(held.ledger, bucket_count))
 
-    def __init__(self, reconcile: ReconcileLedger) -> None:
+
+class _Found(beam.PTransform[beam.PCollection[pa.RecordBatch], Any]):
+    """Pointers, and notices of what was kept beside them."""
+
+    def __init__(self, reconcile: ReconcileLedger, kept: list[Keyed]) -> None:
         super().__init__()
         self._reconcile = reconcile
+        self._kept = kept
 
     def expand(self, batches: beam.PCollection[pa.RecordBatch]) -> Any:
-        found = {
-            "pointers": batches | "Pointers" >> beam.Filter(lambda batch: batch.schema.equals(POINTERS)),
-            "kept": batches | "Kept" >> beam.Filter(lambda batch: batch.schema.equals(KEPT)),
-        }
-        return found | "Reconcile" >> self._reconcile
+        kept = batches.pipeline | "Kept" >> beam.Create(self._kept, reshuffle=False).with_output_types(Keyed)
+        return {"pointers": batches, "kept": kept} | "Reconcile" >> self._reconcile
 
 
 def _reconcile(
     workspace: Workspace, held: Held, pointers: list[Row], bucket_count: int = 4, kept: Sequence[Row] = ()
 ) -> Outcome:
     batches = [batch_of(pointers[start::3], POINTERS) for start in range(3)]
+    notices = _notices(workspace, held, kept, bucket_count)
     return run_verb(
-        lambda by_products: _Found(ReconcileLedger(workspace, held, bucket_count, by_products)),
-        [one for one in (*batches, batch_of(kept, KEPT)) if one.num_rows],
+        lambda by_products: _Found(ReconcileLedger(workspace, held, bucket_count, by_products), notices),
+        [one for one in batches if one.num_rows],
     )
 
 
@@ -102,16 +109,21 @@ class _Mirror(beam.PTransform[beam.PCollection[pa.RecordBatch], Any]):
     """ReconcileLedger of a run that mirrors its source."""
 
     def __init__(
-        self, reconcile: Callable[[ByProducts], ReconcileLedger], rejects: list[Row], kept: ByProducts
+        self,
+        reconcile: Callable[[ByProducts], ReconcileLedger],
+        rejects: list[Row],
+        notices: list[Keyed],
+        kept: ByProducts,
     ) -> None:
         super().__init__()
         self._reconcile = reconcile
         self._rejects = rejects
+        self._notices = notices
         self._kept = kept
 
     def expand(self, pointers: beam.PCollection[pa.RecordBatch]) -> Any:
         read = self._kept.take(pointers | "Reject" >> with_by_products(_Reject(self._rejects)))
-        return read | "Found" >> _Found(self._reconcile(self._kept))
+        return read | "Found" >> _Found(self._reconcile(self._kept), self._notices)
 
 
 def _mirror(
@@ -122,12 +134,17 @@ def _mirror(
     max_delete_fraction: float,
     kept: Sequence[Row] = (),
 ) -> Outcome:
+    notices = _notices(workspace, held, kept, 4)
+
     def make(kept: ByProducts) -> _Mirror:
         return _Mirror(
-            lambda by_products: ReconcileLedger(workspace, held, 4, by_products, max_delete_fraction), rejects, kept
+            lambda by_products: ReconcileLedger(workspace, held, 4, by_products, max_delete_fraction),
+            rejects,
+            notices,
+            kept,
         )
 
-    return run_verb(make, [batch_of(pointers, POINTERS), *([batch_of(kept, KEPT)] if kept else [])])
+    return run_verb(make, [batch_of(pointers, POINTERS)])
 
 
 def _ids(batches: list[pa.RecordBatch]) -> list[str]:

@@ -2,12 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
-from transforms.adapters.workspace import Workspace
+from transforms.adapters.workspace import Ledger, Workspace
 from transforms.logic.identity import PREFIXES, bucket_of_prefix, buckets_of, text_prefixes
 from transforms.logic.schemas import LEDGER
+
+_BUCKET_ROWS = 1 << 16
+_MAX_BUCKETS = 4096
 
 
 @dataclass(frozen=True)
@@ -39,10 +45,25 @@ class LedgerBuckets:
             if bucket_of_prefix(first, bucket_count) == bucket_of_prefix(last, bucket_count):
                 whole.append(name)
             else:
-                prefixes = text_prefixes(rows.column("document_id").to_pylist())
-                rows = rows.filter(pa.array(buckets_of(prefixes, bucket_count) == bucket))
+                rows = rows.filter(pa.array(buckets_of_rows(name, rows, bucket_count) == bucket))
             tables.append(rows)
         return LedgerBucket(pa.concat_tables(tables), tuple(whole) if len(whole) == len(tables) - 1 else None)
+
+
+def document_bucket_count(ledger: Ledger, at_least: int) -> int:
+    """Into how many buckets the documents of a run are put: enough that a worker may hold the rows of one."""
+    return max(at_least, min(_MAX_BUCKETS, ceil(ledger.rows / _BUCKET_ROWS)))
+
+
+def buckets_of_rows(part: str, rows: pa.Table, bucket_count: int) -> npt.NDArray[np.int64]:
+    """The bucket of each row's document, shape (n,), of a part of a ledger by its name."""
+    first, last = (bucket_of_prefix(prefix, bucket_count) for prefix in prefix_range(part))
+    if first == last:
+        return np.full(rows.num_rows, first)
+    # A document has a row for each of its chunks, and is hashed once.
+    documents = rows.column("document_id").combine_chunks().dictionary_encode()
+    prefixes = text_prefixes(documents.dictionary.to_pylist())
+    return buckets_of(prefixes, bucket_count)[documents.indices.to_numpy()]
 
 
 def prefix_range(part: str) -> tuple[int, int]:

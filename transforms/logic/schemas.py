@@ -46,6 +46,18 @@ KEPT = pa.schema(
 )
 """Documents that the ledger knows as they are: their rows stay."""
 
+NOTICES = pa.schema(
+    [
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("known", pa.uint32(), nullable=False),
+        pa.field("check", pa.uint64(), nullable=False),
+        pa.field("position", pa.int64(), nullable=False),
+        pa.field("gaps", pa.binary(), nullable=False),
+        pa.field("ranks", pa.binary(), nullable=False),
+    ]
+)
+"""`KEPT` documents of one source and one bucket, a row for many, as they cross a shuffle: see `notices`."""
+
 DOCUMENTS = pa.schema(
     [
         *(field for field in RECOGNISED if field.name != "declared_language"),

@@ -6,6 +6,7 @@ from typing import Any
 
 import apache_beam as beam
 import fsspec
+import numpy as np
 import pyarrow as pa
 import pytest
 from apache_beam.pvalue import TaggedOutput
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from tests.fakes import FakeDetector, FakeEncoder, FakeTokenizer
+from tests.transforms.logic.test_notices import known_of, notices_of
 from tests.transforms.verbs import SPACE, record, records
 from transforms import commit, write
 from transforms.adapters import crashpoints
@@ -26,9 +28,9 @@ from transforms.identify import Partitioning, identify_language
 from transforms.load import _LoadFn
 from transforms.logic.chunking import Limits
 from transforms.logic.identity import buckets_of, key_prefixes
-from transforms.logic.recognition import KnownKeys, known_by_source, recognise, with_keys
+from transforms.logic.recognition import recognise, with_keys
 from transforms.logic.record import RunContext
-from transforms.logic.schemas import CHUNKS, KEPT, batch_of, row_schema, slices, with_columns
+from transforms.logic.schemas import CHUNKS, batch_of, row_schema, slices
 from transforms.metrics import TALLIED, Tally, sum_tallies
 from transforms.reconcile import DELETES, PARTS, _ReconcileFn
 from transforms.reuse import _ReuseFn
@@ -78,18 +80,17 @@ class _Milvus:
 
 
 def _recognised(
-    documents: Mapping[str, Version], held: Iterable[pa.Table] = ()
+    documents: Mapping[str, Version], held: Sequence[pa.Table] = ()
 ) -> tuple[dict[str, pa.RecordBatch], list[pa.RecordBatch]]:
-    """Documents as read, by name, that no held row is of as they are, and batches of `KEPT` of the others."""
-    changed, kept = {}, []
-    known = KnownKeys(b"".join(keys for part in held for keys in known_by_source(part).values()))
+    """Documents as read, by name, that no held row is of as they are, and notices of the others."""
+    changed, read = {}, []
+    known = known_of(held, ["a.jsonl"], 1)
     for position, (name, (sentences, language, most)) in enumerate(sorted(documents.items())):
         row = with_keys(records(record(name, " ".join(sentences), position=position)), f"{language} {most}")
-        if recognise(row, {"a.jsonl": known})[0]:
-            kept.append(with_columns(row, KEPT))
-        else:
+        read.append(row)
+        if recognise(row, np.zeros(1, np.int64), known).ranks[0] < 0:
             changed[name] = row
-    return changed, kept
+    return changed, [batch for _, batch in notices_of(read, held, 1)]
 
 
 def _chunks(documents: Mapping[str, Version], read: Mapping[str, pa.RecordBatch]) -> list[pa.RecordBatch]:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from transforms.logic.identity import digest
-from transforms.logic.recognition import KnownKeys, known_by_source, recognise, with_keys
+from transforms.logic.recognition import KnownKeys, heads_and_tails, known_by_source, recognise, with_keys
 from transforms.logic.schemas import KEY, LEDGER, RECOGNISED, RECORDS, batch_of
 
 # Few bytes, so that keys share beginnings and ends, zeros among them.
@@ -35,10 +35,32 @@ def key_of(row: dict[str, Any], recipe: str = "recipe") -> bytes:
 
 
 @settings(deadline=None, derandomize=True, max_examples=300)
-@given(KEYS, KEYS)
-def test_known_keys_are_a_set(known: list[bytes], asked: list[bytes]) -> None:
-    found = KnownKeys(b"".join(known)).hold(pa.array([*asked, *known], KEY))
-    assert found.tolist() == [key in set(known) for key in (*asked, *known)]
+@given(st.lists(st.tuples(KEYS, st.integers(1, 3)), max_size=3), KEYS, st.integers(1, 3))
+def test_known_keys_are_sets_by_bucket_of_heads_that_name_one_key(
+    parts: list[tuple[list[bytes], int]], asked: list[bytes], bucket: int
+) -> None:
+    """A part knows of some keys in one bucket."""
+    told = []
+    for keys, number in parts:
+        rows = pa.Table.from_batches([batch_of([ledger_row("a", key) for key in keys], LEDGER)])
+        told += [*known_by_source(rows, np.full(len(keys), number)).values()]
+    known = [key for keys, number in parts if number == bucket for key in set(keys)]
+    heads = sorted({key[:8][::-1] for key in known})
+    alone = {key[:8] for key in known if sum(other[:8] == key[:8] for other in known) == 1}
+    asked = [*asked, *known]
+
+    ranks, count = KnownKeys(told).ranks(bucket, heads_and_tails(pa.array(asked, KEY))[0])
+
+    assert count == len(heads)
+    assert ranks.tolist() == [heads.index(key[:8][::-1]) if key[:8] in alone else -1 for key in asked]
+
+
+def test_halves_of_keys_are_those_of_a_slice() -> None:
+    keys = pa.array([bytes(range(start, start + 16)) for start in range(4)], KEY)
+    heads, tails = heads_and_tails(keys[1:3])
+    assert heads.tolist() == [int.from_bytes(bytes(range(start, start + 8)), "little") for start in (1, 2)]
+    assert tails.tolist() == [int.from_bytes(bytes(range(start, start + 8)), "little") for start in (9, 10)]
+    assert [len(half) for half in heads_and_tails(keys[:0])] == [0, 0]
 
 
 @pytest.mark.parametrize(
@@ -89,12 +111,20 @@ def test_documents_are_known_in_the_file_they_came_from() -> None:
     rows = [("a", first), ("a", first), ("a", second), ("b", other), ("b", None), (None, None)]
     part = pa.Table.from_batches([batch_of([ledger_row(*row) for row in rows], LEDGER)])
 
-    known = known_by_source(part)
+    known = known_by_source(part, np.array([2, 2, 0, 2, 0, 0]))
 
-    assert known == {"a": b"".join(sorted((first, second))), "b": other}
+    assert list(known) == ["a", "b"]
+    assert known["a"] == (np.array([0, 1, 2, 1], "<u4").tobytes(), second[:8] + first[:8])
+    assert known["b"] == (np.array([2, 1], "<u4").tobytes(), other[:8])
     documents = batch_of([{**record(source=source), "document_key": key} for source, key in rows[:4]], RECOGNISED)
-    held = {source: KnownKeys(keys) for source, keys in known.items()}
-    assert recognise(documents, held).tolist() == [True] * 4
-    assert recognise(documents, {"a": held["b"], "b": held["a"]}).tolist() == [False] * 4
-    assert recognise(documents, {"a": KnownKeys(b""), "b": held["b"]}).tolist() == [False, False, False, True]
-    assert recognise(documents.slice(0, 0), {}).dtype == np.bool_
+    held = {source: KnownKeys([keys]) for source, keys in known.items()}
+    none = KnownKeys([])
+    for buckets, keys, expected in (
+        ([2, 2, 0, 2], held, [True] * 4),
+        ([2, 0, 2, 2], held, [True, False, False, True]),
+        ([2, 2, 0, 2], {"a": held["b"], "b": held["a"]}, [False] * 4),
+        ([2, 2, 0, 2], {"a": none, "b": held["b"]}, [False, False, False, True]),
+    ):
+        found = recognise(documents, np.array(buckets), keys)
+        assert (found.ranks >= 0).tolist() == expected
+    assert recognise(documents.slice(0, 0), np.empty(0, np.int64), {}).ranks.tolist() == []
