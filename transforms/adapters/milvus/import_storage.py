@@ -167,7 +167,7 @@ class _OpenFile:
     writer: pq.ParquetWriter | None = None
     is_sealed: bool = False
     is_local: bool = True
-    synchronised: Future[None] | None = None
+    synchronised: list[Future[None]] = field(default_factory=list)
 
     @classmethod
     def begin(cls, owner: ImportWriter, partition: str) -> "_OpenFile":
@@ -209,7 +209,7 @@ class _OpenFile:
 
     def _synchronise(self) -> None:
         if self.is_local:
-            self.synchronised = self.owner.synchronise(self.temporary)
+            self.synchronised.append(self.owner.synchronise(self.temporary))
 
     def seal(self) -> None:
         """Writes all that there is."""
@@ -228,8 +228,10 @@ class _OpenFile:
         name = f"{self.partition}/{self.names.hexdigest()}.parquet"
         file = ImportFile(name, self.partition, self.rows, self.temporary.stat().st_size, self.checksum)
         _, place = filesystem_of(self.owner.storage.uri_of(file))
-        if self.synchronised is not None:
-            self.synchronised.result()
+        if self.is_local:
+            # Each, as a disk says only once that it failed.
+            for done in self.synchronised:
+                done.result()
             # Milvus may run as another user.
             self.temporary.chmod(0o644)
             with durable("import file"):
