@@ -18,6 +18,7 @@ import argparse
 import hashlib
 import logging
 import os
+import shutil
 import statistics
 import sys
 import tempfile
@@ -130,17 +131,28 @@ def timed(name: str, rows: int, repeats: int, run: Callable[[], object]) -> Figu
     return Figure(name, rows, seconds, cpu_seconds, other.cores)
 
 
-def in_turns(contenders: Sequence[tuple[str, Callable[[], object]]], rows: int, repeats: int) -> list[Figure]:
+@dataclass(frozen=True)
+class Contender:
+    """Who takes a turn: `before` prepares it, untimed."""
+
+    name: str
+    rows: int
+    run: Callable[[], object]
+    before: Callable[[], object] = lambda: None
+
+
+def in_turns(contenders: Sequence[Contender], repeats: int) -> list[Figure]:
     """Each contender in each round, so that what changes from minute to minute meets all; a round begins with another one each time."""
-    found: dict[str, list[Figure]] = {name: [] for name, _ in contenders}
+    found: dict[str, list[Figure]] = {one.name: [] for one in contenders}
     for number in range(repeats):
         first = number % len(contenders)
-        for name, run in (*contenders[first:], *contenders[:first]):
-            found[name].append(timed(name, rows, 1, run))
+        for one in (*contenders[first:], *contenders[:first]):
+            one.before()
+            found[one.name].append(timed(one.name, one.rows, 1, one.run))
     return [
         Figure(
             some[0].name,
-            rows,
+            some[0].rows,
             [one.seconds[0] for one in some],
             [one.cpu_seconds[0] for one in some],
             max(one.other_load_cores for one in some),
@@ -152,21 +164,29 @@ def in_turns(contenders: Sequence[tuple[str, Callable[[], object]]], rows: int, 
 # --- files ---
 
 
-def compare_files(count: int, dimensions: int, repeats: int) -> list[Figure]:
-    """Writers of import files, on one core."""
+def compare_files(count: int, peer_count: int, dimensions: int, repeats: int) -> list[Figure]:
+    """Writers of import files, on one core; the peer, whose rows are dictionaries of numbers, gets fewer."""
     batches = list(make_rows(count, dimensions))
     table = import_columns(pa.Table.from_batches(batches))
-    dictionaries = [row for batch in batches for row in milvus_rows(batch, DENSE)]
+    dictionaries = [row for batch in make_rows(peer_count, dimensions) for row in milvus_rows(batch, DENSE)]
     with tempfile.TemporaryDirectory() as folder:
-        contenders: list[tuple[str, Callable[[], object]]] = [
-            ("ImportWriter", lambda: write_ours(batches, dimensions, Path(folder, "ours"))),
-            ("write_table and fsync", lambda: write_bare(table, dimensions, Path(folder, "synced.parquet"), sync=True)),
-            ("write_table", lambda: write_bare(table, dimensions, Path(folder, "bare.parquet"), sync=False)),
+        written = Path(folder, "written")
+
+        def clear() -> None:
+            # What is there already would be removed while the next is timed.
+            shutil.rmtree(written, ignore_errors=True)
+            written.mkdir()
+
+        bare = written / "bare.parquet"
+        contenders = [
+            Contender("ImportWriter", count, lambda: write_ours(batches, dimensions, written), clear),
+            Contender("write_table and fsync", count, lambda: write_bare(table, dimensions, bare, sync=True), clear),
+            Contender("write_table", count, lambda: write_bare(table, dimensions, bare, sync=False), clear),
         ]
-        peer = local_bulk_writer(dictionaries, dimensions, Path(folder, "peer"))
+        peer = local_bulk_writer(dictionaries, dimensions, written)
         if peer is not None:
-            contenders.append(("LocalBulkWriter", peer))
-        return in_turns(contenders, count, repeats)
+            contenders.append(Contender("LocalBulkWriter", peer_count, peer, clear))
+        return in_turns(contenders, repeats)
 
 
 def write_ours(batches: Sequence[pa.RecordBatch], dimensions: int, directory: Path) -> int:
@@ -231,8 +251,11 @@ def compare_upserts(uri: str, count: int, dimensions: int, repeats: int) -> list
             until_done.enter_context(new_collection(uri, f"benchmark_upsert_{place}", dimensions))
             for place in range(len(contenders))
         ]
-        turns = [(name, partial(run, target)) for (name, run), target in zip(contenders, targets, strict=True)]
-        figures = in_turns(turns, count, repeats)
+        turns = [
+            Contender(name, count, partial(run, target))
+            for (name, run), target in zip(contenders, targets, strict=True)
+        ]
+        figures = in_turns(turns, repeats)
         for target in targets:
             check_count(target, count)
     return figures
@@ -501,7 +524,8 @@ def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         "python -m benchmarks.milvus_write", description=__doc__.splitlines()[0] if __doc__ else ""
     )
-    parser.add_argument("--rows", type=int, default=20_000, help="rows of files and upserts (default 20000)")
+    parser.add_argument("--file-rows", type=int, default=100_000, help="rows of our files (default 100000)")
+    parser.add_argument("--rows", type=int, default=20_000, help="rows of peers' files and of upserts (default 20000)")
     parser.add_argument("--dimensions", type=int, nargs="+", default=list(DIMENSIONS), help="of the vectors")
     parser.add_argument("--repeats", type=int, default=3, help="the median of so many runs is shown (default 3)")
     parser.add_argument("--milvus", metavar="URI", help="a running server; without one only files are written")
@@ -517,8 +541,8 @@ def main(argv: Sequence[str]) -> int:
     # Beam and pymilvus tell what they do, a line for each file and connection.
     logging.disable(logging.WARNING)
     for dimensions in values.dimensions:
-        title = f"import files: {values.rows:,} rows of {dimensions} dimensions, one core"
-        figures = compare_files(values.rows, dimensions, values.repeats)
+        title = f"import files: {values.file_rows:,} rows of {dimensions} dimensions, one core"
+        figures = compare_files(values.file_rows, values.rows, dimensions, values.repeats)
         sys.stdout.write(render(title, figures))
         sys.stdout.write(verdict(figures, "LocalBulkWriter", "at least 10 times as fast"))
         sys.stdout.write(verdict(figures, "write_table", "at most 1.30 of its time") + "\n")

@@ -4,6 +4,7 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Collection, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -88,7 +89,8 @@ class ImportWriter:
     """Writes compressed rows to files of one partition each; memory is bounded, and so is the disk that open files take.
 
     A file has its name, a digest of the row keys in it, once it is complete; the same rows in the same order give the same file. Files are
-    not changed afterwards. Local files are synchronised with the disk before they have their name.
+    not changed afterwards. Local files are synchronised with the disk before they have their name: what is written goes there while the
+    next row group is encoded, so that little is left to wait for.
 
     Attributes:
         storage: where they go.
@@ -102,6 +104,7 @@ class ImportWriter:
     max_bytes: Mapping[str, int]
     file_bytes: int
     _open: dict[str, "_OpenFile"] = field(default_factory=dict)
+    _disk: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1))
 
     def add(self, partition: str, rows: pa.RecordBatch, checksum: int) -> list[ImportFile]:
         """Takes rows of one partition, with their checksum; gives the files that they completed. Rows are looked at a row group at a time.
@@ -128,15 +131,24 @@ class ImportWriter:
 
     def close(self) -> list[ImportFile]:
         """Completes and gives the files that are open."""
-        return [self._end(partition) for partition in sorted(self._open)]
+        for partition in sorted(self._open):
+            self._open[partition].seal()
+        complete = [self._end(partition) for partition in sorted(self._open)]
+        self._disk.shutdown()
+        return complete
 
     def _end(self, partition: str) -> ImportFile:
         file = self._open[partition].end()
         del self._open[partition]
         return file
 
+    def synchronise(self, path: Path) -> Future[None]:
+        """Lets a file of the local disk be written there, beside all else."""
+        return self._disk.submit(_synchronise, path)
+
     def abandon(self) -> None:
         """Removes what is not complete."""
+        self._disk.shutdown(cancel_futures=True)
         for file in self._open.values():
             file.abandon()
         self._open.clear()
@@ -153,18 +165,20 @@ class _OpenFile:
     waiting: list[pa.RecordBatch] = field(default_factory=list)
     waiting_bytes: int = 0
     writer: pq.ParquetWriter | None = None
+    is_sealed: bool = False
+    is_local: bool = True
+    synchronised: list[Future[None]] = field(default_factory=list)
 
     @classmethod
     def begin(cls, owner: ImportWriter, partition: str) -> "_OpenFile":
         """A file without a name: where a rename gives it one at once, else where there is room."""
         filesystem, place = filesystem_of(join(owner.storage.uri, partition))
-        directory = None
-        if "file" in filesystem.protocol:
+        is_local = "file" in filesystem.protocol
+        if is_local:
             Path(place).mkdir(parents=True, exist_ok=True)
-            directory = place
-        handle, name = tempfile.mkstemp(".partial", ".", directory)
+        handle, name = tempfile.mkstemp(".partial", ".", place if is_local else None)
         os.close(handle)
-        return cls(owner, partition, Path(name))
+        return cls(owner, partition, Path(name), is_local=is_local)
 
     @property
     def written_bytes(self) -> int:
@@ -191,21 +205,33 @@ class _OpenFile:
             self.writer = pq.ParquetWriter(self.temporary, table.schema, **parquet_settings(table.schema))
         self.writer.write_table(table, row_group_size=table.num_rows)
         self.waiting, self.waiting_bytes = [], 0
+        self._synchronise()
 
-    def end(self) -> ImportFile:
+    def _synchronise(self) -> None:
+        if self.is_local:
+            self.synchronised.append(self.owner.synchronise(self.temporary))
+
+    def seal(self) -> None:
+        """Writes all that there is."""
+        if self.is_sealed:
+            return
         self.flush()
         if self.writer is None:
             raise ValueError("a file begins with its first rows")
         self.writer.close()
+        self._synchronise()
+        self.is_sealed = True
+
+    def end(self) -> ImportFile:
+        """Gives the file its name, once it is on the disk."""
+        self.seal()
         name = f"{self.partition}/{self.names.hexdigest()}.parquet"
         file = ImportFile(name, self.partition, self.rows, self.temporary.stat().st_size, self.checksum)
-        filesystem, place = filesystem_of(self.owner.storage.uri_of(file))
-        if "file" in filesystem.protocol:
-            descriptor = os.open(self.temporary, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+        _, place = filesystem_of(self.owner.storage.uri_of(file))
+        if self.is_local:
+            # Each, as a disk says only once that it failed.
+            for done in self.synchronised:
+                done.result()
             # Milvus may run as another user.
             self.temporary.chmod(0o644)
             with durable("import file"):
@@ -217,9 +243,17 @@ class _OpenFile:
         return file
 
     def abandon(self) -> None:
-        if self.writer is not None:
+        if self.writer is not None and not self.is_sealed:
             self.writer.close()
         self.temporary.unlink(missing_ok=True)
+
+
+def _synchronise(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def parquet_settings(schema: pa.Schema) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Where import files lie and what Milvus calls the place; files by partition, of bounded size, named by their rows."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -201,3 +202,52 @@ def test_vectors_are_not_compressed_and_only_what_repeats_has_a_dictionary(stora
     assert "RLE_DICTIONARY" in columns["language"].encodings
     assert "RLE_DICTIONARY" not in columns["text"].encodings
     assert set(parquet_settings(pa.schema([("id", pa.string())]))["use_dictionary"]) == set()
+
+
+# --- the disk ---
+
+
+def test_a_file_has_its_name_when_all_of_it_is_on_the_disk(
+    storage: ImportStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not before: a machine that goes down leaves no file under a name that a journal may have."""
+    monkeypatch.setattr(module, "_ROW_GROUP_BYTES", 1)
+    events: list[tuple[str, int]] = []
+    synchronised, renamed = os.fsync, Path.replace
+
+    def fsync(descriptor: int) -> None:
+        synchronised(descriptor)
+        events.append(("on the disk", os.fstat(descriptor).st_size))
+
+    def replace(self: Path, target: Any) -> Path:
+        events.append(("named", self.stat().st_size))
+        return renamed(self, target)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(Path, "replace", replace)
+    writer = _writer(storage)
+    for start in (0, 5, 10):
+        add(writer, "lang_de", rows_of(range(start, start + 5)))
+    (file,) = writer.close()
+    assert [kind for kind, _ in events] == ["on the disk"] * 4 + ["named"]
+    assert events[-1] == ("named", file.size_bytes)
+    assert events[-2] == ("on the disk", file.size_bytes)
+
+
+def test_a_disk_that_fails_is_no_file(storage: ImportStorage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says so once: what comes after a failure may seem to be well."""
+    monkeypatch.setattr(module, "_ROW_GROUP_BYTES", 1)
+    failures = iter([OSError(5, "Input/output error")])
+
+    def fsync(descriptor: int) -> None:
+        for error in failures:
+            raise error
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    writer = _writer(storage)
+    for start in (0, 5):
+        add(writer, "lang_de", rows_of(range(start, start + 5)))
+    with pytest.raises(OSError, match="Input/output error"):
+        writer.close()
+    writer.abandon()
+    assert not [path for path in Path(storage.uri).rglob("*") if path.is_file()]
