@@ -62,8 +62,8 @@ class Certificates:
                 made.load_cert_chain(self.certificate, self.key, password="")
         except ssl.SSLError as error:
             raise ConfigurationError(
-                f"{CA}, {CLIENT_CERTIFICATE} and {CLIENT_KEY} cannot be used ({error}); name certificates and the key that belongs to them, "
-                "unencrypted"
+                f"{CA}, {CLIENT_CERTIFICATE} and {CLIENT_KEY} cannot be used ({error}); name certificates and the key that "
+                "belongs to them, unencrypted"
             ) from error
         return made
 
