@@ -36,7 +36,7 @@ def test_other_commands_have_the_same_flags() -> None:
     add_access_arguments(parser)
     assert access_of(parser.parse_args([])) == Access() == MilvusAccess().value
     given = parser.parse_args([*_flags(**ALL), "--allow-clear-text-milvus"])
-    assert access_of(given) == Access(*ALL.values(), allow_clear_text=True)
+    assert access_of(given) == Access(VERSION, "file:/ca.pem", "file:/client.pem", "env:CLIENT_KEY", True)
     with pytest.raises(ConfigurationError, match="--milvus-token takes a reference"):
         access_of(parser.parse_args(["--milvus-token", "root:Milvus"]))
 

@@ -63,7 +63,22 @@ SHAPE: dict[str, Any] = {
     },
     "seconds": float,
     "started_at": str,
-    "model": {"name": str, "revision": type(None), "files_digest": str},
+    "model": {
+        "name": str,
+        "revision": type(None),
+        "files_digest": str,
+        "files": dict.fromkeys(
+            (
+                "1_Pooling/config.json",
+                "config.json",
+                "config_sentence_transformers.json",
+                "model.safetensors",
+                "modules.json",
+                "tokenizer.json",
+            ),
+            str,
+        ),
+    },
     "embedding_space": str,
     "computation": {"dtype": str, "device": str, "outputs": list},
     "representation": {

@@ -253,7 +253,7 @@ class WorkspaceMachine(RuleBasedStateMachine):
         loaded = drive(_LoadFn(workspace, row_schema(1).names), [(0, changes["main"])] if changes["main"] else [])[
             "main"
         ]
-        target = Target("http://nowhere", "c")
+        target = Target("https://nowhere", "c")
         drive(write._UpsertFn(target), [_as_sent(batch) for batch in loaded])
         drive(write._DeleteFn(target), changes[DELETES])
         known: Tally = {"splits.read": 1, "documents.read": len(self.source), "chunks.split": len(chunks)}

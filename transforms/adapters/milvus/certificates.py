@@ -54,10 +54,17 @@ class Certificates:
         return {"ca_pem_path": self.ca, "client_pem_path": self.certificate, "client_key_path": self.key}
 
     def context(self) -> ssl.SSLContext:
-        """The same for HTTPS."""
-        made = ssl.create_default_context(cafile=self.ca)
-        if self.certificate is not None:
-            made.load_cert_chain(self.certificate, self.key)
+        """The same for HTTPS; what is no certificate or no key of it raises `ConfigurationError`."""
+        try:
+            made = ssl.create_default_context(cafile=self.ca)
+            if self.certificate is not None:
+                # An encrypted key would ask whoever sits at the terminal.
+                made.load_cert_chain(self.certificate, self.key, password="")
+        except ssl.SSLError as error:
+            raise ConfigurationError(
+                f"{CA}, {CLIENT_CERTIFICATE} and {CLIENT_KEY} cannot be used ({error}); name certificates and the key that "
+                "belongs to them, unencrypted"
+            ) from error
         return made
 
     def _path(self, reference: str | None, flag: str) -> str | None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives import serialization
 
 from tests.guarded_server import EXPIRED, Authority, Issued, guarded_server
 from transforms.adapters.milvus import Collection, Target
@@ -155,6 +156,28 @@ def test_a_certificate_that_is_not_there_is_named(
     with pytest.raises(ConfigurationError, match=rf"--milvus-{name.replace('_', '-')} file:/no/such cannot be read"):
         Certificates(changed(access, name, "file:/no/such"))
     assert list(temporary.iterdir()) == []
+
+
+@pytest.mark.parametrize("fault", ["no authority", "another key", "an encrypted key"])
+def test_certificates_that_do_not_work_are_refused(
+    authority: Authority, access: Access, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    key = authority.issue(["other"]).key
+    if fault == "no authority":
+        monkeypatch.setenv("CA_OF_TEST", "-----BEGIN CERTIFICATE-----\nnothing\n-----END CERTIFICATE-----")
+        access = replace(access, ca="env:CA_OF_TEST")
+    elif fault == "an encrypted key":
+        private = serialization.load_pem_private_key(key, None)
+        encryption = serialization.BestAvailableEncryption(b"hunter2")
+        key = private.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption)
+    monkeypatch.setenv("KEY_OF_TEST", key.decode())
+    with (
+        certificates(access) as opened,
+        pytest.raises(
+            ConfigurationError, match=r"--milvus-ca, --milvus-client-certificate and --milvus-client-key cannot"
+        ),
+    ):
+        opened.context()
 
 
 def test_nothing_is_asked_of_the_client_without_certificates() -> None:
