@@ -1,6 +1,7 @@
 """Load: what one collection holds goes to another, from the dataset and without a model, in another representation perhaps."""
 
 import json
+import logging
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -20,6 +21,7 @@ from pipelines.preflight import run_context
 from pipelines.representation import choose_representation
 from pipelines.sections import Representation as Wanted
 from transforms.adapters.calibrations import reopen
+from transforms.adapters.events import report_run
 from transforms.adapters.export import find_collection
 from transforms.adapters.inventory import list_workspace
 from transforms.adapters.lease import Claim, OnBusy, leased
@@ -54,6 +56,7 @@ from transforms.reconcile import ReconcileLedger
 from transforms.reject import WriteRejects
 from transforms.write import DeleteFromMilvus, WriteToMilvus
 
+_LOG = logging.getLogger(__name__)
 _ROWS_PER_BUCKET = 20_000
 _MIN_BUCKETS = 8
 _MAX_BUCKETS = 4096
@@ -163,7 +166,9 @@ def load(
         build(pipeline, plan)
         with errors_of_workers():
             pipeline.run().wait_until_finish()
-        return plan.workspace.read_record(run_id)
+        record = plan.workspace.read_record(run_id)
+        report_run(_LOG, "run finished", record, plan.target.collection)
+        return record
 
 
 def _open_source(asked: Loading, lease: Callable[[str], Claim]) -> _Source:
