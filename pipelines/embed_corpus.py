@@ -18,7 +18,7 @@ from pipelines.accelerators import embedding_hints
 from pipelines.config import Config
 from pipelines.preflight import Plan, plan_run
 from pipelines.summary import summarise
-from transforms.adapters.events import report
+from transforms.adapters.events import report, report_run
 from transforms.adapters.lease import Claim, leased
 from transforms.adapters.milvus import release
 from transforms.bulk_import import ImportToMilvus
@@ -101,7 +101,9 @@ def run(config: Config, beam_options: PipelineOptions, say: Callable[[str], obje
     with _planned(config, beam_options, say) as (pipeline, plan):
         with errors_of_workers():
             pipeline.run().wait_until_finish()
-        return plan.workspace.read_record(plan.context.run_id)
+        record = plan.workspace.read_record(plan.context.run_id)
+        report_run(_LOG, "run finished", record, plan.target.collection)
+        return record
 
 
 def launch(config: Config, beam_options: PipelineOptions, say: Callable[[str], object] = lambda _: None) -> str:

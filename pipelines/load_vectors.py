@@ -1,5 +1,6 @@
 """Load: what one collection holds goes to another, from the dataset and without a model, in another representation perhaps."""
 
+import logging
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
@@ -13,6 +14,7 @@ from pipelines import logs
 from pipelines.embed_corpus import errors_of_workers
 from pipelines.importing import open_import_storage
 from pipelines.load_plan import Loading, Plan, open_source, plan_load, run_id_of
+from transforms.adapters.events import report_run
 from transforms.adapters.lease import OnBusy, leased
 from transforms.adapters.milvus import release
 from transforms.adapters.storage import check_writable
@@ -27,6 +29,8 @@ from transforms.metrics import ByProducts
 from transforms.reconcile import ReconcileLedger
 from transforms.reject import WriteRejects
 from transforms.write import DeleteFromMilvus, WriteToMilvus
+
+_LOG = logging.getLogger(__name__)
 
 
 def build(root: beam.Pipeline, plan: Plan) -> PCollection[int]:
@@ -88,4 +92,6 @@ def load(
         build(pipeline, plan)
         with errors_of_workers():
             pipeline.run().wait_until_finish()
-        return plan.workspace.read_record(plan.context.run_id)
+        record = plan.workspace.read_record(plan.context.run_id)
+        report_run(_LOG, "run finished", record, plan.target.collection)
+        return record

@@ -9,22 +9,14 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.pvalue import AsList, AsSingleton, PBegin, PCollection
 
-from transforms.adapters.events import report
+from transforms.adapters.events import report_run
 from transforms.adapters.milvus import Target, connect
 from transforms.adapters.pushing import push
 from transforms.adapters.verifier import verify
 from transforms.adapters.workspace import Held, Ledger, Workspace
 from transforms.logic.exposition import exposition
 from transforms.logic.ledger import without_rows
-from transforms.logic.record import (
-    EXIT_COMPLETE,
-    EXIT_REJECTS,
-    RunContext,
-    build_record,
-    rejected_rows,
-    verified,
-)
-from transforms.logic.record_event import event_of
+from transforms.logic.record import RunContext, build_record, rejected_rows, verified
 from transforms.metrics import Tally, sum_tallies
 
 _LOG = logging.getLogger(__name__)
@@ -119,8 +111,7 @@ class _CommitFn(beam.DoFn):
 
 
 def _tell(record: Mapping[str, Any], collection: str, push_metrics: str | None) -> None:
-    """Says how the run ended, here as well as where it was launched: that process may have gone long ago."""
-    good = record["exit_code"] in {EXIT_COMPLETE, EXIT_REJECTS}
-    report(_LOG, logging.INFO if good else logging.ERROR, "run finished", **event_of(record, collection))
+    """Says what became of the run, from where it ended: the process that launched it may have gone long ago."""
+    report_run(_LOG, "run recorded", record, collection)
     if push_metrics is not None:
         push(push_metrics, exposition(record, collection))

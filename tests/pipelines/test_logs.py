@@ -186,7 +186,8 @@ def test_a_run_tells_its_plan_and_its_end(job: Job, capsys: pytest.CaptureFixtur
     logs.configure("text")
     assert "complete with rejects" in captured.out
     told = {line["event"]: line for line in lines(captured.err) if "event" in line}
-    assert set(told) == {"run planned", "run finished"}
+    assert set(told) == {"run planned", "run recorded", "run finished"}
+    assert told["run recorded"]["fields"] == told["run finished"]["fields"]
     (run_id,) = {line["run_id"] for line in told.values()}
     assert (job.workspace / "runs" / run_id).is_dir()
     assert told["run planned"]["fields"]["files"] == 1
@@ -202,7 +203,8 @@ def test_a_run_tells_its_plan_and_its_end(job: Job, capsys: pytest.CaptureFixtur
             "differences": 0,
         }.items()
     )
-    assert told["run finished"]["step"].startswith("Commit run")
+    assert told["run recorded"]["step"].startswith("Commit run")
+    assert "step" not in told["run finished"]
 
 
 def test_a_command_that_fails_says_so_in_json(job: Job, capsys: pytest.CaptureFixture[str]) -> None:

@@ -181,7 +181,7 @@ def test_the_end_of_a_run_is_told_and_its_figures_pushed_whatever_becomes_of_the
     assert (found, record["exit_code"], workspace.read_record("run-1")) == (code, code, record)
     told = {one.getMessage().partition(" run_id=")[0].partition(" url=")[0]: one.levelname for one in caplog.records}
     failed = {"metrics not pushed": "WARNING"} if status == 500 else {}
-    assert told == {"run finished": "ERROR" if code else "INFO", **failed}
+    assert told == {"run recorded": "ERROR" if code else "INFO", **failed}
     pushed = gateway.groups.get(GROUP, {})
     assert pushed.get(("corpus_embed_run_exit_code", "")) == (code if status == 200 else None)
     assert pushed.get(("corpus_embed_documents", '{outcome="read"}')) == (2 if status == 200 else None)

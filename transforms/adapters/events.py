@@ -6,7 +6,11 @@ handler writes (`pipelines.logs`) the same values also stand as fields.
 
 import json
 import logging
-from typing import TypeAlias
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+from transforms.logic.record import EXIT_COMPLETE, EXIT_REJECTS
+from transforms.logic.record_event import event_of
 
 FieldValue: TypeAlias = str | int | float | bool | None
 FIELDS = "corpus_embed_fields"
@@ -26,3 +30,9 @@ def report(logger: logging.Logger, severity: int, event: str, **fields: FieldVal
     if logger.isEnabledFor(severity):
         values = " ".join(f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in fields.items())
         logger.log(severity, "%s", f"{event} {values}".rstrip(), extra={EVENT: event, FIELDS: fields}, stacklevel=2)
+
+
+def report_run(logger: logging.Logger, event: str, record: Mapping[str, Any], collection: str) -> None:
+    """Logs what became of a run on a collection: an error where its exit code is neither of the good ones."""
+    good = record["exit_code"] in {EXIT_COMPLETE, EXIT_REJECTS}
+    report(logger, logging.INFO if good else logging.ERROR, event, **event_of(record, collection))
