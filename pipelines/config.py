@@ -2,6 +2,7 @@
 
 from pydantic import model_validator
 
+from pipelines.machines import Workers
 from pipelines.sections import (
     Chunking,
     Encoding,
@@ -14,7 +15,6 @@ from pipelines.sections import (
     Selection,
     Source,
     Storage,
-    Workers,
 )
 
 
