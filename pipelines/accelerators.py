@@ -15,7 +15,7 @@ from apache_beam.options.pipeline_options import (
     WorkerOptions,
 )
 
-from pipelines.sections import Workers
+from pipelines.machines import Workers
 from transforms.logic.errors import ConfigurationError
 
 _POOL = "worker_accelerator"

@@ -3,6 +3,7 @@
 from pydantic import model_validator
 
 from pipelines.access import MilvusAccess
+from pipelines.machines import Workers
 from pipelines.sections import (
     Chunking,
     Encoding,
@@ -15,7 +16,6 @@ from pipelines.sections import (
     Selection,
     Source,
     Storage,
-    Workers,
 )
 from transforms.logic.errors import ConfigurationError
 

@@ -3,23 +3,28 @@
 The job knows no runner: what differs here are Beam's own options.
 """
 
+import json
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from apache_beam.options.pipeline_options import PipelineOptions
 from pymilvus import MilvusClient
 
+from pipelines import embed_corpus, options
 from tests import servers
 from tests.conftest import ROOT
 from tests.pipelines.jobs import Job, Row
+from transforms.adapters.workspace import Workspace
 
 pytestmark = pytest.mark.slow
 
@@ -27,6 +32,7 @@ FILES = ("volcanoes.jsonl", "defects.jsonl", "duplicates.jsonl.gz")
 # Numbers of 16 bits, and passes that are packed in another way; a vector's numbers are around 0.05.
 MOST_DIFFERENCE = 2**-8
 LEAST_COSINE = 0.9999
+SECONDS_TO_END = 240.0
 
 # Both of Beam's services listen on every interface, and know no setting against it.
 _ON_LOOPBACK = """
@@ -73,16 +79,25 @@ def in_process(tmp_path_factory: pytest.TempPathFactory, world: World) -> Result
 
 
 def _run(world: World, home: Path, beam_flags: list[str]) -> Result:
-    job, collection = Job(home, world.model), f"c_{home.name}"
-    record = job.run(
-        *beam_flags,
-        input=f"{world.corpus}/*",
-        milvus=world.milvus,
-        collection=collection,
-        max_tokens=128,
-        detector="cld2",
-        threads=1,
-    )
+    job = Job(home, world.model)
+    record = job.run(*beam_flags, **_changes(world, home))
+    return _left(world, job, record)
+
+
+def _changes(world: World, home: Path) -> dict[str, Any]:
+    """Options of a run in this folder."""
+    return {
+        "input": f"{world.corpus}/*",
+        "milvus": world.milvus,
+        "collection": f"c_{home.name}",
+        "max_tokens": 128,
+        "detector": "cld2",
+        "threads": 1,
+    }
+
+
+def _left(world: World, job: Job, record: dict[str, Any]) -> Result:
+    collection = record["configuration"]["storage"]["collection"]
     # Milvus Lite ends connections that are kept alive while nothing is asked.
     client = MilvusClient(world.milvus, grpc_options={"grpc.keepalive_permit_without_calls": False})
     try:
@@ -108,8 +123,8 @@ def _comparable(record: dict[str, Any]) -> dict[str, Any]:
     return kept
 
 
-@contextmanager
-def _external_workers() -> Iterator[list[str]]:
+@pytest.fixture(scope="module")
+def external_workers() -> Iterator[list[str]]:
     """Beam's portable job service, and a pool of workers that it does not start itself; gives the options for both."""
     job_port, pool_port = servers.free_port(), servers.free_port()
     module = "apache_beam.runners"
@@ -123,7 +138,7 @@ def _external_workers() -> Iterator[list[str]]:
         for name, flag in services.items():
             process = subprocess.Popen(
                 [sys.executable, "-c", _ON_LOOPBACK, name, flag],
-                env={**os.environ, "PATH": path, "PYTHONPATH": str(ROOT)},
+                env={**os.environ, "PATH": path, "PYTHONPATH": str(ROOT)},  # for the workers too
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
             )
@@ -139,16 +154,6 @@ def _external_workers() -> Iterator[list[str]]:
         ]
 
 
-@contextmanager
-def _two_processes() -> Iterator[list[str]]:
-    yield ["--runner=FnApiRunner", "--direct_running_mode=multi_processing", "--direct_num_workers=2"]
-
-
-@contextmanager
-def _every_bundle_twice() -> Iterator[list[str]]:
-    yield ["--runner=FnApiRunner", "--direct_runner_bundle_repeat=1"]
-
-
 def test_the_reference_has_something_of_everything(in_process: Result) -> None:
     record = in_process.record
     assert record["exit_code"] == 3
@@ -159,25 +164,40 @@ def test_the_reference_has_something_of_everything(in_process: Result) -> None:
 
 
 @pytest.mark.parametrize(
-    "runner",
-    [_every_bundle_twice, pytest.param(_two_processes, marks=pytest.mark.long), _external_workers],
-    ids=["twice", "two processes", "external workers"],
+    "beam_flags",
+    [
+        ["--direct_runner_bundle_repeat=1"],
+        pytest.param(["--direct_running_mode=multi_processing", "--direct_num_workers=2"], marks=pytest.mark.long),
+    ],
+    ids=["every bundle twice", "two processes"],
 )
-def test_it_is_the_same_everywhere(
-    runner: Callable[[], AbstractContextManager[list[str]]],
-    world: World,
-    in_process: Result,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+def test_it_is_the_same_in_any_mode(
+    beam_flags: list[str], world: World, in_process: Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", str(ROOT))  # for workers that are processes of their own
-    with runner() as beam_flags:
-        other = _run(world, tmp_path / runner.__name__.strip("_"), beam_flags)
-    assert _comparable(other.record) == _comparable(in_process.record)
-    for ours, theirs, column in (
-        (other.rows, in_process.rows, "dense"),
-        (other.stored, in_process.stored, "vector"),
-    ):
+    _assert_same(_run(world, tmp_path / "mode", ["--runner=FnApiRunner", *beam_flags]), in_process)
+
+
+def test_it_is_the_same_with_workers_elsewhere_and_nobody_waiting(
+    external_workers: list[str], world: World, in_process: Result, tmp_path: Path
+) -> None:
+    """The job ends by itself: launched, it leaves what a run leaves, though its lease was given back before."""
+    job = Job(tmp_path / "elsewhere", world.model)
+    config = options.to_config(job.options(**_changes(world, job.home)))
+    run_id = embed_corpus.launch(config, PipelineOptions(external_workers))
+    record = Path(Workspace(str(job.workspace), "", "").record_uri(run_id))
+    deadline = time.monotonic() + SECONDS_TO_END
+    while not record.exists():
+        assert time.monotonic() < deadline, "the job did not end"
+        time.sleep(0.2)
+    _assert_same(_left(world, job, json.loads(record.read_bytes())), in_process)
+    again = job.run(*external_workers, **_changes(world, job.home))
+    assert (again["vectors"], again["rows"]["written"]) == ({"encoded": 0, "reused": 0}, 0)
+
+
+def _assert_same(one: Result, other: Result) -> None:
+    assert _comparable(one.record) == _comparable(other.record)
+    for ours, theirs, column in ((one.rows, other.rows, "dense"), (one.stored, other.stored, "vector")):
         assert ours.keys() == theirs.keys()
         for identity, row in theirs.items():
             assert {**ours[identity], column: row[column]} == row

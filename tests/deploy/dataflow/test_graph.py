@@ -57,8 +57,10 @@ def store(gcs_bucket: Store) -> Store:
 @pytest.fixture(scope="module")
 def parameters(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
     """Parameters of a launch, in the order in which a launcher may give them: any."""
-    model = make_model(tmp_path_factory.mktemp("dataflow") / "model")
-    by_reference = {"milvus_token": f"env:{TOKEN}"} if _has("milvus_token") else {"milvus_token_env": TOKEN}
+    home = tmp_path_factory.mktemp("dataflow")
+    model = make_model(home / "model")
+    (home / TOKEN).write_text(CANARY, encoding="utf-8")
+    by_reference = {"milvus_token": f"file:{home / TOKEN}"} if _has("milvus_token") else {"milvus_token_env": TOKEN}
     with milvus_server("2.6.4") as milvus:
         given = {
             "input": f"{store.root}/docs/*.jsonl {store.root}/more/",
