@@ -77,8 +77,12 @@ def reconcile_bucket(bucket: Bucket, gone: Collection[str] = ()) -> tuple[Reconc
     result.counts["documents.unchanged"] += bucket.kept.num_rows - len(kept)
     for count in staying.column("partition").value_counts().to_pylist():
         result.counts[f"partition.{count['values']}"] += count["counts"]
-    held = pa.concat_tables([staying, pa.Table.from_batches([batch_of(result.held, LEDGER)])])
-    return result, held.take(pc.sort_indices(held.column("id")))
+    held = (
+        pa.concat_tables([staying, pa.Table.from_batches([batch_of(result.held, LEDGER)])]) if result.held else staying
+    )
+    order = pc.sort_indices(held.column("id")).to_numpy()
+    # A bucket in which nothing changed is not copied.
+    return result, held if (order[1:] > order[:-1]).all() else held.take(pa.array(order))
 
 
 def without_rows(held: pa.Table, ids: Collection[str]) -> pa.Table:
@@ -108,6 +112,8 @@ def _spoken_of(bucket: Bucket, gone: Collection[str]) -> pa.Array:
 
 
 def _of_documents(table: pa.Table, ids: pa.Array, *, invert: bool = False) -> pa.Table:
+    if not len(ids):
+        return table if invert else table.slice(0, 0)
     among = pc.is_in(table.column("document_id"), ids)
     return table.filter(pc.invert(among) if invert else among)
 

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from transforms.logic.errors import CorruptDataError
-from transforms.logic.recognition import KEY_COLUMNS, Recognition, heads_and_tails, runs
+from transforms.logic.recognition import KEY_COLUMNS, Recognition, heads_and_tails, runs, starts_of_runs
 from transforms.logic.schemas import KEPT, NOTICES, batch_of, slices
 
 _DOCUMENT = np.dtype(
@@ -121,7 +121,7 @@ def _known(held: pa.Table) -> _Known:
     heads, tails = heads_and_tails(documents.column("document_key").chunk(0))
     numbers = sources.indices.to_numpy()
     order = np.lexsort((heads, numbers))
-    rows = order[[start for start, _ in runs(numbers[order], heads[order])]]
+    rows = order[starts_of_runs(numbers[order], heads[order])]
     borders = np.searchsorted(numbers[rows], np.arange(len(sources.dictionary) + 1)).tolist()
     of_source = dict(zip(sources.dictionary.to_pylist(), pairwise(borders), strict=True))
     return _Known(documents, of_source, rows, tails[rows])

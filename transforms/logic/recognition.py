@@ -96,13 +96,18 @@ def heads_and_tails(keys: pa.Array) -> tuple[npt.NDArray[np.uint64], npt.NDArray
     return halves[:, 0], halves[:, 1]
 
 
-def runs(*columns: npt.NDArray[Any]) -> Iterator[tuple[int, int]]:
-    """Where each run of equal rows starts and ends, of columns of one length that are ordered."""
-    count = len(columns[0])
-    changes = np.zeros(max(0, count - 1), np.bool_)
+def starts_of_runs(*columns: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    """Where each run of equal rows starts, shape (runs,), of ordered columns of one length."""
+    changes = np.ones(len(columns[0]), np.bool_)
+    changes[1:] = False
     for column in columns:
-        changes |= column[1:] != column[:-1]
-    return pairwise([0, *(np.flatnonzero(changes) + 1).tolist(), count] if count else [])
+        changes[1:] |= column[1:] != column[:-1]
+    return np.flatnonzero(changes)
+
+
+def runs(*columns: npt.NDArray[Any]) -> Iterator[tuple[int, int]]:
+    """Where each of these runs starts and ends."""
+    return pairwise([*starts_of_runs(*columns).tolist(), len(columns[0])])
 
 
 def known_by_source(part: pa.Table, buckets: npt.NDArray[np.int64]) -> dict[str, Known]:
@@ -121,7 +126,7 @@ def known_by_source(part: pa.Table, buckets: npt.NDArray[np.int64]) -> dict[str,
     numbers, of_rows = sources.indices.to_numpy(), buckets[telling.to_numpy()]
     order = np.lexsort((tails, heads, of_rows, numbers))
     # A document has a row for each of its chunks.
-    first = order[[start for start, _ in runs(numbers[order], of_rows[order], heads[order], tails[order])]]
+    first = order[starts_of_runs(numbers[order], of_rows[order], heads[order], tails[order])]
     numbers, of_rows, heads = numbers[first], of_rows[first], heads[first]
     known = {}
     for start, end in runs(numbers):
