@@ -68,10 +68,15 @@ class Licensed:
         return [one for one in named if one not in ALLOWED] if named else ["not known"]
 
 
+def _said(metadata: Metadata, name: str) -> str:
+    """The first value of a field; empty if it is not there, where indexing will raise in later versions of Python."""
+    return next(iter(metadata.get_all(name) or ()), "")
+
+
 def licence_of(metadata: Metadata) -> str:
     """A package's licence as an SPDX expression; empty if what it says is not known."""
-    words = (metadata.get("License") or "").strip()
-    expression = metadata.get("License-Expression") or (words if words and _is_expression(words) else "")
+    words = _said(metadata, "License").strip()
+    expression = _said(metadata, "License-Expression") or (words if words and _is_expression(words) else "")
     if expression:
         return str(expression)
     classifiers = [

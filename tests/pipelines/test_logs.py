@@ -13,6 +13,7 @@ import pytest
 from apache_beam.portability.api import beam_fn_api_pb2
 from apache_beam.runners.portability import local_job_service
 from apache_beam.runners.portability.fn_api_runner import worker_handlers
+from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -141,7 +142,7 @@ def test_what_worker_processes_log_becomes_a_line_too(service: Callable[[], Any]
     entries = [
         beam_fn_api_pb2.LogEntry(
             severity=beam_fn_api_pb2.LogEntry.Severity.INFO,
-            timestamp={"seconds": 1_000_000_000, "nanos": 500_000_000},
+            timestamp=Timestamp(seconds=1_000_000_000, nanos=500_000_000),
             message='run finished rows=12 status="ü\n"',
             transform_id="Commit run",
             log_location=f"/home/{module}.py:65",

@@ -63,7 +63,8 @@ def buckets_of_rows(part: str, rows: pa.Table, bucket_count: int) -> npt.NDArray
     # A document has a row for each of its chunks, and is hashed once.
     documents = rows.column("document_id").combine_chunks().dictionary_encode()
     prefixes = text_prefixes(documents.dictionary.to_pylist())
-    return buckets_of(prefixes, bucket_count)[documents.indices.to_numpy()]
+    of_rows: npt.NDArray[np.int64] = buckets_of(prefixes, bucket_count)[documents.indices.to_numpy()]
+    return of_rows
 
 
 def prefix_range(part: str) -> tuple[int, int]:

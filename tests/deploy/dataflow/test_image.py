@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-import yaml  # type: ignore[import-untyped]
+import yaml
 from packaging.specifiers import SpecifierSet
 
 from deploy.dataflow.main import OF_THE_IMAGE

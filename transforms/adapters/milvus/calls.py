@@ -220,8 +220,17 @@ def _tell(name: str, state: RetryCallState) -> None:
     error = state.outcome.exception() if state.outcome is not None else None
     if error is not None:
         pause_seconds = round(state.upcoming_sleep, 3)
-        told = {"attempt": state.attempt_number, "pause_seconds": pause_seconds, "error": text_of(error)}
-        report(_LOG, logging.WARNING, "request repeated", call=name, **told)
+        said = text_of(error)
+        attempt_number = state.attempt_number
+        report(
+            _LOG,
+            logging.WARNING,
+            "request repeated",
+            call=name,
+            attempt=attempt_number,
+            pause_seconds=pause_seconds,
+            error=said,
+        )
 
 
 def _may_pass(error: BaseException) -> bool:
