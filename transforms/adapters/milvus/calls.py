@@ -217,9 +217,9 @@ def text_of(error: BaseException) -> str:
 def _tell(name: str, state: RetryCallState) -> None:
     error = state.outcome.exception() if state.outcome is not None else None
     if error is not None:
-        pause_seconds = round(state.upcoming_sleep, 3)
-        told = {"attempt": state.attempt_number, "pause_seconds": pause_seconds, "error": text_of(error)}
-        report(_LOG, logging.WARNING, "request repeated", call=name, **told)
+        times, pause = state.attempt_number, round(state.upcoming_sleep, 3)
+        said = text_of(error)
+        report(_LOG, logging.WARNING, "request repeated", call=name, attempt=times, pause_seconds=pause, error=said)
 
 
 def _may_pass(error: BaseException) -> bool:
