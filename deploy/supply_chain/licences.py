@@ -68,17 +68,12 @@ class Licensed:
         return [one for one in named if one not in ALLOWED] if named else ["not known"]
 
 
-def _said(metadata: Metadata, name: str) -> str:
-    """The first value of a field; empty if it is not there, where indexing will raise in later versions of Python."""
-    return next(iter(metadata.get_all(name) or ()), "")
-
-
 def licence_of(metadata: Metadata) -> str:
     """A package's licence as an SPDX expression; empty if what it says is not known."""
-    words = _said(metadata, "License").strip()
-    expression = _said(metadata, "License-Expression") or (words if words and _is_expression(words) else "")
+    words = _field(metadata, "License")
+    expression = _field(metadata, "License-Expression") or (words if _is_expression(words) else "")
     if expression:
-        return str(expression)
+        return expression
     classifiers = [
         one.rsplit(" :: ", 1)[-1] for one in metadata.get_all("Classifier") or [] if one.startswith("License :: ")
     ]
@@ -86,6 +81,10 @@ def licence_of(metadata: Metadata) -> str:
     said = [one for one in classifiers if one != "OSI Approved"] or [words]
     found = [_IN_WORDS.get(one.lower(), "") for one in said]
     return " AND ".join(dict.fromkeys(found)) if all(found) else ""
+
+
+def _field(metadata: Metadata, name: str) -> str:
+    return metadata[name].strip() if name in metadata else ""
 
 
 def _is_expression(text: str) -> bool:
