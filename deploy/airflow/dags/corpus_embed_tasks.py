@@ -7,7 +7,6 @@ each time.
 
 import json
 import os
-import shlex
 import urllib.request
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
@@ -42,6 +41,7 @@ from corpus_embed_plan import (
     plan,
     summary,
 )
+from google.auth.exceptions import GoogleAuthError
 from googleapiclient.errors import HttpError
 
 SETTINGS: Final = "corpus_embed"
@@ -74,6 +74,7 @@ PARAMS: Final = {
 }
 
 _ALERT_SECONDS: Final = 30
+_EXIT_CODE: Final = "exit code "
 _LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 _BUSY_STATUS: Final = frozenset({408, 409, 429, 500, 502, 503, 504})
 """Of Google's interfaces; 409: a job of this name, and so of this interval, is still running."""
@@ -83,7 +84,7 @@ class Alert(BaseNotifier):
     """Says in one line what needs somebody's eyes: a failed task, or rejects.
 
     The line goes to the webhook of the Connection `corpus_embed_alerts` as `{"text": …}`, which Slack, Mattermost and Google Chat take; its
-    password, if it has one, as a bearer token. Nothing of a document and no message of an error is in it, only where to look.
+    password, if it has one, as a bearer token. Nothing of a document is in it, and of an error its exit code alone: the log has the rest.
 
     Args:
         what: happened; by default a failure.
@@ -97,9 +98,12 @@ class Alert(BaseNotifier):
         """Logs the line and sends it; that it cannot be sent fails nothing."""
         instance = context["ti"]
         interval = context.get("data_interval_start")
+        # Of messages of errors these alone are known to be harmless.
+        error = str(context.get("exception") or "")
+        reason = f", {error}" if error.startswith(_EXIT_CODE) else ""
         text = (
             f"corpus-embed: {instance.dag_id} {interval.date() if interval else instance.run_id}, task {instance.task_id}: "
-            f"{self.what}; {instance.log_url}"
+            f"{self.what}{reason}; {instance.log_url}"
         )
         self.log.warning("%s", text)
         try:
@@ -170,7 +174,6 @@ class RunCommand(BaseOperator):
             AirflowException: exit code 6; Airflow tries again.
             AirflowFailException: any other exit code that is not good.
         """
-        self.log.info("%s", shlex.join(command))
         inherited = {
             name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW_", "_AIRFLOW_"))
         }
@@ -189,7 +192,7 @@ def failure(code: int) -> AirflowException:
         code, f"ended by signal {-code}" if code < 0 else "an exit code that corpus-embed does not know"
     )
     kind = AirflowException if code == EXIT_RETRY else AirflowFailException
-    return kind(f"exit code {code}: {meaning}")
+    return kind(f"{_EXIT_CODE}{code}: {meaning}")
 
 
 class RunOnDataflow(DataflowStartFlexTemplateOperator):
@@ -212,6 +215,10 @@ class RunOnDataflow(DataflowStartFlexTemplateOperator):
             status = int(error.resp.status)
             kind = AirflowException if status in _BUSY_STATUS else AirflowFailException
             message = f"Dataflow did not take the job: HTTP {status} {error.reason}"
+            raise kind(message) from error
+        except GoogleAuthError as error:
+            kind = AirflowException if error.retryable else AirflowFailException
+            message = f"Google knows no credentials of this Airflow: {type(error).__name__}"
             raise kind(message) from error
         DataflowJobLink.persist(context=context, project_id=self.project_id, region=self.location, job_id=job["id"])
         context["ti"].xcom_push(key="job_id", value=job["id"])

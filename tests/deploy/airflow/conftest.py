@@ -81,11 +81,11 @@ class Airflow:
         assert not check or done.returncode == 0, done.stdout[-4000:]
         return done
 
-    def python(self, code: str) -> Any:
+    def python(self, code: str, environment: Mapping[str, str] | None = None) -> Any:
         """Runs Python among the DAGs and reads its last line as JSON."""
         done = subprocess.run(
             [PROGRAMS / "python", "-c", code],
-            env=self.variables(),
+            env={**self.variables(), **(environment or {})},
             cwd=self.home / "dags",
             capture_output=True,
             text=True,

@@ -1,5 +1,6 @@
 """The DAGs in a real Airflow: imported, run, scheduled, backfilled. Run by `make test-airflow`."""
 
+import dataclasses
 import json
 import re
 import shlex
@@ -13,6 +14,7 @@ import pytest
 from tests.conftest import ROOT
 from tests.deploy.airflow.conftest import CANARY, Airflow, Webhook, wait_until
 from tests.pipelines.jobs import Job
+from tests.servers import GCSFS_ENVIRONMENT, Store
 
 pytestmark = [pytest.mark.airflow, pytest.mark.timeout(1200)]
 
@@ -88,6 +90,7 @@ OUTCOMES = """
 import json
 from types import SimpleNamespace
 from airflow.sdk.exceptions import TaskDeferred
+from google.auth.exceptions import DefaultCredentialsError, RefreshError
 from googleapiclient.errors import HttpError
 import corpus_embed_tasks as tasks
 
@@ -103,6 +106,10 @@ class Hook:
     def __init__(self, state=None, messages=(), status=None):
         self.state, self.messages, self.status, self.launched = state, messages, status, []
     def launch_job_with_flex_template(self, *, body, location, project_id):
+        if self.status == "login":
+            raise DefaultCredentialsError("none")
+        if self.status == "token":
+            raise RefreshError("later", retryable=True)
         if self.status:
             raise HttpError(SimpleNamespace(status=self.status, reason="because"), b"")
         self.launched.append((body, location, project_id))
@@ -130,7 +137,10 @@ first = kind_of(lambda: launched.execute(context))
 print(json.dumps({
     "exits": {code: type(tasks.failure(code)).__name__ for code in (-9, 1, 2, 4, 5, 6, 7, 139)},
     "launched": [first, launched.hook.launched, pushed],
-    "refused": {status: kind_of(lambda: operator(status=status).execute(context))[0] for status in (400, 403, 404, 409, 429, 503)},
+    "refused": {
+        status: kind_of(lambda: operator(status=status).execute(context))[0]
+        for status in (400, 403, 404, 409, 429, 503, "login", "token")
+    },
     "ended": {
         state: kind_of(lambda: operator(state=f"JOB_STATE_{state}").execute_complete(context, event))
         for state in ("DONE", "FAILED", "CANCELLED", "DRAINED", "RUNNING")
@@ -148,7 +158,12 @@ def test_only_what_another_attempt_may_mend_is_tried_again(airflow: Airflow) -> 
     assert {code for code, kind in found["exits"].items() if kind == "AirflowFailException"} == set(found["exits"]) - {
         "6"
     }
-    assert {status for status, kind in found["refused"].items() if kind == "AirflowException"} == {"409", "429", "503"}
+    assert {status for status, kind in found["refused"].items() if kind == "AirflowException"} == {
+        "409",
+        "429",
+        "503",
+        "token",
+    }
     assert set(found["refused"].values()) == {"AirflowException", "AirflowFailException"}
 
     (kind, method, trigger), launches, pushed = found["launched"]
@@ -233,8 +248,11 @@ def test_a_backfill_makes_one_run_of_real_width_for_each_day_and_nothing_runs_un
     assert not any(call["seen"] for call in backfilled["calls"])
 
 
-def test_exit_code_6_is_tried_again_and_2_is_not(backfilled: dict[str, Any]) -> None:
+def test_exit_code_6_is_tried_again_and_2_is_not_but_told(backfilled: dict[str, Any], webhook: Webhook) -> None:
     assert backfilled["tries"] == {DAYS[0]: 1, DAYS[1]: 3, DAYS[2]: 1}
+    told = [line for line in webhook.lines if "embed_corpus_backfill" in line and "failed" in line]
+    failed = "failed, exit code 2: the configuration is wrong, nothing was encoded"
+    assert told == [f"corpus-embed: embed_corpus_backfill {DAYS[2]}, task run_here: {failed}"]
 
 
 def test_failed_intervals_are_run_again_alone(backfilled: dict[str, Any]) -> None:
@@ -287,6 +305,71 @@ def test_the_daily_dag_runs_for_real_and_twice_does_nothing_twice(
     assert len(lines) == 2
     told = f"corpus-embed: embed_corpus_daily {DAYS[0]}, task verify: complete, with rejects: "
     assert all(line.startswith(told) for line in lines)
+
+
+RECORDS = """
+import json
+import corpus_embed_tasks as tasks
+verify = tasks.Verify(task_id="verify", plan={"interval": "2026-03-01", "workspace": "WORKSPACE"})
+print(json.dumps([one["run_id"] for one in verify._records()]))
+"""
+
+
+def test_records_are_read_from_a_bucket(airflow: Airflow, gcs_bucket: Store) -> None:
+    store = dataclasses.replace(gcs_bucket, prefix="airflow")
+    for name in ("2026-03-01-a", "2026-03-01-b", "2026-03-01T0600Z-c", "2026-03-02-d"):
+        store.put(f"work/runs/{name}/run.json", json.dumps({"run_id": name}).encode())
+    store.put("work/runs/2026-03-01-a/other.json", b"{}")
+    emulated = {**GCSFS_ENVIRONMENT, "STORAGE_EMULATOR_HOST": store.address}
+    found = airflow.python(RECORDS.replace("WORKSPACE", f"{store.root}/work"), emulated)
+    assert found == ["2026-03-01-a", "2026-03-01-b"]
+
+
+@pytest.mark.parametrize(("limit", "ends"), [(0.1, "success"), (0.0, "failed")])
+def test_the_branch_to_dataflow_goes_from_launch_to_asset(
+    airflow: Airflow, tmp_path: Path, limit: float, ends: str
+) -> None:
+    """All of it real but Google's interface; a job whose record says exit code 4 is done for Dataflow, and failed for us."""
+    launches = tmp_path / "launches.jsonl"
+    there = Airflow(
+        tmp_path / "home",
+        {
+            "runner": "dataflow",
+            "options": {
+                **airflow.settings["options"],
+                "workspace": str(tmp_path / "workspace"),
+                "milvus": str(tmp_path / "milvus.db"),
+                "max_reject_fraction": limit,
+            },
+            "dataflow": {"project": "search-prod", "region": "europe-west4", "template": "gs://corpus/template.json"},
+        },
+        {
+            "AIRFLOW_CONN_GOOGLE_CLOUD_DEFAULT": '{"conn_type": "google_cloud_platform"}',
+            "DATAFLOW_DOUBLE": str(launches),
+            "DATAFLOW_COMMAND": json.dumps([*airflow.settings["command"][:2], str(tmp_path)]),
+        },
+    )
+    double = Path(__file__).with_name("google_double.py").read_text(encoding="utf-8")
+    (there.home / "dags" / "google_double.py").write_text(double, encoding="utf-8")
+    with (there.home / "dags" / "corpus_embed_tasks.py").open("a", encoding="utf-8") as tasks:
+        tasks.write("\nimport google_double\n")
+    there.run("dags", "test", "embed_corpus_daily", DAYS[1], check=False)
+
+    (launched,) = [json.loads(line) for line in launches.read_text(encoding="utf-8").splitlines()]
+    assert (launched["project"], launched["location"]) == ("search-prod", "europe-west4")
+    assert launched["body"]["launchParameter"]["jobName"] == "corpus-embed-corpus-2026-03-01"
+    states = dict(there.query("SELECT task_id, state FROM task_instance WHERE dag_id = 'embed_corpus_daily'"))
+    assert (states["check"], states["run_here"], states["run_on_dataflow"]) == ("success", "skipped", "success")
+    assert (states["verify"], states["publish"]) == (ends, "success" if ends == "success" else "upstream_failed")
+    summaries = there.query("SELECT value FROM xcom WHERE task_id = 'verify' AND key = 'return_value'")
+    if ends == "success":
+        ((summary,),) = summaries
+        found = json.loads(summary) if isinstance(summary, str) else summary
+        found = json.loads(found) if isinstance(found, str) else found
+        assert found["exit_code"] == 3
+        assert found["rows"]["written"] > 100
+    else:
+        assert summaries == []
 
 
 def test_the_summary_of_a_run_goes_with_the_asset_and_holds_no_text(
