@@ -10,7 +10,7 @@ from pipelines.accelerators import embedding_hints
 from pipelines.config import Config
 from transforms.logic.errors import ConfigurationError
 
-FLAGS = ["--input=a", "--workspace=w", "--milvus=http://m", "--collection=c", "--model=m", "--runner=DataflowRunner"]
+FLAGS = ["--input=a", "--workspace=w", "--milvus=https://m", "--collection=c", "--model=m", "--runner=DataflowRunner"]
 
 
 def _parse(*arguments: str) -> tuple[Config, PipelineOptions]:

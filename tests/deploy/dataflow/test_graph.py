@@ -262,7 +262,9 @@ def _without_chance(pickled: bytes) -> bytes:
     own: dict[str, Any] = vars(function)
     if "_context" in own:
         own["_context"] = dataclasses.replace(own["_context"], started_at="", started_seconds=0.0)
-    if getattr(own.get("_held"), "claim", None) is not None:
+    if "_claim" in own:
+        own["_claim"] = dataclasses.replace(own["_claim"], epoch=0)
+    if "_held" in own:
         claim = dataclasses.replace(own["_held"].claim, epoch=0)
         own["_held"] = dataclasses.replace(own["_held"], claim=claim)
     if "_model" in own:
