@@ -82,7 +82,7 @@ def plan(
         "verify": _verify_command(checked["command"], options, depth),
     }
     if checked["runner"] == "local":
-        beam = [f"--{flag}={value}" for flag, value in checked["beam_options"].items()]
+        beam = _beam_flags(checked["beam_options"])
         return {**planned, "run": [*checked["command"], "run", *_flags(options), *beam]}
     return {**planned, **_launch(checked["dataflow"], options, name)}
 
@@ -105,8 +105,9 @@ def _checked(settings: Any) -> dict[str, Any]:
         raise SettingsError("the local runner needs command, the path of corpus-embed in an environment of its own")
     options = _checked_options(settings.get("options"), runner)
     beam = settings.get("beam_options", {})
-    if not isinstance(beam, dict) or not all(_NAME.fullmatch(name) and _is_plain(one) for name, one in beam.items()):
+    if not isinstance(beam, dict):
         raise SettingsError("beam_options must be an object of names of Beam's options and plain values")
+    _check_values(beam, "beam_options")
     if beam and runner == "dataflow":
         raise SettingsError(
             "beam_options are of the local runner; a template takes them as parameters or environment, under dataflow"
@@ -121,23 +122,7 @@ def _checked_options(options: Any, runner: str) -> dict[str, Any]:
             "options must be an object: options of `corpus-embed run`, named as in a configuration file"
         )
     named = {str(name).replace("-", "_"): value for name, value in options.items()}
-    for name, value in named.items():
-        values = value if isinstance(value, list) else [value]
-        if not _NAME.fullmatch(name) or not all(_is_plain(one) for one in values):
-            raise SettingsError(f"options.{name} must be a text, a number, true or false, or a list of texts")
-        if name in _OF_THE_INTERVAL:
-            raise SettingsError(f"options.{name} is set by the interval or a parameter; leave it out")
-        if any(str(one).startswith("-") for one in values if isinstance(one, str)):
-            raise SettingsError(f"options.{name} begins with a hyphen, as a flag does; leave that out")
-        if any(_USER.match(str(one)) for one in values):
-            raise SettingsError(
-                f"options.{name} holds a user or a password before its host (not shown); leave that out"
-            )
-        if _SECRET.search(name) and not all(isinstance(one, str) and _REFERENCE.fullmatch(one) for one in values):
-            raise SettingsError(
-                f"options.{name} must be a reference, as env:NAME, file:/PATH or secret:projects/…; what it holds is not shown, "
-                "as it may be a secret"
-            )
+    _check_values(named, "options")
     missing = [name for name in ("input", "workspace", "milvus") if not named.get(name)]
     if missing:
         raise SettingsError(f"options.{missing[0]} is missing")
@@ -152,6 +137,25 @@ def _checked_options(options: Any, runner: str) -> dict[str, Any]:
     if runner == "local":
         _check_places(named)
     return named
+
+
+def _check_values(values: Mapping[str, Any], where: str) -> None:
+    """Refuses what is no plain value, no name of an option, set by the interval, a flag in disguise, or a secret."""
+    for name, value in values.items():
+        named, each = f"{where}.{name}", _listed(value)
+        if not _NAME.fullmatch(name) or not all(_is_plain(one) for one in each):
+            raise SettingsError(f"{named} must be a text, a number, true or false, or a list of texts")
+        if name in _OF_THE_INTERVAL:
+            raise SettingsError(f"{named} is set by the interval or a parameter; leave it out")
+        if any(str(one).startswith("-") for one in each if isinstance(one, str)):
+            raise SettingsError(f"{named} begins with a hyphen, as a flag does; leave that out")
+        if any(_USER.match(str(one)) for one in each):
+            raise SettingsError(f"{named} holds a user or a password before its host (not shown); leave that out")
+        if _SECRET.search(name) and not all(isinstance(one, str) and _REFERENCE.fullmatch(one) for one in each):
+            raise SettingsError(
+                f"{named} must be a reference, as env:NAME, file:/PATH or secret:projects/…; what it holds is not shown, "
+                "as it may be a secret"
+            )
 
 
 def _check_places(options: Mapping[str, Any]) -> None:
@@ -179,6 +183,7 @@ def _checked_dataflow(dataflow: Any) -> dict[str, Any]:
     for name in ("parameters", "environment"):
         if not isinstance(dataflow.get(name, {}), dict):
             raise SettingsError(f"dataflow.{name} must be an object")
+    _check_values(dataflow.get("parameters", {}), "dataflow.parameters")
     return dataflow
 
 
@@ -218,6 +223,17 @@ def _flags(options: Mapping[str, Any]) -> list[str]:
             flags += [flag, *map(str, _listed(value))]
         else:
             flags.append(f"{flag}={','.join(map(str, _listed(value)))}")
+    return flags
+
+
+def _beam_flags(options: Mapping[str, Any]) -> list[str]:
+    """Beam's options as flags; of a list it takes a flag for each value."""
+    flags: list[str] = []
+    for name, value in options.items():
+        if isinstance(value, bool):
+            flags += [f"--{name}"] if value else []
+        else:
+            flags += [f"--{name}={one}" for one in _listed(value)]
     return flags
 
 

@@ -32,6 +32,12 @@ OPTIONS: dict[str, Any] = {
     "mirror": False,
     "max_tokens": 128,
 }
+BEAM = {
+    "direct_num_workers": 2,
+    "experiments": ["one", "two"],
+    "save_main_session": True,
+    "allow_unsafe_triggers": False,
+}
 LOCAL: dict[str, Any] = {"runner": "local", "command": "/srv/bin/corpus-embed", "options": OPTIONS}
 DATAFLOW: dict[str, Any] = {
     "runner": "dataflow",
@@ -51,6 +57,10 @@ def with_options(settings: Mapping[str, Any], **changed: Any) -> dict[str, Any]:
     return {**settings, "options": {name: value for name, value in merged.items() if value is not None}}
 
 
+def with_parameters(**parameters: Any) -> dict[str, Any]:
+    return {**DATAFLOW, "dataflow": {**DATAFLOW["dataflow"], "parameters": parameters}}
+
+
 def flags_of(settings: Mapping[str, Any], params: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """What the command line of a local run says to the command's own parser."""
     program, command, *arguments = plan(settings, FIRST, SECOND, params)["run"]
@@ -61,7 +71,7 @@ def flags_of(settings: Mapping[str, Any], params: Mapping[str, Any] | None = Non
 def test_the_command_reads_back_what_the_settings_and_the_interval_say() -> None:
     config, beam_options = options.parse(
         _parser(),
-        plan({**LOCAL, "beam_options": {"direct_num_workers": 2}}, FIRST, SECOND, {"recheck": True})["run"][2:],
+        plan({**LOCAL, "beam_options": BEAM}, FIRST, SECOND, {"recheck": True})["run"][2:],
     )
     assert config.source.input == tuple(OPTIONS["input"])
     assert config.storage.collection == "manuals"
@@ -71,7 +81,9 @@ def test_the_command_reads_back_what_the_settings_and_the_interval_say() -> None
     assert config.run.logical_date == "2026-03-01"
     assert (config.run.on_busy, config.run.verify) == ("wait", "quick")
     assert (config.run.recheck, config.run.mirror) == (True, False)
-    assert beam_options.get_all_options()["direct_num_workers"] == 2
+    taken = beam_options.get_all_options()
+    assert (taken["direct_num_workers"], taken["experiments"]) == (2, ["one", "two"])
+    assert (taken["save_main_session"], taken["allow_unsafe_triggers"]) == (True, False)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -213,7 +225,14 @@ def test_a_template_s_job_of_an_interval_always_has_the_same_name() -> None:
         ({**LOCAL, "command": None}, "command"),
         ({"runner": "local", "options": OPTIONS}, "needs command"),
         ({**LOCAL, "options": []}, "options must be an object"),
-        ({**LOCAL, "beam_options": {"--x": 1}}, "beam_options"),
+        ({**LOCAL, "beam_options": []}, "beam_options must be an object"),
+        ({**LOCAL, "beam_options": {"--x": 1}}, "beam_options.--x must be"),
+        (
+            {**LOCAL, "beam_options": {"s3_secret_access_key": SECRET}},
+            "beam_options.s3_secret_access_key must be a reference",
+        ),
+        (with_parameters(date_from="2026-03-01"), "dataflow.parameters.date_from is set by the interval"),
+        (with_parameters(milvus_token=SECRET), "dataflow.parameters.milvus_token must be a reference"),
         ({**DATAFLOW, "beam_options": {"x": 1}}, "under dataflow"),
         ({**DATAFLOW, "dataflow": {}}, "dataflow.project is missing"),
         ({**DATAFLOW, "dataflow": {**DATAFLOW["dataflow"], "template": "/t.json"}}, "gs://"),
