@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import ceil
 
 import numpy as np
 import numpy.typing as npt
@@ -51,8 +50,14 @@ class LedgerBuckets:
 
 
 def document_bucket_count(ledger: Ledger, at_least: int) -> int:
-    """Into how many buckets the documents of a run are put: enough that a worker may hold the rows of one."""
-    return max(at_least, min(_MAX_BUCKETS, ceil(ledger.rows / _BUCKET_ROWS)))
+    """Into how many buckets the documents of a run are put: enough that a worker may hold the rows of one.
+
+    Doubled where `at_least` is too few, so that a growing ledger is seldom cut anew, and then each part in two.
+    """
+    count = at_least
+    while ledger.rows > count * _BUCKET_ROWS and 2 * count <= _MAX_BUCKETS:
+        count *= 2
+    return count
 
 
 def buckets_of_rows(part: str, rows: pa.Table, bucket_count: int) -> npt.NDArray[np.int64]:
@@ -62,8 +67,8 @@ def buckets_of_rows(part: str, rows: pa.Table, bucket_count: int) -> npt.NDArray
         return np.full(rows.num_rows, first)
     # A document has a row for each of its chunks, and is hashed once.
     documents = rows.column("document_id").combine_chunks().dictionary_encode()
-    prefixes = text_prefixes(documents.dictionary.to_pylist())
-    of_rows: npt.NDArray[np.int64] = buckets_of(prefixes, bucket_count)[documents.indices.to_numpy()]
+    of_documents = buckets_of(text_prefixes(documents.dictionary.to_pylist()), bucket_count)
+    of_rows: npt.NDArray[np.int64] = of_documents[documents.indices.to_numpy()]
     return of_rows
 
 

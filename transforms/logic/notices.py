@@ -39,6 +39,8 @@ class NoticeGatherer:
     def add(self, batch: pa.RecordBatch, buckets: npt.NDArray[np.int64], recognition: Recognition) -> None:
         """Takes the known ones of a batch of `RECOGNISED`, the bucket of each of its documents, and what is known of them."""
         known = np.flatnonzero(recognition.ranks >= 0)
+        if not len(known):
+            return
         sources = batch.column("source").dictionary_encode()
         numbers = [self._sources.setdefault(source, len(self._sources)) for source in sources.dictionary.to_pylist()]
         documents = np.empty(len(known), _DOCUMENT)

@@ -58,9 +58,8 @@ class KnownKeys:
         for bucket, (first, *others) in found.items():
             self._heads[bucket] = first
             if others or (first[1:] == first[:-1]).any():
-                distinct, times = np.unique(np.concatenate([first, *others]), return_counts=True)
-                self._heads[bucket] = distinct
-                self._shared[bucket] = distinct[times > 1]
+                distinct, uses = np.unique(np.concatenate([first, *others]), return_counts=True)
+                self._heads[bucket], self._shared[bucket] = distinct, distinct[uses > 1]
 
     def ranks(self, bucket: int, heads: npt.NDArray[np.uint64]) -> tuple[npt.NDArray[np.int64], int]:
         """The rank of each head in a bucket, shape (n,), -1 if it is not known, and how many different ones are.

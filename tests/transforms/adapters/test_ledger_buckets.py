@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transforms.adapters.ledger_buckets import LedgerBuckets, prefix_range
-from transforms.adapters.workspace import Workspace
+from transforms.adapters.ledger_buckets import LedgerBuckets, document_bucket_count, prefix_range
+from transforms.adapters.workspace import Ledger, Workspace
 from transforms.logic.identity import PREFIXES, bucket_of_prefix, buckets_of, digest, text_prefixes
 from transforms.logic.schemas import LEDGER, batch_of
 
@@ -61,6 +61,22 @@ def test_every_row_is_in_the_one_bucket_of_its_document(tmp_path: Path, written:
     if asked == written:
         assert tuple(sorted(named)) == parts
         assert None not in [found.parts for found in buckets]
+
+
+@pytest.mark.parametrize(
+    ("rows", "at_least", "count"),
+    [
+        (0, 8, 8),
+        (8 << 16, 8, 8),
+        ((8 << 16) + 1, 8, 16),
+        (10**6, 8, 16),
+        (10**6, 7, 28),
+        (10**12, 8, 4096),
+        (10**12, 3000, 3000),
+    ],
+)
+def test_a_growing_ledger_is_cut_in_two_when_its_buckets_are_full(rows: int, at_least: int, count: int) -> None:
+    assert document_bucket_count(Ledger(1, (), {"lang_en": rows}), at_least) == count
 
 
 def test_a_part_of_an_earlier_version_is_read_whatever_it_holds(tmp_path: Path) -> None:
