@@ -19,6 +19,7 @@ from pymilvus.grpc_gen import common_pb2
 from tenacity import RetryCallState, Retrying, retry_if_exception, wait_random_exponential
 
 from transforms.adapters.events import report
+from transforms.adapters.secrets import cause_of, redact
 from transforms.logic.errors import ConfigurationError, CorpusEmbedError, TransientError
 
 _LOG = logging.getLogger(__name__)
@@ -144,7 +145,7 @@ def call(name: str, function: Callable[[], Result]) -> Result:
     try:
         return attempt(name, function)
     except (MilvusException, grpc.RpcError) as error:
-        raise CorpusEmbedError(f"Milvus refused {name}: {text_of(error)}") from error
+        raise CorpusEmbedError(f"Milvus refused {name}: {text_of(error)}") from cause_of(error)
 
 
 def attempt(name: str, function: Callable[[], Result]) -> Result:
@@ -165,12 +166,12 @@ def attempt(name: str, function: Callable[[], Result]) -> Result:
             raise TransientError(
                 f"Milvus {name} failed {times} times, for up to {_BUDGET_SECONDS[verdict]:g} seconds: {text_of(error)}; "
                 "run again when the server answers"
-            ) from error
+            ) from cause_of(error)
         if verdict is Verdict.CONFIGURATION:
             raise ConfigurationError(
-                f"Milvus does not answer {name}: {text_of(error)}; check --milvus-token-env and its rights, "
+                f"Milvus does not answer {name}: {text_of(error)}; check --milvus-token and its rights, "
                 "and who drops collections or partitions"
-            ) from error
+            ) from cause_of(error)
         raise
 
 
@@ -208,10 +209,11 @@ def make_one_attempt(client: MilvusClient) -> None:
 
 
 def text_of(error: BaseException) -> str:
-    """The first line of what an error says."""
+    """The first line of what an error says, without secrets."""
     details = error.details() if isinstance(error, grpc.Call) else None
     said = str(getattr(error, "message", None) or details or error).strip()
-    return said.splitlines()[0][:300] if said else type(error).__name__
+    # Before it is cut: half a secret is not found.
+    return redact(said).splitlines()[0][:300] if said else type(error).__name__
 
 
 def _tell(name: str, state: RetryCallState) -> None:
