@@ -126,7 +126,7 @@ def test_whatever_is_to_be_redacted_is_nowhere_in_a_line() -> None:
     logs.configure("json", "info", written, lambda text: text.replace("hunter2", "***"))
     logs.bind(run_id="run-hunter2")
     OWN.error("with hunter2", exc_info=TransientError("token hunter2"))
-    report(OWN, logging.INFO, "connected", uri="http://me:hunter2@host")
+    report(OWN, logging.INFO, "connected", server="hunter2.internal")
     logs.configure("text")
     assert written.getvalue().count("***") == 6
     assert "hunter2" not in written.getvalue()

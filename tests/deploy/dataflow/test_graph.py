@@ -14,7 +14,6 @@ from apache_beam.portability.api import beam_runner_api_pb2
 from apache_beam.runners.portability.fn_api_runner import translations
 from apache_beam.utils import proto_utils
 
-from pipelines.options import option_fields
 from tests.deploy.dataflow import staging
 from tests.deploy.dataflow.staging import Staged
 from tests.milvus_server import milvus_server
@@ -60,7 +59,6 @@ def parameters(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     home = tmp_path_factory.mktemp("dataflow")
     model = make_model(home / "model")
     (home / TOKEN).write_text(CANARY, encoding="utf-8")
-    by_reference = {"milvus_token": f"file:{home / TOKEN}"} if _has("milvus_token") else {"milvus_token_env": TOKEN}
     with milvus_server("2.6.4") as milvus:
         given = {
             "input": f"{store.root}/docs/*.jsonl {store.root}/more/",
@@ -72,14 +70,10 @@ def parameters(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Iterat
             "max_tokens": "32",
             "mirror": "false",
             "sdk_container_image": IMAGE,
-            **by_reference,
+            "milvus_token": f"file:{home / TOKEN}",
             **MACHINES,
         }
         yield [f"--{name}={value}" if value else f"--{name}" for name, value in given.items()]
-
-
-def _has(name: str) -> bool:
-    return any(name == option for _, option, _ in option_fields())
 
 
 def _launch(store: Store, arguments: list[str], seed: int = 0, **more: str) -> subprocess.CompletedProcess[str]:
