@@ -231,13 +231,16 @@ def test_what_differs_is_only_when_where_and_under_which_lease(launches: list[tu
 
 def _masked(staged: Staged) -> tuple[str, bytes]:
     """A job and its graph without: where this launch staged its files, and the request's id and digest of the graph; when the run began;
-    the epoch of the lease it holds; and the name that threads of a worker share the model by, which Beam draws from a clock.
+    the epoch of the lease it holds; and the name that threads of a worker share the model by, which Beam draws from a clock. Beam lists
+    the images of a pool in the order of a set.
     """
     job, pipeline = copy.deepcopy(staged.job), staged.pipeline
     del job["clientRequestId"]
     options = job["environment"]["sdkPipelineOptions"]
     del options["options"]["pipelineProtoHash"], options["options"]["template_location"]
     options["display_data"] = [one for one in options["display_data"] if one["key"] != "template_location"]
+    for pool in job["environment"]["workerPools"]:
+        pool["sdkHarnessContainerImages"].sort(key=lambda image: image["environmentId"])
     for environment in pipeline.components.environments.values():
         del environment.dependencies[:]
     for transform in pipeline.components.transforms.values():
