@@ -49,7 +49,8 @@ async def get_job_status(self: AsyncDataflowHook, **about: str) -> JobState:
     """What the trigger asks."""
     del self
     assert about["job_id"] == "job-1"
-    return JobState[state()]
+    found: JobState = getattr(JobState, state())
+    return found
 
 
 DataflowHook.launch_job_with_flex_template = launch
