@@ -353,16 +353,13 @@ class Load:
     other_load_cores: float
 
 
-def compare_loads(uri: str, storage: ImportStorage, sizes: Sequence[int], dimensions: int) -> list[tuple[Load, Load]]:
+def compare_loads(uri: str, storage: ImportStorage, size: int, dimensions: int) -> tuple[Load, Load]:
     """A new collection filled with so many rows by import, and another by upsert."""
-    found = []
-    for size in sizes:
-        with new_collection(uri, f"benchmark_import_{size}", dimensions) as target:
-            imported = load(target, size, partial(load_by_import, target, storage, size, dimensions))
-        with new_collection(uri, f"benchmark_load_{size}", dimensions) as target:
-            upserted = load(target, size, partial(load_by_upsert, target, size, dimensions))
-        found.append((imported, upserted))
-    return found
+    with new_collection(uri, f"benchmark_import_{size}", dimensions) as target:
+        imported = load(target, size, partial(load_by_import, target, storage, size, dimensions))
+    with new_collection(uri, f"benchmark_load_{size}", dimensions) as target:
+        upserted = load(target, size, partial(load_by_upsert, target, size, dimensions))
+    return imported, upserted
 
 
 def load(target: Target, count: int, fill: Callable[[], object]) -> Load:
@@ -557,8 +554,12 @@ def main(argv: Sequence[str]) -> int:
     if values.import_storage is not None:
         storage = import_storage(values.import_storage, values.import_path)
         sizes = sorted([*values.sizes, *([LARGE] if values.large else [])])
-        found = compare_loads(values.milvus, storage, sizes, values.dimensions[0])
-        sys.stdout.write(render_loads(found, values.dimensions[0]))
+        found: list[tuple[Load, Load]] = []
+        for size in sizes:
+            found.append(compare_loads(values.milvus, storage, size, values.dimensions[0]))
+            # After each: the next may take an hour.
+            sys.stdout.write(render_loads(found, values.dimensions[0]))
+            sys.stdout.flush()
     return 0
 
 

@@ -16,7 +16,8 @@ import subprocess
 import sys
 import tempfile
 import venv
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -70,30 +71,42 @@ def resolve(
     return blocks(output.read_text(encoding="utf-8"))
 
 
-def write(path: Path, title: str, lock: Sequence[str]) -> None:
-    """Writes a lock file."""
-    text = f"# {title}\n# Made by `make lock`; install with pip install --no-deps --require-hashes.\n"
+def write(path: Path, title: str, lock: Sequence[str], target: str = "lock") -> None:
+    """Writes a lock file, which names the target of the Makefile that made it."""
+    text = f"# {title}\n# Made by `make {target}`; install with pip install --no-deps --require-hashes.\n"
     path.write_text(text + "".join(f"{block}\n" for block in lock), encoding="utf-8")
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command."""
-    parser = argparse.ArgumentParser(prog="python -m deploy.local.lock", description="Writes the lock files.")
+def asks_for_newest(argv: Sequence[str] | None, program: str, description: str) -> bool:
+    """Reads the arguments of a command that writes locks."""
+    parser = argparse.ArgumentParser(prog=program, description=description)
     parser.add_argument("--upgrade", action="store_true", help="take the newest versions instead of keeping pins")
-    upgrade = parser.parse_args(argv).upgrade
+    return bool(parser.parse_args(argv).upgrade)
+
+
+@contextmanager
+def resolver() -> Iterator[tuple[Path, Path]]:
+    """The program that resolves, at its pinned version, and a folder for what it writes; both go at the end."""
     with tempfile.TemporaryDirectory() as scratch:
         venv.create(Path(scratch, "venv"), with_pip=True)
         programs = Path(scratch, "venv", "bin")
         subprocess.run([programs / "python", "-m", "pip", "install", "--quiet", "--no-deps", UV], check=True)
+        yield programs / "uv", Path(scratch)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command."""
+    upgrade = asks_for_newest(argv, "python -m deploy.local.lock", "Writes the lock files.")
+    with resolver() as (uv, scratch):
         everything = Path(scratch, "everything.txt")
         apart = {ROOT / "requirements-cpu.lock", ROOT / TOOLS_LOCK}
         pins = [] if upgrade else sorted(set(ROOT.glob("requirements*.lock")) - apart)
         kept = [requirement(block) for path in pins for block in blocks(path.read_text(encoding="utf-8"))]
         everything.write_text("\n".join(kept), encoding="utf-8")
-        resolve(programs / "uv", EXTRAS, everything, ())
+        resolve(uv, EXTRAS, everything, ())
 
         fitting = (f"--constraints={everything}",)
-        runtime = resolve(programs / "uv", (), Path(scratch, "runtime.txt"), fitting)
+        runtime = resolve(uv, (), Path(scratch, "runtime.txt"), fitting)
         plain = [block for block in runtime if not CUDA.match(block)]
         torch = f"torch=={TORCH} "
         locked = [with_hashes(block, CPU_WHEELS.values()) if block.startswith(torch) else block for block in plain]
@@ -103,7 +116,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         cuda = [block for block in runtime if CUDA.match(block)]
         write(ROOT / "requirements-cuda.lock", "CUDA for PyPI's torch, besides requirements.lock", cuda)
         for extra in EXTRAS:
-            lock = resolve(programs / "uv", (extra,), Path(scratch, f"{extra}.txt"), fitting)
+            lock = resolve(uv, (extra,), Path(scratch, f"{extra}.txt"), fitting)
             added = [block for block in lock if block not in runtime]
             write(ROOT / f"requirements-{extra}.lock", f"The {extra} extra, besides requirements.lock", added)
 
@@ -111,7 +124,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         wanted.write_text("\n".join(TOOLS), encoding="utf-8")
         if not upgrade and (ROOT / TOOLS_LOCK).is_file():
             tools.write_text((ROOT / TOOLS_LOCK).read_text(encoding="utf-8"), encoding="utf-8")
-        found = resolve(programs / "uv", (), tools, (), str(wanted))
+        found = resolve(uv, (), tools, (), str(wanted))
         write(ROOT / TOOLS_LOCK, "Programs of make sbom and make audit, for a virtual environment of their own", found)
     return 0
 

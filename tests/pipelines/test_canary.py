@@ -238,8 +238,6 @@ def test_no_command_that_reaches_nobody_shows_the_secret(
 def test_no_command_takes_a_literal_secret_or_repeats_it(
     filled: Job, capfd: pytest.CaptureFixture[str], name: str
 ) -> None:
-    if name.split(maxsplit=1)[0] not in cli.COMMANDS:
-        pytest.skip("there is no such command")
     given = COMMANDS[name](filled, str(filled.milvus))
     of_uri = COMMANDS[name](filled, f"https://{TOKEN}@milvus.example.org")
     for arguments in (
