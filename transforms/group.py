@@ -12,12 +12,11 @@ import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 from apache_beam.pvalue import PCollection, TaggedOutput
-from apache_beam.transforms.window import GlobalWindow
-from apache_beam.utils.windowed_value import WindowedValue
 
 from transforms.logic.identity import buckets_of, key_prefixes, text_prefixes
 from transforms.logic.repeats import RepeatFinder
 from transforms.logic.schemas import slices
+from transforms.metrics import at_end_of_bundle
 
 REPEATS = "repeats"
 
@@ -89,11 +88,7 @@ class _GatherFn(beam.DoFn):
             yield from self._drain()
 
     def finish_bundle(self) -> Iterator[Any]:
-        window = GlobalWindow()
-        for output in self._drain():
-            tag, value = (output.tag, output.value) if isinstance(output, TaggedOutput) else (None, output)
-            windowed = WindowedValue(value, window.max_timestamp(), (window,))
-            yield TaggedOutput(tag, windowed) if tag else windowed
+        return at_end_of_bundle(self._drain())
 
     def _drain(self) -> Iterator[Any]:
         if self._batches:
