@@ -369,7 +369,7 @@ def load(target: Target, count: int, fill: Callable[[], object]) -> Load:
         fill()
         check_count(target, count)
         counted = perf_counter() - start
-        wait_until_indexed(target)
+        wait_until_indexed(target, count)
         indexed = perf_counter() - start
     return Load(count, counted, indexed, other.cores)
 
@@ -402,13 +402,16 @@ def load_by_upsert(target: Target, count: int, dimensions: int) -> None:
     upsert_ours(target, make_rows(count, dimensions), ColumnBatch)
 
 
-def wait_until_indexed(target: Target) -> None:
+def wait_until_indexed(target: Target, count: int) -> None:
     """Seals what was written, and waits until its index is built: only then are searches fast."""
     from pymilvus import MilvusClient  # noqa: PLC0415
 
     client = MilvusClient(target.uri)
     client.flush(target.collection)
-    while int(client.describe_index(target.collection, "dense")["pending_index_rows"]):
+    # Not until no rows are pending: 2.3.5 goes on to count those of segments that it has merged into others.
+    while (index := client.describe_index(target.collection, "dense"))["state"] != "Finished" or index[
+        "indexed_rows"
+    ] < count:
         sleep(0.5)
     client.close()
 
