@@ -345,32 +345,38 @@ def _dense_of(chunk: Any) -> list[float]:
 
 @dataclass(frozen=True)
 class Load:
-    """A collection filled: seconds until all rows could be counted, and until all were indexed too."""
+    """A collection filled: seconds until all rows could be counted, and until all were indexed too, if that was waited for."""
 
     rows: int
     counted_seconds: float
-    indexed_seconds: float
+    indexed_seconds: float | None
     other_load_cores: float
 
 
-def compare_loads(uri: str, storage: ImportStorage, size: int, dimensions: int) -> tuple[Load, Load]:
+def compare_loads(
+    uri: str, storage: ImportStorage, size: int, dimensions: int, *, until_indexed: bool
+) -> tuple[Load, Load]:
     """A new collection filled with so many rows by import, and another by upsert."""
     with new_collection(uri, f"benchmark_import_{size}", dimensions) as target:
-        imported = load(target, size, partial(load_by_import, target, storage, size, dimensions))
+        by_import = partial(load_by_import, target, storage, size, dimensions)
+        imported = load(target, size, by_import, until_indexed=until_indexed)
     with new_collection(uri, f"benchmark_load_{size}", dimensions) as target:
-        upserted = load(target, size, partial(load_by_upsert, target, size, dimensions))
+        by_upsert = partial(load_by_upsert, target, size, dimensions)
+        upserted = load(target, size, by_upsert, until_indexed=until_indexed)
     return imported, upserted
 
 
-def load(target: Target, count: int, fill: Callable[[], object]) -> Load:
+def load(target: Target, count: int, fill: Callable[[], object], *, until_indexed: bool) -> Load:
     """Times it; a count that is not reached ends the benchmark."""
+    indexed = None
     with OtherLoad() as other:
         start = perf_counter()
         fill()
         check_count(target, count)
         counted = perf_counter() - start
-        wait_until_indexed(target, count)
-        indexed = perf_counter() - start
+        if until_indexed:
+            wait_until_indexed(target, count)
+            indexed = perf_counter() - start
     return Load(count, counted, indexed, other.cores)
 
 
@@ -504,19 +510,28 @@ def render_loads(found: Sequence[tuple[Load, Load]], dimensions: int) -> str:
         f"{'rows':>12}{'import':>16}{'upsert':>16}{'upsert / import':>18}{'other load':>12}",
     ]
     for imported, upserted in found:
-        times = [f"{one.counted_seconds:.1f}, {one.indexed_seconds:.1f}" for one in (imported, upserted)]
-        ratio = upserted.indexed_seconds / imported.indexed_seconds
+        times = [f"{one.counted_seconds:.1f}, {_seconds(one.indexed_seconds)}" for one in (imported, upserted)]
+        ratio = (upserted.indexed_seconds or upserted.counted_seconds) / (
+            imported.indexed_seconds or imported.counted_seconds
+        )
         busy = max(imported.other_load_cores, upserted.other_load_cores)
         lines.append(f"{imported.rows:>12,}{times[0]:>16}{times[1]:>16}{ratio:>18.2f}{busy:>12.2f}")
     rows = [imported.rows for imported, _ in found]
-    ends: Mapping[str, Callable[[Load], float]] = {
+    ends: Mapping[str, Callable[[Load], float | None]] = {
         "counted": lambda one: one.counted_seconds,
         "indexed": lambda one: one.indexed_seconds,
     }
     for name, seconds_of in ends.items():
-        by_import, by_upsert = ([seconds_of(one) for one in some] for some in zip(*found, strict=True))
-        lines.append(f"until {name}, import is {crossing(rows, by_import, by_upsert)}")
+        ended = [
+            [seconds for one in some if (seconds := seconds_of(one)) is not None] for some in zip(*found, strict=True)
+        ]
+        if ended[0]:
+            lines.append(f"until {name}, import is {crossing(rows, *ended)}")
     return "\n".join(lines) + "\n\n"
+
+
+def _seconds(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f}"
 
 
 def main(argv: Sequence[str]) -> int:
@@ -537,6 +552,12 @@ def main(argv: Sequence[str]) -> int:
         "--sizes", type=int, nargs="*", default=list(SIZES), help="rows of the loads (default 20000 200000)"
     )
     parser.add_argument("--large", action="store_true", help="loads of a million rows too")
+    parser.add_argument(
+        "--until",
+        choices=("counted", "indexed"),
+        default="indexed",
+        help="loads end when all rows are counted, or indexed too (default), which takes long and the same either way",
+    )
     values = parser.parse_args(list(argv))
     # Beam and pymilvus tell what they do, a line for each file and connection.
     logging.disable(logging.WARNING)
@@ -559,7 +580,8 @@ def main(argv: Sequence[str]) -> int:
         sizes = sorted([*values.sizes, *([LARGE] if values.large else [])])
         found: list[tuple[Load, Load]] = []
         for size in sizes:
-            found.append(compare_loads(values.milvus, storage, size, values.dimensions[0]))
+            until_indexed = values.until == "indexed"
+            found.append(compare_loads(values.milvus, storage, size, values.dimensions[0], until_indexed=until_indexed))
             # After each: the next may take an hour.
             sys.stdout.write(render_loads(found, values.dimensions[0]))
             sys.stdout.flush()

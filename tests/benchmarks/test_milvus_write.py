@@ -84,3 +84,10 @@ def test_the_crossover_is_named_for_both_ends() -> None:
     assert line.split() == ["200", "1.0,", "9.0", "2.0,", "5.0", "0.56", "0.20"]
     assert counted == "until counted, import is the faster from some 150 rows on, between 100 and 200"
     assert indexed == "until indexed, import is not the faster up to 200 rows"
+
+
+def test_loads_that_nobody_waited_for_the_index_of_have_one_end() -> None:
+    found = [(Load(size, counted, None, 0.1), Load(size, 2.0, None, 0.2)) for size, counted in ((100, 3.0), (200, 1.0))]
+    *_, line, counted, _ = render_loads(found, 384).splitlines()
+    assert line.split() == ["200", "1.0,", "-", "2.0,", "-", "2.00", "0.20"]
+    assert counted == "until counted, import is the faster from some 150 rows on, between 100 and 200"
