@@ -16,8 +16,12 @@ import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import NoReturn
+
+from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipelines import embed_corpus, logs, options
 from pipelines.cli import COMMANDS
@@ -190,7 +194,9 @@ def check(command: Command, known: Mapping[str, str]) -> None:
 
 
 class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> None:  # type: ignore[override]
+    """Says what is wrong to the test, in place of ending the process."""
+
+    def error(self, message: str) -> NoReturn:
         raise ValueError(message)
 
 
@@ -208,7 +214,8 @@ def check_arguments(arguments: Sequence[str]) -> None:
         beam = [flag for flag in flags if flag not in flags_of(name)]
         if beam and name not in _OPTIONS_OF_A_RUN:
             raise ValueError(f"corpus-embed {name} has no {beam}")
-        options.to_pipeline_options([f"{flag}=1" for flag in beam])
+        if set(beam) - beam_flags():
+            raise ValueError(f"neither corpus-embed {name} nor Beam has {sorted(set(beam) - beam_flags())}")
         return
     _, rest = logs.take_arguments(rest)
     parser = _parser(name)
@@ -237,6 +244,17 @@ def _flags(parser: argparse.ArgumentParser) -> Iterator[str]:
         if isinstance(action, argparse._SubParsersAction):
             for one in action.choices.values():
                 yield from _flags(one)
+
+
+@cache
+def beam_flags() -> frozenset[str]:
+    """Every flag of Beam's own options."""
+    parser = argparse.ArgumentParser(allow_abbrev=False, add_help=False, conflict_handler="resolve")
+    for one in PipelineOptions.__subclasses__():
+        add = getattr(one, "_add_argparse_args", None)
+        if add is not None:
+            add(parser)
+    return frozenset(parser._option_string_actions)
 
 
 def make_targets() -> set[str]:
