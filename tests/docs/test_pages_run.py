@@ -32,7 +32,7 @@ _MASKS = (
     (r"[\d,]+(\.\d+)? (?=tokens/s\b)", "<rate> "),
     (r"\b[\d,]+(\.\d+)? s\b", "<seconds>"),
     (r"\b[\d,.]+ (bytes|kB|MB|GB|KiB|MiB|GiB)\b", "<size>"),
-    (r"\b0\.\d{4}\b", "<score>"),
+    (r"\b0\.\d{4,}\b", "<score>"),
     (r"\b[0-9a-f]{16,64}\b", "<hash>"),
     (r"[ \t]+", " "),
 )
