@@ -93,7 +93,7 @@ def test_options_that_the_prose_names_are_real() -> None:
     for page in MANUALS:
         for span in spans(page):
             for word in span.split():
-                flag = word.split("=")[0].rstrip("…,")
+                flag = word.split("=")[0].rstrip("…,?")
                 if flag.startswith("--") and flag not in known:
                     wrong.append(f"{name_of(page)}: {span}")
     assert wrong == []
