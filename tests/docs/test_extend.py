@@ -11,6 +11,7 @@ from tests.conftest import ROOT
 from tests.docs.commands import files_of
 from tests.docs.pages import name_of
 from transforms.adapters.detectors import choice
+from transforms.adapters.detectors.cld2 import cld2_languages
 from transforms.adapters.formats import plan_splits, read_split, reading, sniffing
 from transforms.adapters.formats.files import read_text
 from transforms.adapters.storage import list_matching
@@ -64,7 +65,7 @@ def test_the_detector_is_opened_by_its_name(monkeypatch: pytest.MonkeyPatch) -> 
         choice, "_read_part", lambda part: choice._Part(made, 1) if part == "tokipona" else read_part(part)
     )
     chosen = choice.read_choice("tokipona,cld2", 0.5)
-    assert chosen.label_count == 1 + len(choice.cld2_languages())
+    assert chosen.label_count == 1 + len(cld2_languages())
     guesses = chosen.detector().identify(["mi moku. sina lukin e ni.", "Das Wetter wird morgen besser als heute.", ""])
     assert [guess.language for guess in guesses] == ["tok", "de", "und"]
 
