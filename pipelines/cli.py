@@ -120,7 +120,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command and gives its exit code: 0, or what the README's table says."""
+    """Runs one command and gives its exit code: 0, or what the table of docs/operate.md says."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     if not arguments or arguments[0] not in COMMANDS:
         shown = "\n".join(f"  {name:<12} {what}" for name, (what, _) in COMMANDS.items())

@@ -1,10 +1,9 @@
-"""What the pages for operators tell one to type is what the code takes."""
+"""The page for operators as a whole: its variables, its make targets, the settings that it shows. `tests/docs` holds each command."""
 
 import argparse
 import datetime as dt
 import json
 import re
-import shlex
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,8 @@ from corpus_embed_plan import plan
 
 from pipelines.cli import COMMANDS
 from tests.conftest import ROOT
+from tests.docs.commands import commands
+from tests.docs.pages import blocks, name_of
 
 DEPLOY = ROOT / "deploy"
 PAGE = DEPLOY / "README.md"
@@ -23,31 +24,16 @@ GIVEN = {"MILVUS_TOKEN", "MODEL_REVISION", "CUDA_DIGEST", "BEAM_DIGEST", "LAUNCH
 START, STOP = dt.datetime(2026, 3, 1, tzinfo=dt.UTC), dt.datetime(2026, 3, 2, tzinfo=dt.UTC)
 
 
-def blocks(page: Path, language: str) -> list[str]:
-    """Fenced blocks of a page."""
-    text = page.read_text(encoding="utf-8")
-    found = re.findall(rf"^ *```{language}\n(.*?)^ *```", text, re.DOTALL | re.MULTILINE)
-    return [str(one) for one in found]
-
-
 def lines(prefix: str) -> list[str]:
     """Lines of the page's blocks that begin with a program."""
-    return [line for block in blocks(PAGE, "bash") for line in block.splitlines() if line.startswith(f"{prefix} ")]
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_links_lead_somewhere(page: Path) -> None:
-    links = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
-    missing = [link for link in links if "://" not in link and not (page.parent / link).exists()]
-    assert missing == []
-    assert len(links) > 2
+    return [one.text for one in commands(PAGE) if one.text.startswith(f"{prefix} ")]
 
 
 def test_blocks_are_shell_and_name_every_variable_before_they_use_it() -> None:
     known = set(GIVEN)
     for block in blocks(PAGE, "bash"):
-        assert subprocess.run(["bash", "-n"], input=block, text=True, check=False).returncode == 0
-        for line in block.splitlines():
+        assert subprocess.run(["bash", "-n"], input=block.text, text=True, check=False).returncode == 0
+        for line in block.text.splitlines():
             used = set(re.findall(r"\$\{?([A-Za-z_]+)", line))
             known |= set(re.findall(r"\b([A-Z_]+)=", line)) if line.startswith("export ") else set()
             known |= set(re.findall(r"^for (\w+)", line))
@@ -55,10 +41,10 @@ def test_blocks_are_shell_and_name_every_variable_before_they_use_it() -> None:
 
 
 def test_make_takes_what_the_page_gives_it() -> None:
-    names = blocks(PAGE, "bash")[0] + "".join(f"export {name}=given\n" for name in sorted(GIVEN))
-    commands = lines("make")
-    assert len(commands) == 3
-    for command in commands:
+    names = blocks(PAGE, "bash")[0].text + "".join(f"export {name}=given\n" for name in sorted(GIVEN))
+    targets = lines("make")
+    assert len(targets) == 3
+    for command in targets:
         dry = command.replace("make ", "make --no-print-directory -n ", 1)
         done = subprocess.run(
             ["bash", "-euc", f"{names}\n{dry}"], cwd=ROOT, capture_output=True, text=True, check=False
@@ -68,23 +54,11 @@ def test_make_takes_what_the_page_gives_it() -> None:
         assert "my-project" in done.stdout
 
 
-def test_options_of_the_command_are_real() -> None:
-    commands = lines("corpus-embed")
-    assert len(commands) == 4
-    for command in commands:
-        _, name, *arguments = shlex.split(command)
-        parser = argparse.ArgumentParser(exit_on_error=False)
-        COMMANDS[name][1]().add_arguments(parser)
-        known, unknown = parser.parse_known_args(arguments)
-        assert unknown == [], command
-        assert vars(known)
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_settings_are_taken_and_fit_the_template(page: Path) -> None:
     metadata = json.loads((DEPLOY / "dataflow" / "metadata.json").read_text(encoding="utf-8"))
     parameters = {one["name"]: one for one in metadata["parameters"]}
-    shown = [json.loads(block) for block in blocks(page, "json")]
+    shown = [json.loads(block.text) for block in blocks(page, "json")]
     assert shown
     for settings in shown:
         planned = plan(settings, START, STOP)

@@ -38,7 +38,7 @@ def _metrics(record: Mapping[str, Any], collection: str) -> Iterator[_Metric]:
     embed = record["stages"]["embed"]
     started = dt.datetime.fromisoformat(record["started_at"]).timestamp()
     yield _Metric("run_info", "Always 1; its labels name the last run.", [(_info(record, collection), 1)])
-    yield _one("run_exit_code", "Exit code of the last run; see the README's table.", record["exit_code"])
+    yield _one("run_exit_code", "Exit code of the last run; the table is in docs/operate.md.", record["exit_code"])
     yield _one("run_differences", "Ways in which the last run does not balance.", len(record["differences"]))
     yield _one("run_started_timestamp_seconds", "When the last run started, Unix time.", started)
     yield _one("run_seconds", "Wall time of the last run.", record["seconds"])

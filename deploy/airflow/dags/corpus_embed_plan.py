@@ -22,7 +22,7 @@ EXIT_CODES: Final[Mapping[int, str]] = {
     EXIT_RETRY: "a service failed, or another run is writing: worth retrying",
     7: "complete, but deletes over the limit were not made",
 }
-"""What `corpus-embed` says by its exit code, in short; the README has the table."""
+"""What `corpus-embed` says by its exit code, in short; docs/operate.md has the table."""
 
 GOOD: Final = frozenset({EXIT_COMPLETE, EXIT_REJECTS})
 
