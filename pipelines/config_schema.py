@@ -93,5 +93,5 @@ def values_of(option: Option) -> str:
         choices = ", ".join(option.choices)
         return f"some of {choices}" if option.is_list else f"one of {choices}"
     kind = "list of text" if option.is_list else option.kind
-    of_unit = f" of {option.unit}" if option.unit else ""
+    of_unit = f" ({option.unit})" if option.unit else ""
     return ", ".join(part for part in (kind + of_unit, option.range) if part)
