@@ -168,7 +168,11 @@ def _in_toml(schema: Mapping[str, Any], field: FieldInfo) -> dict[str, Any]:
     # Of a union with null, pydantic calls the least number of items a length.
     least = kept.pop("minItems", kept.pop("minLength", 0))
     text = {} if _AS_PATTERNS in field.metadata else _text_of_items(kept["items"], least)
-    return {"anyOf": [{**kept, **({"minItems": least} if least else {})}, {"type": "string", **text}]}
+    some = {"minItems": least} if least else {}
+    if text and "enum" not in kept["items"]:
+        # Items are parted at commas too, and empty parts do not count.
+        some = {"contains": text}
+    return {"anyOf": [{**kept, **some}, {"type": "string", **text}]}
 
 
 def _text_of_items(items: Mapping[str, Any], least: int) -> dict[str, str]:
