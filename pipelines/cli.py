@@ -1,8 +1,10 @@
 """corpus-embed <command>."""
 
 import logging
+import shutil
 import sys
 from collections.abc import Callable, Sequence
+from textwrap import fill
 from types import MappingProxyType, ModuleType
 
 from pipelines import logs
@@ -165,7 +167,10 @@ def _example(name: str) -> str:
 
 def _overview(arguments: Sequence[str]) -> int:
     """Shows the commands, on stderr unless that was asked for."""
-    shown = "\n".join(f"  {name:<12} {what}" for name, (what, _) in COMMANDS.items())
+    width = shutil.get_terminal_size().columns
+    shown = "\n".join(
+        fill(f"  {name:<12} {what}", width, subsequent_indent=" " * 15) for name, (what, _) in COMMANDS.items()
+    )
     asked_for_help = bool(arguments) and arguments[0] in {"-h", "--help"}
     unknown = ""
     if arguments and not asked_for_help:
@@ -176,7 +181,7 @@ def _overview(arguments: Sequence[str]) -> int:
     stream.write(
         redact(
             f"{unknown}usage: corpus-embed <command> [options]\n\n{shown}\n\n"
-            "corpus-embed <command> --help shows a command's options; docs/reference.md has them all.\n"
+            "corpus-embed <command> --help shows a command's options.\nAll of them, with types and ranges: docs/reference.md.\n"
         )
     )
     return 0 if asked_for_help else EXIT_CONFIGURATION

@@ -135,7 +135,9 @@ def parse(parser: argparse.ArgumentParser, argv: Sequence[str]) -> tuple[Config,
 
 def checked(given: Given) -> tuple[Config, PipelineOptions]:
     """The configuration and Beam's options; any wrong or unknown value raises `ConfigurationError`."""
-    config, beam_options = to_config(given.values), to_pipeline_options(given.rest)
+    # First: an option that lacks may be one of those that nobody knows.
+    beam_options = to_pipeline_options(given.rest)
+    config = to_config(given.values)
     check_workers(config.access.value, runner_of(beam_options))
     return config, with_gpu(beam_options, config.workers)
 

@@ -5,14 +5,16 @@ What is unknown may be a secret behind a misspelt flag, so that of it only the f
 
 import argparse
 import re
+import sys
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NoReturn, cast
 
 from transforms.logic.suggestions import did_you_mean
 
 # As long as what argparse puts there.
 _BEFORE_USAGE = " " * len("usage: ")
+_MISSING = "the following arguments are required: "
 _UNKNOWN = "unrecognized arguments: "
 _FLAG = re.compile(r"--[A-Za-z][A-Za-z0-9_-]*|-[A-Za-z]")
 
@@ -34,10 +36,10 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, *names: Any, **settings: Any) -> None:
         super().__init__(*names, **{"allow_abbrev": False, "formatter_class": _Formatter, **settings})
-        self.was_used = False
+        self.given: tuple[str, ...] | None = None
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        self.was_used = True
+        self.given = tuple(sys.argv[1:] if args is None else args)
         return super().parse_known_args(args, namespace)
 
     def format_usage(self) -> str:
@@ -49,15 +51,20 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         what, colon, words = message.partition(_UNKNOWN)
         if colon:
-            known = flags_of(self)
             # Words that are no flags are values of the flag before them, perhaps.
-            shown = [
-                f"{flag}{did_you_mean(flag, known)}"
-                for flag in (word.partition("=")[0] for word in words.split())
-                if _FLAG.fullmatch(flag)
-            ]
+            shown = [f"{flag}{meant}" for flag, meant in self._unknown(words.split())]
             message = f"{what}{colon}{', '.join(shown) or '(not shown)'}"
+        elif message.startswith(_MISSING):
+            # What lacks may be there under a misspelt name.
+            shown = [f"{flag}{meant}" for flag, meant in self._unknown(self.given or ()) if meant]
+            message += f"; {_UNKNOWN}{', '.join(shown)}" if shown else ""
         super().error(message)
+
+    def _unknown(self, words: Iterable[str]) -> list[tuple[str, str]]:
+        """Flags among words that are none of this parser, each with what may have been meant."""
+        known = flags_of(self)
+        flags = [word.partition("=")[0] for word in words]
+        return [(flag, did_you_mean(flag, known)) for flag in flags if _FLAG.fullmatch(flag) and flag not in known]
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if action.choices is not None and value not in action.choices:
@@ -78,7 +85,7 @@ class Parser(argparse.ArgumentParser):
 
 def flags_of(parser: argparse.ArgumentParser) -> list[str]:
     """Flags of a parser, and of the sub-command that was chosen, in order of declaration."""
-    chosen = [one for one in sub_parsers(parser).values() if isinstance(one, Parser) and one.was_used]
+    chosen = [one for one in sub_parsers(parser).values() if isinstance(one, Parser) and one.given is not None]
     own = [flag for action in _actions(parser) for flag in action.option_strings]
     return [*own, *(flag for one in chosen for flag in flags_of(one))]
 

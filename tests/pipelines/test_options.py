@@ -242,6 +242,11 @@ def test_an_unknown_option_is_refused_with_a_suggestion(flag: str, said: str) ->
     assert said in str(caught.value)
 
 
+def test_what_lacks_may_be_misspelt() -> None:
+    with pytest.raises(ConfigurationError, match="unknown option '--milvs'; did you mean --milvus"):
+        _parse(*(flag.replace("--milvus", "--milvs") for flag in FLAGS))
+
+
 def test_lists_are_given_by_space_or_comma() -> None:
     config, _ = _parse(*FLAGS, "--languages", "de,th", "hi", "--input", "a.jsonl", "b*.parquet")
     assert config.language.languages == ("de", "th", "hi")

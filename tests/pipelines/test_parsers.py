@@ -35,6 +35,8 @@ def _said(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         (("ls", "w", "--limt", "3"), "unrecognized arguments: --limt; did you mean --limit?"),
         (("ls", "w", "--wieghts", "3"), "unrecognized arguments: --wieghts\n"),
         (("show", "w", "--run", "r", "--wieghts", "3"), "--wieghts; did you mean --weights?"),
+        (("show", "w", "--rnu=r"), "are required: --run; unrecognized arguments: --rnu; did you mean --run?"),
+        (("show", "w", "--zzz=r"), "are required: --run\n"),
         (("ls", "w", "stray"), "unrecognized arguments: (not shown)"),
         (("lst", "w"), "invalid choice: 'lst' (choose from ls, show); did you mean ls?"),
         (("ls", "w", "--form", "jsn"), "invalid choice: 'jsn' (choose from text, json); did you mean json?"),
