@@ -27,7 +27,12 @@ def test_there_is_an_example_of_each_use() -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_an_example_fits_the_schema(path: Path) -> None:
-    values = tomllib.loads(path.read_text(encoding="utf-8"))
+    text = path.read_text(encoding="utf-8")
+    directive = re.match(r"#:schema (.+)\n", text)
+    assert directive is not None
+    # Editors with Taplo find the schema by this line.
+    assert (path.parent / directive[1]).resolve() == ROOT / "docs" / "config.schema.json"
+    values = tomllib.loads(text)
     assert [error.message for error in Draft202012Validator(schema()).iter_errors(values)] == []
 
 
