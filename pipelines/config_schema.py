@@ -17,13 +17,13 @@ _PLACEHOLDERS = {
 
 
 def schema() -> dict[str, Any]:
-    """JSON Schema (2020-12) of a TOML file that is enough alone, read as JSON; a date of TOML is its text.
+    """JSON Schema (draft 7, which editors know) of a TOML file that is enough alone, read as JSON; a date of TOML is its text.
 
     It says of each option alone what `corpus-embed config check` accepts; that also knows rules between options.
     """
     options = definitions().values()
     return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "Configuration of corpus-embed run",
         "description": "Rules between options are checked by corpus-embed config check.",
         "type": "object",

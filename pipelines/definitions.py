@@ -51,7 +51,7 @@ class Option:
         section: the part of the configuration that holds it.
         name: as in a TOML file; the flag has hyphens for its underscores.
         field: its definition.
-        schema: the JSON Schema (2020-12) of its value in a TOML file, without description and default.
+        schema: the JSON Schema (draft 7) of its value in a TOML file, without description and default.
     """
 
     section: str

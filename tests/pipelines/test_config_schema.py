@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from jsonschema import Draft202012Validator
+from jsonschema import Draft7Validator
 from pydantic import ValidationError
 
 from pipelines import options
@@ -17,7 +17,7 @@ from pipelines.definitions import Option, definitions
 from transforms.logic.errors import ConfigurationError
 
 NEEDED: dict[str, Any] = {"input": "a.jsonl", "workspace": "w", "milvus": "m.db", "collection": "c", "model": "m"}
-SCHEMA = Draft202012Validator(schema())
+SCHEMA = Draft7Validator(schema())
 OPTIONS = list(definitions().values())
 
 
@@ -60,7 +60,7 @@ def _values(option: Option) -> st.SearchStrategy[Any]:
 
 
 def test_the_schema_is_one() -> None:
-    Draft202012Validator.check_schema(schema())
+    Draft7Validator.check_schema(schema())
 
 
 @settings(deadline=None, derandomize=True, max_examples=1500)
