@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from textwrap import fill
 from types import MappingProxyType, ModuleType
+from typing import Any
 
 from pipelines import logs
 from pipelines.examples import EXAMPLES
@@ -148,7 +149,7 @@ def _fill(parser: Parser, name: str) -> Parser:
     return parser
 
 
-def _texts(name: str) -> dict[str, str]:
+def _texts(name: str) -> dict[str, Any]:
     """What the help of a command says besides its flags."""
     what, _ = COMMANDS[name]
     return {

@@ -19,8 +19,8 @@ EXAMPLES: Mapping[str, str] = MappingProxyType(
         "calibrate": """
   corpus-embed calibrate --config run.toml --calibration-sample 20000""",
         "search": f"""
-  corpus-embed search 'How do I reset the device?' --milvus {_MILVUS} \\
-    --collection manuals --languages th de --top 5""",
+  corpus-embed search 'How do I reset the device?' --collection manuals \\
+    --milvus {_MILVUS} --languages th de --top 5""",
         "capabilities": f"""
   corpus-embed capabilities --milvus {_MILVUS}""",
         "verify": f"""

@@ -121,12 +121,12 @@ def _commands() -> Iterator[str]:
     yield from _table(_of_every_command())
     for name, (what, _) in cli.COMMANDS.items():
         parser = cli.parser_of(name)
-        yield from ("", f"### {name}", "", f"{what[0].upper()}{what[1:]}.", "")
+        yield from ("", f"### corpus-embed {name}", "", f"{what[0].upper()}{what[1:]}.", "")
         if name in EXAMPLES:
             yield from ("```console", *_as_console(EXAMPLES[name]), "```", "")
         yield from _command(parser)
         for sub_command, of_sub_command in sub_parsers(parser).items():
-            yield from ("", f"#### {name} {sub_command}", "", str(of_sub_command.description), "")
+            yield from ("", f"#### corpus-embed {name} {sub_command}", "", str(of_sub_command.description), "")
             yield from _command(of_sub_command)
 
 

@@ -63,7 +63,7 @@ def test_the_schema_is_one() -> None:
     Draft7Validator.check_schema(schema())
 
 
-@settings(deadline=None, derandomize=True, max_examples=1500)
+@settings(deadline=None, derandomize=True, max_examples=500)
 @given(st.data())
 def test_schema_and_configuration_take_the_same(data: st.DataObject) -> None:
     option = data.draw(st.sampled_from(OPTIONS))

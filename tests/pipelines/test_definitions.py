@@ -18,11 +18,12 @@ def test_every_option_is_there_in_order() -> None:
 
 @pytest.mark.parametrize("option", definitions().values(), ids=lambda option: option.name)
 def test_kind_and_choices_are_those_of_the_annotation(option: Option) -> None:
-    kinds = str(option.field.annotation)
-    assert option.is_list == ("tuple" in kinds)
-    assert option.is_switch == (option.field.annotation is bool)
-    assert (option.kind == "integer") == ("int" in kinds.replace("Literal", ""))
-    assert (option.kind == "number") == ("float" in kinds and "float32" not in kinds)
+    annotation = option.field.annotation
+    kinds = {annotation, *(() if get_origin(annotation) is Literal else get_args(annotation))}
+    assert option.is_list == ("tuple" in str(annotation))
+    assert option.is_switch == (annotation is bool)
+    assert (option.kind == "integer") == (int in kinds)
+    assert (option.kind == "number") == (float in kinds)
     if get_origin(option.field.annotation) is Literal:
         assert option.choices == get_args(option.field.annotation)
     elif not option.is_list:
