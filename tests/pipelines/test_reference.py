@@ -70,7 +70,7 @@ def test_every_command_and_each_of_its_flags_is_there(made: dict[str, str]) -> N
     for name in cli.COMMANDS:
         parser = cli.parser_of(name)
         of_subs = {f"corpus-embed {name} {sub}": one for sub, one in sub_parsers(parser).items()}
-            parts = of_subs or {f"corpus-embed {name}": parser}
+        parts = of_subs or {f"corpus-embed {name}": parser}
         for heading, one in parts.items():
             level: Literal["###", "####"] = "####" if of_subs else "###"
             described = {cell[0] for cell in _rows(page, heading, level)}
