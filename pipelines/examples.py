@@ -51,6 +51,9 @@ EXAMPLES: Mapping[str, str] = MappingProxyType(
   corpus-embed config check run.toml --max-tokens 128
   corpus-embed config schema""",
         "completion": """
-  source <(corpus-embed completion bash)""",
+  corpus-embed completion bash \\
+    > ~/.local/share/bash-completion/completions/corpus-embed
+  corpus-embed completion zsh > ~/.zfunc/_corpus-embed
+  corpus-embed completion fish > ~/.config/fish/completions/corpus-embed.fish""",
     }
 )

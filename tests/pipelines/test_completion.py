@@ -14,34 +14,26 @@ from pipelines import cli, completion
 from pipelines.definitions import definitions
 
 SETUP = {
-    # As their own start-up files have it; -f and the like leave those out.
-    "bash": "source {script}",
-    "zsh": "autoload -Uz compinit; compinit -u -D; source {script}",
-    "fish": "source {script}",
+    # What their own start-up files do, which are left out: bash finds the file by its name, zsh by its folder.
+    "bash": "source {directory}/corpus-embed",
+    "zsh": "fpath=({directory} $fpath); autoload -Uz compinit; compinit -u -D",
 }
-START = {
-    "bash": ["bash", "--noprofile", "--norc", "-i"],
-    "zsh": ["zsh", "-f", "-i"],
-    "fish": ["fish", "--no-config", "-i"],
-}
-FUNCTION = {
-    "bash": 'corpus-embed() {{ echo "got" "<$*>"; }}',
-    "zsh": 'corpus-embed() {{ echo "got" "<$*>"; }}',
-    "fish": 'function corpus-embed; echo got "<$argv>"; end',
-}
+START = {"bash": ["bash", "--noprofile", "--norc", "-i"], "zsh": ["zsh", "-f", "-i"]}
+FUNCTION = 'corpus-embed() { echo "got" "<$*>"; }'
 PATIENCE_SECONDS = 60
 
 
 @pytest.fixture(scope="module")
 def scripts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     directory = tmp_path_factory.mktemp("completion")
-    for shell in completion.SHELLS:
-        (directory / shell).write_text(completion.script(shell), encoding="utf-8")
-    return {shell: directory / shell for shell in completion.SHELLS}
+    names = {"bash": "corpus-embed", "zsh": "_corpus-embed", "fish": "corpus-embed.fish"}
+    for shell, name in names.items():
+        (directory / name).write_text(completion.script(shell), encoding="utf-8")
+    return {shell: directory / name for shell, name in names.items()}
 
 
 class Terminal:
-    """A shell at a terminal, in which the command only prints its arguments."""
+    """A shell at a terminal, in which the command only prints its arguments; keys are pressed."""
 
     def __init__(self, shell: str, script: Path, directory: Path) -> None:
         self._terminal, inner = pty.openpty()
@@ -56,7 +48,11 @@ class Terminal:
         )
         os.close(inner)
         self._seen = ""
-        self.write(f"{SETUP[shell].format(script=script)}\n{FUNCTION[shell].format()}\necho rea''dy\n")
+        self._setup = SETUP[shell].format(directory=script.parent)
+
+    def start(self) -> None:
+        """Waits until the shell has read the script."""
+        self.write(f"{self._setup}\n{FUNCTION}\necho rea''dy\n")
         self.read_until("ready")
 
     def write(self, text: str) -> None:
@@ -84,10 +80,37 @@ class Terminal:
         os.close(self._terminal)
 
 
+class Fish:
+    """Fish answers what a TAB would offer; its line editor wants a terminal that answers questions."""
+
+    def __init__(self, script: Path, directory: Path) -> None:
+        self._script, self._directory = script, directory
+
+    def complete(self, line: str) -> str:
+        """The arguments after a TAB behind the line."""
+        done = subprocess.run(
+            ["fish", "--no-config", "-c", f"source {self._script}; complete -C '{line}'"],
+            cwd=self._directory,
+            env={"PATH": os.environ["PATH"], "HOME": str(self._directory), "LANG": "C.UTF-8"},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        offered = [one.partition("\t")[0] for one in done.stdout.splitlines()]
+        words = line.split()[1:]
+        return " ".join([*words[:-1], offered[0]] if len(offered) == 1 else words)
+
+    def start(self) -> None:
+        """Nothing to wait for."""
+
+    def close(self) -> None:
+        """Nothing stays."""
+
+
 @pytest.fixture(scope="module", params=completion.SHELLS)
 def terminal(
     request: pytest.FixtureRequest, scripts: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Terminal]:
+) -> Iterator[Terminal | Fish]:
     shell: str = request.param
     if shutil.which(shell) is None:
         pytest.skip(f"{shell} is not installed here")
@@ -95,9 +118,13 @@ def terminal(
     (directory / "settings.toml").touch()
     (directory / "models").mkdir()
     (directory / "model.txt").touch()
-    opened = Terminal(shell, scripts[shell], directory)
-    yield opened
-    opened.close()
+    script = scripts[shell]
+    opened = Fish(script, directory) if shell == "fish" else Terminal(shell, script, directory)
+    try:
+        opened.start()
+        yield opened
+    finally:
+        opened.close()
 
 
 @pytest.mark.parametrize(
@@ -108,7 +135,7 @@ def terminal(
         ("corpus-embed run --max-t", "run --max-tokens"),
         ("corpus-embed run --vector-type b", "run --vector-type b"),
         ("corpus-embed run --vector-type int", "run --vector-type int8"),
-        ("corpus-embed run --outputs dense sp", "run --outputs dense sparse"),
+        ("corpus-embed run --outputs sp", "run --outputs sparse"),
         ("corpus-embed workspace export w --format pin", "workspace export w --format pinecone"),
         ("corpus-embed search q --mo", "search q --mode"),
         ("corpus-embed run --config sett", "run --config settings.toml"),
@@ -118,7 +145,7 @@ def terminal(
         ("corpus-embed run --log-format js", "run --log-format json"),
     ],
 )
-def test_a_tab_completes(terminal: Terminal, line: str, arguments: str) -> None:
+def test_a_tab_completes(terminal: Terminal | Fish, line: str, arguments: str) -> None:
     assert terminal.complete(line) == arguments
 
 
