@@ -78,6 +78,11 @@ def _check(arguments: argparse.Namespace, given: options.Given) -> int:
 
 
 def _with_file(arguments: argparse.Namespace, given: options.Given) -> options.Given:
+    if not arguments.file.endswith(".toml"):
+        # It may be what a flag was given that nobody knows, so it is not repeated.
+        raise ConfigurationError(
+            "what stands without a flag is no file ending in .toml; write: corpus-embed config check FILE.toml [options]"
+        )
     if arguments.config is not None:
         raise ConfigurationError(
             f"{arguments.file!r} and --config {arguments.config!r} both name the file; name it once"

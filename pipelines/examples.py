@@ -27,8 +27,8 @@ EXAMPLES: Mapping[str, str] = MappingProxyType(
   corpus-embed verify --workspace work --milvus {_MILVUS} \\
     --collection manuals --rows 200""",
         "load": f"""
-  corpus-embed load --workspace work --from manuals --milvus {_MILVUS} \\
-    --collection manuals_int8 --vector-type int8""",
+  corpus-embed load --workspace work --from manuals \\
+    --milvus {_MILVUS} --collection manuals_int8 --vector-type int8""",
         "rollback": f"""
   corpus-embed rollback docs --workspace work --milvus {_MILVUS}""",
         "drop": f"""

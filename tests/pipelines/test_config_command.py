@@ -77,6 +77,17 @@ def test_flags_alone_and_config_by_its_flag_are_checked_too(capsys: pytest.Captu
 
 
 @pytest.mark.parametrize(
+    "arguments", [["--milvus-tokn", "hunter2"], ["hunter2"], ["--direct_num_workers", "hunter2", "run.toml"]]
+)
+def test_what_is_no_file_is_not_repeated(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
+    _file(NEEDED)
+    assert cli.main(["config", "check", *arguments]) == 2
+    said = capsys.readouterr().err
+    assert "write: corpus-embed config check FILE.toml" in said
+    assert "hunter2" not in said
+
+
+@pytest.mark.parametrize(
     ("text", "flags", "said"),
     [
         ("max_token = 3", [], "unknown name 'max_token'; did you mean max_tokens?"),
