@@ -1,5 +1,6 @@
 """corpus-embed <command>."""
 
+import argparse
 import logging
 import shutil
 import sys
@@ -140,9 +141,14 @@ def parser_of_all() -> Parser:
     return parser
 
 
+def add_common_arguments(parser: argparse.ArgumentParser) -> None:
+    """Flags that every command has."""
+    logs.add_arguments(parser)
+
+
 def _fill(parser: Parser, name: str) -> Parser:
     COMMANDS[name][1]().add_arguments(parser)
-    logs.add_arguments(parser)
+    add_common_arguments(parser)
     for sub_command, what in sub_parser_help(parser).items():
         of_sub_command = sub_parsers(parser)[sub_command]
         of_sub_command.description = of_sub_command.description or _sentence(what)

@@ -40,7 +40,7 @@ def _describe_values(parser: argparse.ArgumentParser) -> None:
     """Says what values are, where the parser leaves that to the configuration."""
     for action in options_of(parser):
         option = definitions().get(action.dest)
-        if option is not None and option.choices and action.choices is None:
+        if option is not None and option.choices and action.default is argparse.SUPPRESS:
             action.choices = option.choices
         elif action.dest in _DIRECTORIES:
             action.complete = shtab.DIRECTORY  # type: ignore[attr-defined]

@@ -46,6 +46,16 @@ EXAMPLES: Mapping[str, str] = MappingProxyType(
   corpus-embed rejects ls work
   corpus-embed rejects replay work --run run-1bcf --reason too_large \\
     --max-document-bytes 50000000""",
+        "plan": """
+  corpus-embed plan --config run.toml --confidence 0.99 --workers 1,8,32""",
+        "report": """
+  corpus-embed report work latest --output report.html""",
+        "evaluate": f"""
+  corpus-embed evaluate --workspace work --milvus {_MILVUS} \\
+    --collection manuals --key-column source --key-pattern '/[a-z]+/(.*)$'""",
+        "explore": f"""
+  corpus-embed explore --milvus {_MILVUS} --collection manuals \\
+    --workspace work""",
         "config": """
   corpus-embed config init run.toml
   corpus-embed config check run.toml --max-tokens 128

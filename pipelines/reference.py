@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
-from pipelines import cli, logs
+from pipelines import cli
 from pipelines.access import MilvusAccess
 from pipelines.config_schema import schema, values_of
 from pipelines.definitions import Option, definitions, section_titles
@@ -157,7 +157,7 @@ def _command(parser: argparse.ArgumentParser) -> Iterator[str]:
 
 def _of_every_command() -> list[argparse.Action]:
     parser = argparse.ArgumentParser(add_help=False)
-    logs.add_arguments(parser)
+    cli.add_common_arguments(parser)
     return options_of(parser)
 
 

@@ -61,12 +61,12 @@ def test_the_help_of_every_command_fits_eighty_columns_and_has_an_example(monkey
 
 
 def test_every_example_is_one_that_its_command_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert set(EXAMPLES) == set(cli.COMMANDS)
+    assert set(cli.COMMANDS) <= set(EXAMPLES)
     monkeypatch.chdir(tmp_path)
     needed = 'input = "a"\nmodel = "m"\nworkspace = "w"\nmilvus = "m.db"\ncollection = "c"\n'
     (tmp_path / "run.toml").write_text(needed, encoding="utf-8")
-    for name, example in EXAMPLES.items():
-        commands = example.replace("\\\n", " ").strip().split("\n")
+    for name in cli.COMMANDS:
+        commands = EXAMPLES[name].replace("\\\n", " ").strip().split("\n")
         for command in commands:
             _, called, *arguments = shlex.split(command.partition(" > ")[0])
             assert called == name
