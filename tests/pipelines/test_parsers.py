@@ -47,11 +47,11 @@ def test_what_was_meant_is_named(capsys: pytest.CaptureFixture[str], arguments: 
     assert said in _said(capsys, *arguments)
 
 
-@pytest.mark.parametrize("written", [("--tokn", "hunter2"), ("--tokn=hunter2",), ("hunter2",), ("-hunter2",)])
+@pytest.mark.parametrize("written", [("--tokn", "swordfish"), ("--tokn=swordfish",), ("swordfish",), ("-swordfish",)])
 def test_a_value_that_nobody_knows_is_not_repeated(
     capsys: pytest.CaptureFixture[str], written: tuple[str, ...]
 ) -> None:
-    assert "hunter2" not in _said(capsys, "ls", "w", *written)
+    assert "swordfish" not in _said(capsys, "ls", "w", *written)
 
 
 def test_usage_is_what_must_be_given() -> None:
