@@ -161,6 +161,10 @@ release-check: wheel ## Check that TAG=v1.2.3 is the version, is in the changelo
 
 # --- Upkeep ---
 
+.PHONY: reference
+reference: setup ## Write docs/reference.md and docs/config.schema.json from the options and commands
+	@$(BIN)/python -m pipelines.reference docs
+
 .PHONY: lock
 lock: $(VENV)/.stamp-venv ## Write the lock files from pyproject.toml; pins are kept where they fit (UPGRADE=1: take the newest)
 	@$(BIN)/python -m deploy.local.lock $(if $(UPGRADE),--upgrade)

@@ -3,12 +3,12 @@
 import argparse
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, ValidationInfo
+from pydantic import AfterValidator, Field, ValidationInfo, WithJsonSchema
 
 from pipelines.sections import Section
 from transforms.logic.access import Access
 from transforms.logic.errors import ConfigurationError
-from transforms.logic.references import FORMS, parse_reference
+from transforms.logic.references import FORMS, PATTERN, parse_reference
 
 
 def _checked(value: str, info: ValidationInfo) -> str:
@@ -25,7 +25,7 @@ _OPTIONS = {
     "milvus_client_key": "client_key",
     "allow_clear_text_milvus": "allow_clear_text",
 }
-Referred = Annotated[str, AfterValidator(_checked)]
+Referred = Annotated[str, AfterValidator(_checked), WithJsonSchema({"type": "string", "pattern": PATTERN})]
 """A reference to a secret."""
 
 

@@ -2,19 +2,24 @@
 
 import argparse
 import logging
+import shutil
 import sys
 from collections.abc import Callable, Sequence
+from textwrap import fill
 from types import MappingProxyType, ModuleType
-from typing import NoReturn
+from typing import Any
 
 from pipelines import logs
+from pipelines.examples import EXAMPLES
+from pipelines.exit_codes import EXIT_FAILED
+from pipelines.parsers import Parser, sub_parser_help, sub_parsers
 from transforms.adapters.events import report
 from transforms.adapters.secrets import guard_output, redact
 from transforms.logic.addresses import check_no_user
 from transforms.logic.errors import ConfigurationError, CorpusEmbedError, CorruptDataError, TransientError
 from transforms.logic.record import EXIT_CONFIGURATION, EXIT_RETRY, EXIT_UNBALANCED
+from transforms.logic.suggestions import did_you_mean
 
-EXIT_FAILED = 1
 _LOG = logging.getLogger(__name__)
 
 
@@ -90,6 +95,18 @@ def _runs() -> ModuleType:
     return runs_command
 
 
+def _config() -> ModuleType:
+    from pipelines import config_command  # noqa: PLC0415
+
+    return config_command
+
+
+def _completion() -> ModuleType:
+    from pipelines import completion  # noqa: PLC0415
+
+    return completion
+
+
 COMMANDS: MappingProxyType[str, tuple[str, Callable[[], ModuleType]]] = MappingProxyType(
     {
         "run": ("embed a corpus into a Milvus collection; run again, it writes only what changed", _run),
@@ -104,44 +121,91 @@ COMMANDS: MappingProxyType[str, tuple[str, Callable[[], ModuleType]]] = MappingP
         "workspace": ("show what a workspace holds, remove what nothing names, export a collection's rows", _workspace),
         "runs": ("list and show the records of runs, and in what two of them differ", _runs),
         "rejects": ("count, show and process again what could not be processed", _rejects),
+        "config": ("check a configuration file, write a template of one, or print its JSON Schema", _config),
+        "completion": ("print a script that lets bash, zsh or fish complete commands and options", _completion),
     }
 )
 
 
-class _Parser(argparse.ArgumentParser):
-    """Does not repeat what it does not know: it may be a secret behind a misspelt flag."""
+def parser_of(name: str) -> Parser:
+    """The parser of a command, with all its flags; imports what the command needs."""
+    return _fill(Parser(f"corpus-embed {name}", **_texts(name)), name)
 
-    def error(self, message: str) -> NoReturn:
-        what, colon, words = message.partition("unrecognized arguments: ")
-        if colon:
-            flags = [word.split("=")[0] for word in words.split() if word.startswith("-")]
-            message = f"{what}{colon}{' '.join(flags) or '(not shown)'}"
-        super().error(message)
+
+def parser_of_all() -> Parser:
+    """One parser with every command as a sub-command; imports what all commands need, which takes seconds."""
+    parser = Parser("corpus-embed")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, (what, _) in COMMANDS.items():
+        _fill(commands.add_parser(name, help=what, **_texts(name)), name)
+    return parser
+
+
+def add_common_arguments(parser: argparse.ArgumentParser) -> None:
+    """Flags that every command has."""
+    logs.add_arguments(parser)
+
+
+def _fill(parser: Parser, name: str) -> Parser:
+    COMMANDS[name][1]().add_arguments(parser)
+    add_common_arguments(parser)
+    for sub_command, what in sub_parser_help(parser).items():
+        of_sub_command = sub_parsers(parser)[sub_command]
+        of_sub_command.description = of_sub_command.description or _sentence(what)
+    return parser
+
+
+def _texts(name: str) -> dict[str, Any]:
+    """What the help of a command says besides its flags."""
+    what, _ = COMMANDS[name]
+    return {
+        "description": _sentence(what),
+        "epilog": f"{_example(name)}Types, ranges, exit codes: docs/reference.md",
+    }
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}."
+
+
+def _example(name: str) -> str:
+    return f"for example:{EXAMPLES[name]}\n\n" if name in EXAMPLES else ""
+
+
+def _overview(arguments: Sequence[str]) -> int:
+    """Shows the commands, on stderr unless that was asked for."""
+    width = shutil.get_terminal_size().columns
+    shown = "\n".join(
+        fill(f"  {name:<12} {what}", width, subsequent_indent=" " * 15) for name, (what, _) in COMMANDS.items()
+    )
+    asked_for_help = bool(arguments) and arguments[0] in {"-h", "--help"}
+    unknown = ""
+    if arguments and not asked_for_help:
+        # What is like no command may be a secret in the wrong place.
+        meant = did_you_mean(arguments[0], COMMANDS)
+        unknown = f"corpus-embed: there is no such command{f' as {arguments[0]!r}' if meant else ''}{meant}\n\n"
+    stream = sys.stdout if asked_for_help else sys.stderr
+    stream.write(
+        redact(
+            f"{unknown}usage: corpus-embed <command> [options]\n\n{shown}\n\n"
+            "corpus-embed <command> --help shows a command's options.\nAll of them, with types and ranges: docs/reference.md.\n"
+        )
+    )
+    return 0 if asked_for_help else EXIT_CONFIGURATION
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and gives its exit code: 0, or what the table of docs/operate.md says."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     if not arguments or arguments[0] not in COMMANDS:
-        shown = "\n".join(f"  {name:<12} {what}" for name, (what, _) in COMMANDS.items())
-        asked_for_help = bool(arguments) and arguments[0] in {"-h", "--help"}
-        stream = sys.stdout if asked_for_help else sys.stderr
-        stream.write(
-            f"usage: corpus-embed <command> [options]\n\n{shown}\n\ncorpus-embed <command> --help shows a command's options.\n"
-        )
-        return 0 if asked_for_help else EXIT_CONFIGURATION
+        return _overview(arguments)
     name, *rest = arguments
-    what, command = COMMANDS[name]
     of_logs, rest = logs.take_arguments(rest)
     logs.configure(of_logs.log_format, of_logs.log_level, redact=redact)
     guard_output()
     try:
         _check_arguments(rest)
-        module = command()
-        parser = _Parser(f"corpus-embed {name}", description=what, allow_abbrev=False)
-        module.add_arguments(parser)
-        logs.add_arguments(parser)
-        return int(module.execute(parser, rest))
+        return int(COMMANDS[name][1]().execute(parser_of(name), rest))
     except CorpusEmbedError as error:
         code = _exit_code(error)
         if logs.is_json():

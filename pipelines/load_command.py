@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar, get_args
 
 from pydantic import ValidationError
-from pydantic.fields import FieldInfo
 
 from pipelines import options, sections
 from pipelines.access import access_of, add_access_arguments, check_workers
 from pipelines.arguments import add_on_busy
+from pipelines.definitions import definitions, section_titles
 from pipelines.load_plan import Loading
 from pipelines.load_vectors import load
+from pipelines.parsers import flags_of
 from pipelines.tables import table
 from transforms.adapters.milvus import Target
 from transforms.adapters.verifier import Form
@@ -61,9 +62,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="VALUE",
         help="outputs of the dataset that it holds; default those of --from",
     )
-    for section, name, field in options.option_fields():
-        if section in _SECTIONS or name in _OF_STORAGE:
-            _add_option(parser, section, name, field)
+    groups = {name: parser.add_argument_group(name, section_titles()[name]) for name in _SECTIONS}
+    for option in definitions().values():
+        if option.section in _SECTIONS or option.name in _OF_STORAGE:
+            without = "; without any of these flags as --from holds them" if option.section == "representation" else ""
+            said = _SAID_OTHERWISE.get(option.name, "")
+            options.add_option(groups.get(option.section, parser), option, said=said, without=without)
     add_access_arguments(parser)
     parser.add_argument(
         "--verify",
@@ -72,22 +76,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="how deep the collection is verified at the end",
     )
     add_on_busy(parser)
-
-
-def _add_option(parser: argparse.ArgumentParser, section: str, name: str, field: FieldInfo) -> None:
-    """A flag of `run`."""
-    default = options.default_of(field)
-    without = f" (default {default})" if default else ""
-    if section == "representation":
-        without = "; without any of these flags as --from holds them"
-    parser.add_argument(
-        f"--{name.replace('_', '-')}",
-        dest=name,
-        nargs="+" if "tuple" in str(field.annotation) else None,
-        metavar="VALUE",
-        default=argparse.SUPPRESS,
-        help=f"{_SAID_OTHERWISE.get(name, field.description)}{without}".replace("%", "%%"),
-    )
 
 
 def execute(parser: argparse.ArgumentParser, argv: Sequence[str]) -> int:
@@ -108,7 +96,7 @@ def execute(parser: argparse.ArgumentParser, argv: Sequence[str]) -> int:
         writing=Writing(storage.write_path, storage.writers),
         verify=values.verify,
     )
-    beam_options = options.to_pipeline_options(rest)
+    beam_options = options.to_pipeline_options(rest, "load", flags_of(parser))
     check_workers(asked.target.access, options.runner_of(beam_options))
     record = load(asked, beam_options, values.on_busy, sys.stdout.write)
     sys.stdout.write(show(record, values.source))

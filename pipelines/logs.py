@@ -16,6 +16,7 @@ from itertools import islice
 from types import MappingProxyType, TracebackType
 from typing import Any, Literal, TextIO
 
+from pipelines.parsers import Parser
 from transforms.adapters.events import EVENT, FIELDS
 
 Format = Literal["text", "json"]
@@ -52,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def take_arguments(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     """The flags of `add_arguments`, wherever they stand, and what is left of the arguments without them."""
-    parser = argparse.ArgumentParser("corpus-embed", add_help=False, allow_abbrev=False)
+    parser = Parser("corpus-embed", add_help=False)
     add_arguments(parser)
     taken: list[str] = []
     rest: list[str] = []

@@ -4,21 +4,40 @@ import argparse
 import os
 import re
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
-from difflib import get_close_matches
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
 from pydantic import ValidationError
-from pydantic.fields import FieldInfo
 
 from pipelines.accelerators import with_gpu
 from pipelines.access import MilvusAccess, check_workers
 from pipelines.config import Config
-from pipelines.sections import Section
+from pipelines.definitions import Option, default_of, definitions, option_fields, section_titles
 from transforms.logic.addresses import check_no_user
 from transforms.logic.errors import ConfigurationError
+from transforms.logic.suggestions import did_you_mean
+
+__all__ = [
+    "DEFAULT_RUNNER",
+    "Given",
+    "add_arguments",
+    "add_option",
+    "checked",
+    "default_of",
+    "explain",
+    "option_fields",
+    "parse",
+    "read",
+    "read_toml",
+    "runner_of",
+    "to_config",
+    "to_pipeline_options",
+    "worker_processes",
+    "workers_are_here",
+]
 
 # `DirectRunner` tries to download another engine first and silently falls back; the name below always means the same one.
 DEFAULT_RUNNER = "FnApiRunner"
@@ -33,49 +52,92 @@ _RUNNERS_HERE = frozenset(
 _LABELS_OF_A_JOB = re.compile(r"\{.*\}|[a-z][a-z0-9_-]{0,62}=[a-z0-9_-]{0,63}", re.DOTALL)
 
 
-def option_fields() -> Iterator[tuple[str, str, FieldInfo]]:
-    """(section, field, definition) of every option, in order of declaration."""
-    for section_name, section in Config.model_fields.items():
-        kind = section.annotation
-        if isinstance(kind, type) and issubclass(kind, Section):
-            for name, field in kind.model_fields.items():
-                yield section_name, name, field
+@dataclass(frozen=True)
+class Given:
+    """What a command line and its file say.
+
+    Attributes:
+        values: by name of the option, those of flags before those of the file.
+        origins: `flag` or `file`, by name of the option; all others have their default.
+        rest: arguments that are none of this project's.
+    """
+
+    values: Mapping[str, Any]
+    origins: Mapping[str, str]
+    rest: tuple[str, ...]
 
 
-def default_of(field: FieldInfo) -> str:
-    """The default of an option as a user would write it; empty for one that has none, and for a switch."""
-    if field.is_required() or field.default is None or field.annotation is bool:
-        return ""
-    return ",".join(field.default) if isinstance(field.default, tuple) else str(field.default)
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds a flag for every option, and `--config`."""
+def add_arguments(parser: argparse.ArgumentParser, *, needs_all: bool = True) -> None:
+    """Adds a flag for every option, in a group for each section, and `--config`; `needs_all` if required options are required."""
     parser.add_argument("--config", metavar="FILE.toml", help="TOML file with the same names; flags win")
-    for _, name, field in option_fields():
-        flag = f"--{name.replace('_', '-')}"
-        if field.annotation is bool:
-            parser.add_argument(flag, dest=name, action="store_true", default=argparse.SUPPRESS, help=field.description)
-            continue
-        many = "tuple" in str(field.annotation)
-        default = f" (default {default_of(field)})" if default_of(field) else ""
-        parser.add_argument(
-            flag,
-            dest=name,
-            nargs="+" if many else None,
-            metavar="VALUE",
-            default=argparse.SUPPRESS,
-            help=f"{field.description}{default}".replace("%", "%%"),
+    groups = {name: parser.add_argument_group(name, description) for name, description in section_titles().items()}
+    for option in definitions().values():
+        add_option(groups[option.section], option, is_required=needs_all and option.is_required)
+    if needs_all and parser.usage is None:
+        needed = [f"{option.flag} {_metavar(option)}" for option in definitions().values() if option.is_required]
+        parser.usage = f"%(prog)s {' '.join(needed)} --collection NAME [options]"
+
+
+def add_option(
+    group: argparse._ActionsContainer, option: Option, *, is_required: bool = False, said: str = "", without: str = ""
+) -> None:
+    """Adds the flag of an option, whose value is left out of the namespace where it is not given, and is checked by `to_config`.
+
+    Args:
+        group: of a parser, or the parser.
+        option: the option.
+        is_required: whether the help says so.
+        said: in place of its description.
+        without: what is said in place of its default.
+    """
+    if option.is_switch:
+        group.add_argument(
+            option.flag, dest=option.name, action="store_true", default=argparse.SUPPRESS, help=option.description
         )
+        return
+    listed = f"one of {', '.join(option.choices)}" if option.choices and "{" not in option.metavar else ""
+    default = f"default {option.default}" if option.default and not without else ""
+    remarks = [one for one in ("required" if is_required else "", listed, option.range, default) if one]
+    text = (said or option.description) + without + (f" ({'; '.join(remarks)})" if remarks else "")
+    group.add_argument(
+        option.flag,
+        dest=option.name,
+        nargs="+" if option.is_list else None,
+        metavar=option.metavar,
+        default=argparse.SUPPRESS,
+        help=text.replace("%", "%%"),
+    )
+
+
+def _metavar(option: Option) -> str:
+    return f"{option.metavar} ..." if option.is_list else option.metavar
+
+
+def read(parser: argparse.ArgumentParser, argv: Sequence[str]) -> tuple[Given, argparse.Namespace]:
+    """What arguments and the file that they name say, unchecked but for names; and all that the parser found.
+
+    Raises:
+        ConfigurationError: the file cannot be read, or holds a name that is no option.
+    """
+    known, rest = parser.parse_known_args(list(_with_labels_of_beam(argv)))
+    found = dict(vars(known))
+    path = found.get("config")
+    of_file = read_toml(path) if path else {}
+    of_flags = {name: found[name] for name in definitions() if name in found}
+    origins = {**dict.fromkeys(of_file, "file"), **dict.fromkeys(of_flags, "flag")}
+    return Given({**of_file, **of_flags}, origins, tuple(rest)), known
 
 
 def parse(parser: argparse.ArgumentParser, argv: Sequence[str]) -> tuple[Config, PipelineOptions]:
     """Parses arguments of a parser that `add_arguments` filled; any wrong or unknown value raises `ConfigurationError`."""
-    known, rest = parser.parse_known_args(list(_with_labels_of_beam(argv)))
-    values = dict(vars(known))
-    path = values.pop("config", None)
-    merged = {**(_read_toml(path) if path else {}), **values}
-    config, beam_options = to_config(merged), to_pipeline_options(rest)
+    return checked(read(parser, argv)[0])
+
+
+def checked(given: Given) -> tuple[Config, PipelineOptions]:
+    """The configuration and Beam's options; any wrong or unknown value raises `ConfigurationError`."""
+    # First: an option that lacks may be one of those that nobody knows.
+    beam_options = to_pipeline_options(given.rest)
+    config = to_config(given.values)
     check_workers(config.access.value, runner_of(beam_options))
     return config, with_gpu(beam_options, config.workers)
 
@@ -102,8 +164,15 @@ def to_config(values: Mapping[str, Any]) -> Config:
         raise ConfigurationError("\n".join(explain(one) for one in error.errors())) from error
 
 
-def to_pipeline_options(arguments: Sequence[str]) -> PipelineOptions:
+def to_pipeline_options(
+    arguments: Sequence[str], command: str = "run", own_flags: Collection[str] | None = None
+) -> PipelineOptions:
     """Beam's options.
+
+    Args:
+        arguments: that are none of the command's own.
+        command: whose help is named where an option is unknown.
+        own_flags: of the command, those of `run` by default, which may have been meant.
 
     Raises:
         ConfigurationError: an option that neither this project nor Beam knows, which Beam would drop, or one that holds a secret.
@@ -115,7 +184,7 @@ def to_pipeline_options(arguments: Sequence[str]) -> PipelineOptions:
             add(parser)
     _, unknown = parser.parse_known_args(list(arguments))
     flags = sorted(parser._option_string_actions)  # noqa: SLF001  argparse has no public list of its flags
-    flags += [f"--{name.replace('_', '-')}" for _, name, _ in option_fields()]
+    flags += [option.flag for option in definitions().values()] if own_flags is None else own_flags
     for argument in arguments:
         if argument.split("=")[0] in _SECRET_OPTIONS:
             raise ConfigurationError(
@@ -123,10 +192,8 @@ def to_pipeline_options(arguments: Sequence[str]) -> PipelineOptions:
                 "workers credentials by their environment: a role, a service account, AWS_PROFILE"
             )
     for argument in (one.split("=")[0] for one in unknown):
-        close = get_close_matches(argument, flags, 1)
-        hint = f"; did you mean {close[0]}?" if close else "; see corpus-embed run --help"
-        message = f"unknown option {argument!r}{hint}"
-        raise ConfigurationError(message)
+        hint = did_you_mean(argument, flags) or f"; see corpus-embed {command} --help"
+        raise ConfigurationError(f"unknown option {argument!r}{hint}")
     named = any(argument == "--runner" or argument.startswith("--runner=") for argument in arguments)
     return PipelineOptions([*arguments, *([] if named else [f"--runner={DEFAULT_RUNNER}"])])
 
@@ -149,19 +216,25 @@ def worker_processes(options: PipelineOptions) -> int:
     return int(direct.direct_num_workers) or os.cpu_count() or 1
 
 
-def _read_toml(path: str) -> dict[str, Any]:
+def read_toml(path: str) -> dict[str, Any]:
+    """Values of a TOML file by name of the option, unchecked.
+
+    Raises:
+        ConfigurationError: the file cannot be read, or holds a name that is no option, or one twice.
+    """
     try:
         values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         message = f"--config {path!r} cannot be read: {error}"
         raise ConfigurationError(message) from error
-    named = {name.replace("-", "_"): value for name, value in values.items()}
-    known = [name for _, name, _ in option_fields()]
-    for name in named:
-        if name not in known:
-            close = get_close_matches(name, known, 1)
-            message = f"--config {path!r}: unknown name {name!r}" + (f"; did you mean {close[0]!r}?" if close else "")
-            raise ConfigurationError(message)
+    named: dict[str, Any] = {}
+    for written, value in values.items():
+        name = written.replace("-", "_")
+        if name not in definitions():
+            raise ConfigurationError(f"--config {path!r}: unknown name {name!r}{did_you_mean(name, definitions())}")
+        if name in named:
+            raise ConfigurationError(f"--config {path!r}: {name!r} stands twice, with hyphens and without")
+        named[name] = value
     return named
 
 
@@ -178,4 +251,5 @@ def explain(error: Any, depth: int = 2) -> str:
         # What it was given may be a secret.
         return str(error["ctx"]["error"]) if error["type"] == "value_error" else f"{flag}: {error['msg']}"
     shown = "" if isinstance(error["input"], dict) else f" (got {error['input']!r})"
-    return f"{flag}: {error['msg']}{shown}"
+    meant = did_you_mean(str(error["input"]), definitions()[name].choices) if error["type"] == "literal_error" else ""
+    return f"{flag}: {error['msg']}{shown}{meant}"

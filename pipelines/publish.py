@@ -27,7 +27,7 @@ from pipelines.summary import summarise
 from pipelines.verify import verify_collection
 from transforms.adapters.lease import OnBusy, leased
 from transforms.adapters.milvus import Target, release, served
-from transforms.adapters.milvus.aliases import Alias
+from transforms.adapters.milvus.aliases import Alias, no_such_alias
 from transforms.adapters.models import describe_model
 from transforms.adapters.publications import Publications
 from transforms.adapters.storage import check_writable
@@ -133,7 +133,7 @@ def rollback(
     with leased(steps.states.lease, f"rollback {alias}", on_busy, say):
         state, now = steps.look()
         if now is None:
-            raise ConfigurationError(f"there is no alias {alias!r} at {milvus!r}")
+            raise no_such_alias(steps.target(alias))
         chosen = to or state.previous(now).collection
         switched = state.serve(chosen, unfinished=False)
         found = verify_collection(workspace, steps.target(chosen), "quick", on_busy=on_busy, say=say)

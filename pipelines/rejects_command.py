@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     replaying.set_defaults(act=_replay)
     replaying.add_argument("--run", required=True, help="the run")
-    options.add_arguments(replaying)
+    options.add_arguments(replaying, needs_all=False)
     for command in (counting, showing, replaying):
         command.add_argument("uri", metavar="URI", help="the workspace")
         command.add_argument("--reason", nargs="+", default=[], help="only rejects with these reasons")
@@ -94,7 +94,7 @@ def _replay(arguments: argparse.Namespace) -> int:
     changes = {name: value for name, value in vars(arguments).items() if name in names}
     if arguments.config is not None:
         raise ConfigurationError("--config is not for a replay: it is configured as its run was; change it by flags")
-    beam_options = options.to_pipeline_options(arguments.rest)
+    beam_options = options.to_pipeline_options(arguments.rest, "rejects replay")
     say: Callable[[str], object] = (lambda _: None) if arguments.json else sys.stdout.write
     found = replay(arguments.uri.rstrip("/"), arguments.run, arguments.reason, changes, beam_options, say)
     rows = [

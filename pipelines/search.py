@@ -24,6 +24,7 @@ from transforms.adapters.milvus import (
     release,
     served,
 )
+from transforms.adapters.milvus.aliases import no_such_collection
 from transforms.adapters.models import ModelDescription, describe_model
 from transforms.adapters.tokenizers import open_tokenizer
 from transforms.logic.errors import ConfigurationError, CorpusEmbedError
@@ -108,7 +109,7 @@ class Retriever:
             self._collection = Collection(served(target))
             opened.callback(self._collection.close)
             if not self._collection.exists():
-                raise ConfigurationError(f"there is no collection {target.collection!r} at {target.uri!r}")
+                raise no_such_collection(target)
             self._collection.load()
             space = self._collection.space()
             self._finding = _finding(self._method.mode, space)

@@ -10,7 +10,7 @@ from pipelines.arguments import add_on_busy
 from pipelines.tables import as_json
 from transforms.adapters.lease import OnBusy, leased
 from transforms.adapters.milvus import Target, is_lite_path, release, served
-from transforms.adapters.milvus.aliases import Alias
+from transforms.adapters.milvus.aliases import Alias, no_such_collection
 from transforms.adapters.verifier import Depth, Form, verify
 from transforms.adapters.workspace import Workspace, collection_key
 from transforms.logic.errors import ConfigurationError
@@ -49,7 +49,7 @@ def verify_collection(
         opened = Alias(reached)
         try:
             if not opened.exists():
-                raise ConfigurationError(f"there is no collection {target.collection!r} at {target.uri!r}")
+                raise no_such_collection(target)
             name, space = opened.meant(), opened.space()
             if is_lite_path(target.uri):
                 # Milvus Lite forgets what was loaded when its process ends.

@@ -77,9 +77,11 @@ COMMANDS: dict[str, Arguments] = {
     "workspace": lambda job, _: ["ls", str(job.workspace)],
     "runs": lambda job, _: ["ls", str(job.workspace)],
     "rejects": lambda job, _: ["ls", str(job.workspace)],
+    "config": lambda job, milvus: ["check", *_flags(job, milvus)],
+    "completion": lambda *_: ["bash"],
 }
 """In an order in which each finds what it needs."""
-WITHOUT_MILVUS = {"workspace", "runs", "rejects"}
+WITHOUT_MILVUS = {"workspace", "runs", "rejects", "completion"}
 RUNNING = {"run", "run --publish", "load", "search", "verify", "rollback", "drop", "capabilities"}
 """Those that open Milvus where they run."""
 

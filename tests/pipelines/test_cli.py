@@ -1,12 +1,16 @@
 """The console script: commands, help, exit codes."""
 
+import shlex
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pipelines import cli, embed_corpus
+from pipelines import cli, embed_corpus, options
+from pipelines.examples import EXAMPLES
+from pipelines.parsers import sub_parsers
 from tests.conftest import ROOT
 from tests.pipelines.jobs import Job, document
 from transforms.adapters.milvus import Collection
@@ -28,6 +32,50 @@ def test_without_a_command_the_commands_are_shown(capsys: pytest.CaptureFixture[
     shown = capsys.readouterr().out
     assert all(f"  {name}" in shown for name in cli.COMMANDS)
     assert cli.main(["fly"]) == 2
+
+
+@pytest.mark.parametrize(("word", "meant"), [("serach", "search"), ("Verify", "verify"), ("run-", "run")])
+def test_the_nearest_command_is_named(word: str, meant: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([word, "--milvus-token", "root:secret"]) == 2
+    said = capsys.readouterr().err
+    assert f"no such command as {word!r}; did you mean {meant}?" in said
+    assert "secret" not in said
+
+
+def test_a_word_that_is_like_no_command_is_not_repeated(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["root:hunter2hunter2"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("corpus-embed: there is no such command\n")
+    assert "hunter2" not in said
+
+
+def test_the_help_of_every_command_fits_eighty_columns_and_has_an_example(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    for name in cli.COMMANDS:
+        parser = cli.parser_of(name)
+        for one in (parser, *sub_parsers(parser).values()):
+            shown = one.format_help()
+            assert [line for line in shown.splitlines() if len(line) > 80] == []
+            assert str(one.description).endswith(".")
+        assert f"for example:\n  corpus-embed {name}" in parser.format_help()
+
+
+def test_every_example_is_one_that_its_command_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert set(cli.COMMANDS) <= set(EXAMPLES)
+    monkeypatch.chdir(tmp_path)
+    needed = 'input = "a"\nmodel = "m"\nworkspace = "w"\nmilvus = "m.db"\ncollection = "c"\n'
+    (tmp_path / "run.toml").write_text(needed, encoding="utf-8")
+    for name in cli.COMMANDS:
+        commands = EXAMPLES[name].replace("\\\n", " ").strip().split("\n")
+        for command in commands:
+            _, called, *arguments = shlex.split(command.partition(" > ")[0])
+            assert called == name
+            known, rest = cli.parser_of(name).parse_known_args(arguments)
+            if name in {"run", "launch", "calibrate"}:
+                options.parse(cli.parser_of(name), arguments)
+            else:
+                assert rest == []
+            assert vars(known)
 
 
 def test_module_and_script_have_the_same_options(capsys: pytest.CaptureFixture[str]) -> None:

@@ -146,7 +146,7 @@ def test_a_file_alone_is_enough_and_equals_the_flags(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("max_token = 3", "unknown name 'max_token'; did you mean 'max_tokens'?"),
+        ("max_token = 3", "unknown name 'max_token'; did you mean max_tokens?"),
         ("[chunking]\nmax_tokens = 3", "unknown name 'chunking'"),
         ("max_tokens = ", "cannot be read"),
         ("input = [1]", "--input: Input should be a valid string (got 1)"),
@@ -157,6 +157,22 @@ def test_a_wrong_file_is_refused_with_the_name(tmp_path: Path, text: str, said: 
     with pytest.raises(ConfigurationError) as caught:
         _parse("--config", _toml(tmp_path, text), *(FLAGS if "input" not in text else FLAGS[2:]))
     assert said in str(caught.value)
+
+
+def test_a_name_stands_once_in_a_file(tmp_path: Path) -> None:
+    path = _toml(tmp_path, "max-tokens = 64\nmax_tokens = 65\n")
+    with pytest.raises(ConfigurationError, match="'max_tokens' stands twice"):
+        _parse("--config", path, *FLAGS)
+
+
+def test_what_was_given_says_where_it_is_from(tmp_path: Path) -> None:
+    path = _toml(tmp_path, 'max_tokens = 100\noverlap = 10\ncollection = "of_file"\n')
+    parser = argparse.ArgumentParser("corpus-embed run", allow_abbrev=False)
+    options.add_arguments(parser)
+    found, _ = options.read(parser, ["--config", path, "--collection", "of_flag", "--direct_num_workers=2"])
+    assert found.values == {"max_tokens": 100, "overlap": 10, "collection": "of_flag"}
+    assert found.origins == {"max_tokens": "file", "overlap": "file", "collection": "flag"}
+    assert found.rest == ("--direct_num_workers=2",)
 
 
 def test_a_missing_file_is_refused_with_its_path(tmp_path: Path) -> None:
@@ -213,12 +229,22 @@ def test_a_named_runner_stands(flags: list[str]) -> None:
         ("--direct_num_worker=2", "unknown option '--direct_num_worker'; did you mean --direct_num_workers?"),
         ("--zzzzqqqq", "unknown option '--zzzzqqqq'; see corpus-embed run --help"),
         ("stray", "unknown option 'stray'"),
+        ("--vector-type=flaot16", "--vector-type: Input should be 'float32', 'float16', 'bfloat16'"),
+        ("--vector-type=flaot16", "(got 'flaot16'); did you mean float16?"),
+        ("--vector-type=FLOAT16", "did you mean float16?"),
+        ("--outputs=dense,sprse", "(got 'sprse'); did you mean sparse?"),
+        ("--on-busy=zzz", "'wait' (got 'zzz')"),
     ],
 )
 def test_an_unknown_option_is_refused_with_a_suggestion(flag: str, said: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         _parse(*FLAGS, flag)
     assert said in str(caught.value)
+
+
+def test_what_lacks_may_be_misspelt() -> None:
+    with pytest.raises(ConfigurationError, match="unknown option '--milvs'; did you mean --milvus"):
+        _parse(*(flag.replace("--milvus", "--milvs") for flag in FLAGS))
 
 
 def test_lists_are_given_by_space_or_comma() -> None:
@@ -314,8 +340,29 @@ def test_help_shows_defaults_as_they_are_written() -> None:
     options.add_arguments(parser)
     shown = {action.dest: str(action.help) for action in parser._actions}
     assert shown["outputs"].endswith("(default dense)")
-    assert shown["max_tokens"].endswith("(default 256)")
-    assert "(default" not in shown["milvus_outputs"] + shown["exclude"] + shown["input"]
+    assert shown["max_tokens"].endswith("(32 or more; default 256)")
+    assert shown["vector_type"].endswith("(one of float32, float16, bfloat16, int8, binary, auto; default float32)")
+    assert shown["input"].endswith("(required)")
+    assert "default " not in (shown["exclude"] + shown["input"]).replace("by default", "")
+
+
+def test_each_section_is_a_group_of_the_help() -> None:
+    parser = argparse.ArgumentParser(allow_abbrev=False)
+    options.add_arguments(parser)
+    groups = {group.title: [action.dest for action in group._group_actions] for group in parser._action_groups}
+    for section in Config.model_fields:
+        assert groups[section] == [name for of, name, _ in options.option_fields() if of == section]
+
+
+def test_the_usage_shows_what_must_be_given_and_a_replay_needs_nothing() -> None:
+    parser = argparse.ArgumentParser("run", allow_abbrev=False)
+    options.add_arguments(parser)
+    needed = "run --input PATTERN ... --model MODEL --workspace URI --milvus ADDRESS --collection NAME [options]"
+    assert " ".join(parser.format_usage().split()) == f"usage: {needed}"
+    replay = argparse.ArgumentParser("replay", allow_abbrev=False)
+    options.add_arguments(replay, needs_all=False)
+    assert replay.usage is None
+    assert "(required" not in replay.format_help()
 
 
 @pytest.mark.parametrize(

@@ -83,6 +83,8 @@ def test_unknown_runs_and_reasons_are_refused(job: Job, capsys: pytest.CaptureFi
     record = job.run()
     assert rejects(job, "ls", "--reason", "ugly") == 2
     assert "--reason ugly is no reason" in capsys.readouterr().err
+    assert rejects(job, "ls", "--reason", "too_lrge") == 2
+    assert "; did you mean too_large?" in capsys.readouterr().err
     assert rejects(job, "show", "--run", "run-0") == 2
     assert f"there are {record['run_id']}" in capsys.readouterr().err
     assert rejects(job, "replay", "--run", record["run_id"], "--reason", "bad_vector") == 2

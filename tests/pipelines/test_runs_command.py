@@ -78,6 +78,8 @@ def test_a_run_is_found_by_how_its_id_begins(kept: Path, capsys: pytest.CaptureF
     assert "several do: 2026-03-01-0a0, 2026-03-02-0a1, 2026-03-03-0a2" in several
     none = asked(capsys, "show", kept, "other", code=2)
     assert "there are 2026-03-01-0a0, 2026-03-02-0a1, 2026-03-03-0a2" in none
+    mistyped = asked(capsys, "show", kept, "2026-03-02-0b1", code=2)
+    assert "; did you mean 2026-03-02-0a1?" in mistyped
 
 
 def test_differences_are_shown_by_group(kept: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -125,8 +125,11 @@ def test_an_empty_query_is_refused(unloadable: None, target: Target, query: str)
 
 
 def test_an_unknown_collection_is_refused(unloadable: None, target: Target) -> None:
-    with pytest.raises(ConfigurationError, match="there is no collection 'nowhere'"):
+    with pytest.raises(ConfigurationError) as caught:
         search(QUESTION, Target(target.uri, "nowhere"))
+    assert str(caught.value) == f"there is no collection 'nowhere' at {target.uri!r}; there are {COLLECTION}"
+    with pytest.raises(ConfigurationError, match=f"; did you mean {COLLECTION}\\?"):
+        search(QUESTION, Target(target.uri, f"{COLLECTION}s"))
 
 
 def test_a_model_of_another_space_is_refused(unloadable: None, target: Target, small_model: Path) -> None:

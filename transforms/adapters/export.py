@@ -23,6 +23,7 @@ from transforms.logic.exports import check_finite, pinecone_rows, plain_rows, we
 from transforms.logic.identity import key_prefixes
 from transforms.logic.inventory import Kind, Listing
 from transforms.logic.schemas import slices
+from transforms.logic.suggestions import did_you_mean
 
 Format = Literal["parquet", "pinecone", "jsonl"]
 FORMATS: tuple[Format, ...] = ("parquet", "pinecone", "jsonl")
@@ -104,8 +105,9 @@ def find_collection(listing: Listing, collection: str, milvus: str | None, flag:
             f"{flag} {collection}: {len(found)} collections have this name; say which by {where}, as runs named it"
         )
     names = ", ".join(key.rpartition("-")[0] for key in keys) or "none"
+    meant = did_you_mean(collection, {key.rpartition("-")[0] for key in keys})
     there = f" at {where} {milvus}" if milvus is not None else ""
-    raise ConfigurationError(f"{flag} {collection}{there}: the workspace has no ledger of it; there is {names}")
+    raise ConfigurationError(f"{flag} {collection}{there}: the workspace has no ledger of it; there is {names}{meant}")
 
 
 def _spill_places(workspace: Workspace, ledger: Ledger, directory: Path) -> list[str]:

@@ -13,6 +13,7 @@ from transforms.adapters.workspace import Workspace, open_parquet
 from transforms.logic.errors import ConfigurationError, CorruptDataError
 from transforms.logic.inventory import Kind
 from transforms.logic.schemas import REJECTS, Reason, with_columns
+from transforms.logic.suggestions import did_you_mean, what_there_is
 
 Kept = Mapping[str, list[str]]
 """URIs of the reject files of each run."""
@@ -28,8 +29,8 @@ def reject_files(uri: str, run_id: str | None = None) -> Kept:
     listing = list_workspace(uri)
     runs = listing.owners(Kind.RECORD)
     if run_id is not None and run_id not in runs:
-        known = f"there are {', '.join(runs)}" if runs else "there is none"
-        raise ConfigurationError(f"--run {run_id}: the workspace {uri!r} has no record of such a run; {known}")
+        known = what_there_is(run_id, runs, "run records")
+        raise ConfigurationError(f"--run {run_id}: the workspace {uri!r} has no record of such a run{known}")
     found = {}
     for one in runs if run_id is None else [run_id]:
         record = Workspace(uri, "", "").read_record(one)
@@ -65,8 +66,9 @@ def count_rejects(uris: Collection[str]) -> list[dict[str, Any]]:
 
 def check_reasons(reasons: Collection[str]) -> None:
     """Raises `ConfigurationError` for a reason that is not of the closed list."""
-    unknown = sorted(set(reasons) - {reason.value for reason in Reason})
+    known = [reason.value for reason in Reason]
+    unknown = sorted(set(reasons) - set(known))
     if unknown:
         raise ConfigurationError(
-            f"--reason {', '.join(unknown)} is no reason of a reject; choose of {', '.join(reason.value for reason in Reason)}"
+            f"--reason {', '.join(unknown)} is no reason of a reject; choose of {', '.join(known)}{did_you_mean(unknown[0], known)}"
         )

@@ -7,6 +7,7 @@ from transforms.adapters.inventory import list_workspace, read_records
 from transforms.adapters.workspace import Workspace
 from transforms.logic.errors import ConfigurationError
 from transforms.logic.inventory import Kind
+from transforms.logic.suggestions import what_there_is
 
 LATEST = "latest"
 """Names the record of the run that started last."""
@@ -38,10 +39,8 @@ def find_record(uri: str, name: str) -> dict[str, Any]:
     runs = [file.owner for file in list_workspace(uri, "runs").of(Kind.RECORD)]
     found = [name] if name in runs else [one for one in runs if one.startswith(name)]
     if len(found) != 1:
-        known = f"several do: {', '.join(found)}" if found else f"there are {', '.join(runs) or 'none'}"
-        raise ConfigurationError(
-            f"run {name!r}: exactly one run record of {uri!r} must be named so or begin so; {known}"
-        )
+        known = f"; several do: {', '.join(found)}" if found else what_there_is(name, runs, "run records")
+        raise ConfigurationError(f"run {name!r}: exactly one run record of {uri!r} must be named so or begin so{known}")
     return Workspace(uri, "", "").read_record(found[0])
 
 

@@ -13,6 +13,8 @@ _KINDS: dict[Literal["env", "file", "secret"], re.Pattern[str]] = {
     "file": re.compile(r"/[^\0\n]+"),
     "secret": re.compile(r"projects/[a-z0-9:.-]+/secrets/[A-Za-z0-9_-]+/versions/([0-9]+|latest)"),
 }
+PATTERN = f"^({'|'.join(f'{kind}:{name.pattern}' for kind, name in _KINDS.items())})$"
+"""What a reference looks like, as a regular expression (ECMA 262, so for JSON Schema too)."""
 
 
 @dataclass(frozen=True)

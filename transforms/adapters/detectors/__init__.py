@@ -4,7 +4,7 @@
 """
 
 from transforms.adapters.detectors.base import Detector
-from transforms.adapters.detectors.choice import Choice, open_detector, read_choice
+from transforms.adapters.detectors.choice import Choice, names_files, open_detector, read_choice
 from transforms.adapters.detectors.cld2 import Cld2Detector
 
-__all__ = ["Choice", "Cld2Detector", "Detector", "open_detector", "read_choice"]
+__all__ = ["Choice", "Cld2Detector", "Detector", "names_files", "open_detector", "read_choice"]

@@ -10,8 +10,11 @@ from transforms.adapters.detectors.cld2 import Cld2Detector, cld2_languages
 from transforms.adapters.detectors.fasttext import bundled_model, check_model, open_model
 from transforms.logic.errors import ConfigurationError
 from transforms.logic.labels import check_code
+from transforms.logic.suggestions import did_you_mean
 
 _FLAG = "--detector"
+_NAMES = ("cld2", "lid176", "fasttext", "column", "const", "agree")
+_OF_FILES = frozenset({"lid176", "fasttext", "agree"})
 _KINDS = "cld2, lid176, fasttext:PATH, column:NAME, const:CODE, agree or agree:PATH"
 
 
@@ -62,6 +65,11 @@ def read_choice(specification: str, floor: float) -> Choice:
     return Choice(column, label_count, partial(open_detector, tuple(part.open for part in read), floor), files)
 
 
+def names_files(specification: str) -> bool:
+    """Whether a specification names a detector that has a model file, which `read_choice` looks at."""
+    return any(part.strip().partition(":")[0] in _OF_FILES for part in specification.split(","))
+
+
 def open_detector(openers: tuple[Callable[[], Detector], ...], floor: float) -> Detector:
     """Opens detectors, each asked where the ones before have no answer; without any, a detector that never has one."""
     detectors = [one() for one in openers] or [ConstantDetector()]
@@ -92,6 +100,7 @@ def _read_part(part: str) -> _Part:
         case _:
             raise ConfigurationError(
                 f"{_FLAG}: {part!r} is unknown; allowed are {_KINDS}, and several with commas between them"
+                f"{did_you_mean(kind, _NAMES)}"
             )
 
 

@@ -1,9 +1,13 @@
 """Aliases: the name that readers know, and the collection that it means."""
 
+from collections.abc import Callable
+
 from transforms.adapters.crashpoints import durable
 from transforms.adapters.milvus.calls import ONE_ATTEMPT, call
 from transforms.adapters.milvus.collection import Collection
+from transforms.adapters.milvus.servers import Target, served
 from transforms.logic.errors import ConfigurationError, CorpusEmbedError
+from transforms.logic.suggestions import what_there_is
 
 
 class Alias(Collection):
@@ -61,7 +65,36 @@ class Alias(Collection):
                 lambda: self._client.drop_collection(collection, **ONE_ATTEMPT),
             )
 
+    def aliases(self) -> list[str]:
+        """Every alias of the server's collections, ordered."""
+        return sorted({alias for collection in self.collections() for alias in self.aliases_of(collection)})
+
     def aliases_of(self, collection: str) -> list[str]:
         """Every alias that means a collection, ordered."""
         found = call("list_aliases", lambda: self._client.list_aliases(collection, **ONE_ATTEMPT))
         return sorted(str(alias) for alias in found["aliases"])
+
+
+def no_such_collection(target: Target) -> ConfigurationError:
+    """What to raise for a collection, or an alias, that is not there: says what is there, as far as the user may look."""
+    return _missing(target, "collection", lambda opened: [*opened.collections(), *opened.aliases()])
+
+
+def no_such_alias(target: Target) -> ConfigurationError:
+    """The same for an alias."""
+    return _missing(target, "alias", Alias.aliases)
+
+
+def _missing(target: Target, what: str, names: Callable[[Alias], list[str]]) -> ConfigurationError:
+    opened = Alias(served(target))
+    try:
+        known = what_there_is(target.collection, names(opened), _PLURAL[what])
+    except CorpusEmbedError:
+        # Who may not list them is told no less for it.
+        known = ""
+    finally:
+        opened.close()
+    return ConfigurationError(f"there is no {what} {target.collection!r} at {target.uri!r}{known}")
+
+
+_PLURAL = {"collection": "collections", "alias": "aliases"}

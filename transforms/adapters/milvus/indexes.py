@@ -11,6 +11,7 @@ from typing import Any
 
 from transforms.adapters.milvus.capabilities import Capabilities
 from transforms.logic.errors import ConfigurationError
+from transforms.logic.suggestions import did_you_mean
 
 _FLOATS = frozenset({"float32", "float16", "bfloat16"})
 _MANY_ROWS = 50_000_000
@@ -129,7 +130,9 @@ def choose_index(
     """
     name = _by_kind(kind, there, expected_rows or 0) if asked == "auto" else asked.upper()
     if name not in INDEX_TYPES:
-        raise ConfigurationError(f"--index {asked} is unknown; choose auto, or one of {', '.join(_for_kind(kind))}")
+        raise ConfigurationError(
+            f"--index {asked} is unknown; choose auto, or one of {', '.join(_for_kind(kind))}{did_you_mean(asked, INDEX_TYPES)}"
+        )
     if asked != "auto":
         there.check_index(name)
         is_own_choice = there.kind == "zilliz" and name == "AUTOINDEX"

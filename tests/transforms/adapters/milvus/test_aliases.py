@@ -11,8 +11,8 @@ from pymilvus import MilvusClient
 
 from tests.transforms.adapters.milvus.four import DIRECTIONS, SPACE, row
 from transforms.adapters.milvus import Collection, Target
-from transforms.adapters.milvus.aliases import Alias
-from transforms.logic.errors import ConfigurationError
+from transforms.adapters.milvus.aliases import Alias, no_such_alias, no_such_collection
+from transforms.logic.errors import ConfigurationError, CorpusEmbedError
 
 ROWS = 20
 _SWITCHES = 20
@@ -134,3 +134,22 @@ def test_a_collection_is_no_alias(target: Target, alias: Alias) -> None:
     with pytest.raises(ConfigurationError, match="is a collection, not an alias"):
         of_collection.served()
     of_collection.close()
+
+
+def test_who_names_what_is_not_there_hears_what_is(target: Target, alias: Alias) -> None:
+    first = f"{target.collection}_1"
+    alias.serve(first)
+    assert target.collection in alias.aliases()
+    mistyped = replace(target, collection=f"{first}0")
+    assert str(no_such_collection(mistyped)).startswith(f"there is no collection '{first}0' at {target.uri!r}; ")
+    assert first in str(no_such_collection(mistyped))
+    assert target.collection in str(no_such_alias(replace(target, collection=f"{target.collection}s")))
+
+
+def test_who_may_not_list_hears_that_much_less(target: Target, alias: Alias, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(opened: Alias) -> list[str]:
+        raise CorpusEmbedError("permission denied")
+
+    monkeypatch.setattr(Alias, "collections", refuse)
+    said = str(no_such_collection(replace(target, collection="nowhere")))
+    assert said == f"there is no collection 'nowhere' at {target.uri!r}"
