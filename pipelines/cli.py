@@ -7,7 +7,9 @@ from collections.abc import Callable, Sequence
 from types import MappingProxyType, ModuleType
 from typing import NoReturn
 
-from pipelines import logs
+from pipelines import logs, progress
+from pipelines.arguments import take
+from pipelines.interruption import InterruptedCommand, interruptible, leave
 from transforms.adapters.events import report
 from transforms.adapters.secrets import guard_output, redact
 from transforms.logic.addresses import check_no_user
@@ -15,6 +17,9 @@ from transforms.logic.errors import ConfigurationError, CorpusEmbedError, Corrup
 from transforms.logic.record import EXIT_CONFIGURATION, EXIT_RETRY, EXIT_UNBALANCED
 
 EXIT_FAILED = 1
+_RESUME = "interrupted; what was done is kept, and the same command goes on from there"
+_INTERRUPTED = MappingProxyType(dict.fromkeys(("run", "load", "calibrate", "rejects"), _RESUME))
+"""What is said of commands that are interrupted, where there is more to say."""
 _LOG = logging.getLogger(__name__)
 
 
@@ -133,22 +138,33 @@ def main(argv: Sequence[str] | None = None) -> int:
     name, *rest = arguments
     what, command = COMMANDS[name]
     of_logs, rest = logs.take_arguments(rest)
+    of_progress, rest = take(rest, progress.add_arguments)
     logs.configure(of_logs.log_format, of_logs.log_level, redact=redact)
     guard_output()
     try:
-        _check_arguments(rest)
-        module = command()
-        parser = _Parser(f"corpus-embed {name}", description=what, allow_abbrev=False)
-        module.add_arguments(parser)
-        logs.add_arguments(parser)
-        return int(module.execute(parser, rest))
+        with interruptible():
+            _check_arguments(rest)
+            progress.configure(of_progress.progress, quiet=of_progress.quiet)
+            module = command()
+            parser = _Parser(f"corpus-embed {name}", description=what, allow_abbrev=False)
+            module.add_arguments(parser)
+            logs.add_arguments(parser)
+            progress.add_arguments(parser)
+            return int(module.execute(parser, rest))
     except CorpusEmbedError as error:
-        code = _exit_code(error)
-        if logs.is_json():
-            report(_LOG, logging.ERROR, "command failed", command=name, exit_code=code, error=str(error))
-        else:
-            sys.stderr.write(redact(f"corpus-embed {name}: {error}\n"))
-        return code
+        return _tell_end(name, "command failed", _exit_code(error), str(error))
+    except InterruptedCommand as interrupt:
+        return _tell_end(name, "command interrupted", interrupt.exit_code, _INTERRUPTED.get(name, "interrupted"))
+
+
+def _tell_end(name: str, event: str, code: int, message: str) -> int:
+    """Says why a command ended before its end, and gives its exit code."""
+    logging.disable(logging.NOTSET)
+    if logs.is_json():
+        report(_LOG, logging.ERROR, event, command=name, exit_code=code, error=message)
+    else:
+        sys.stderr.write(redact(f"corpus-embed {name}: {message}\n"))
+    return code
 
 
 def _check_arguments(arguments: Sequence[str]) -> None:
@@ -170,5 +186,10 @@ def _exit_code(error: CorpusEmbedError) -> int:
     return EXIT_UNBALANCED if isinstance(error, CorruptDataError) else EXIT_FAILED
 
 
+def script(argv: Sequence[str] | None = None) -> NoReturn:
+    """Runs one command as a process of its own, and ends that."""
+    leave(main(argv))
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    script()
