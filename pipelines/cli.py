@@ -15,6 +15,7 @@ from transforms.adapters.secrets import guard_output, redact
 from transforms.logic.addresses import check_no_user
 from transforms.logic.errors import ConfigurationError, CorpusEmbedError, CorruptDataError, TransientError
 from transforms.logic.record import EXIT_CONFIGURATION, EXIT_RETRY, EXIT_UNBALANCED
+from transforms.logic.terminal import visible
 
 EXIT_FAILED = 1
 _RESUME = "interrupted; what was done is kept, and the same command goes on from there"
@@ -163,7 +164,7 @@ def _tell_end(name: str, event: str, code: int, message: str) -> int:
     if logs.is_json():
         report(_LOG, logging.ERROR, event, command=name, exit_code=code, error=message)
     else:
-        sys.stderr.write(redact(f"corpus-embed {name}: {message}\n"))
+        sys.stderr.write(visible(redact(f"corpus-embed {name}: {message}\n")))
     return code
 
 
