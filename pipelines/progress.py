@@ -10,7 +10,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TextIO, get_args
@@ -40,8 +40,8 @@ class View(Protocol):
     def show(self, state: State) -> None:
         """Shows a state; asked twice a second."""
 
-    def aside(self) -> AbstractContextManager[None]:
-        """A block in which somebody else may write to the terminal."""
+    def hide(self) -> None:
+        """Makes room for somebody else who writes to the terminal, until the next state is shown."""
 
     def end(self, record: Mapping[str, Any] | None) -> None:
         """Shows no more; the record is that of a run that came to its end."""
@@ -69,9 +69,8 @@ class Lines:
             self._phase, self._next_seconds, self._wrote = state.now.name, state.seconds + LINE_SECONDS, True
             self._write(state)
 
-    def aside(self) -> AbstractContextManager[None]:
+    def hide(self) -> None:
         """Lines may stand between other lines."""
-        return nullcontext()
 
     def end(self, record: Mapping[str, Any] | None) -> None:
         """The last line, of a run that had others."""
@@ -133,10 +132,8 @@ class Shown:
 
     def say(self, text: str) -> None:
         """Says something beside what is shown."""
-        if self._view is None:
-            self._say(text)
-            return
-        with self._lock, self._view.aside():
+        with self._lock:
+            self._try(lambda view: view.hide())
             self._say(text)
 
     def expect(self, expected: Expected) -> None:

@@ -1,7 +1,6 @@
 """Progress as bars on a terminal, by rich."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any, TextIO
 
 from rich.console import Console, Group, RenderableType
@@ -17,6 +16,12 @@ _MARKS = {"waiting": " ", "running": ">", "done": "+"}
 _BAR_COLUMNS = 24
 
 
+class _Terminal(Console):
+    def on_broken_pipe(self) -> None:
+        # Rich would end the process.
+        raise BrokenPipeError
+
+
 class Bars:
     """A bar for each phase, below them what was done so far; all of it goes away at the end, where the summary stands.
 
@@ -25,42 +30,29 @@ class Bars:
 
     def __init__(self, stream: TextIO) -> None:
         """Takes the terminal."""
-        self._console = Console(file=stream, force_terminal=True, highlight=False, markup=False, emoji=False)
+        self._console = _Terminal(file=stream, force_terminal=True, highlight=False, markup=False, emoji=False)
         self._live: Live | None = None
-        self._latest: RenderableType | None = None
 
     def show(self, state: State) -> None:
         """Shows a state in place of the one before."""
-        self._latest = render(state)
-        if self._live is None:
-            self._open()
-        else:
-            self._live.update(self._latest, refresh=True)
+        if self._live is not None:
+            self._live.update(render(state), refresh=True)
+            return
+        # What is written to stderr meanwhile, by the log above all, comes to stand above the bars.
+        live = Live(render(state), console=self._console, auto_refresh=False, transient=True, redirect_stdout=False)
+        live.start(refresh=True)
+        self._live = live
 
-    @contextmanager
-    def aside(self) -> Iterator[None]:
-        """Takes the bars away while somebody else writes to the terminal."""
-        self._close()
-        yield
-        if self._latest is not None:
-            self._open()
+    def hide(self) -> None:
+        """Takes the bars away until the next state is shown."""
+        live, self._live = self._live, None
+        if live is not None:
+            live.stop()
 
     def end(self, record: Mapping[str, Any] | None) -> None:
         """Takes the bars away."""
         del record
-        self._close()
-
-    def _open(self) -> None:
-        # What is written to stderr meanwhile, by the log above all, comes to stand above the bars.
-        self._live = Live(
-            self._latest, console=self._console, auto_refresh=False, transient=True, redirect_stdout=False
-        )
-        self._live.start(refresh=True)
-
-    def _close(self) -> None:
-        if self._live is not None:
-            self._live.stop()
-            self._live = None
+        self.hide()
 
 
 def render(state: State) -> RenderableType:

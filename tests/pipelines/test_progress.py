@@ -202,9 +202,8 @@ class Seeing:
     def show(self, state: State) -> None:
         self.seen.append(state.now.name)
 
-    def aside(self) -> Any:
-        self.seen.append("aside")
-        return io.StringIO()
+    def hide(self) -> None:
+        self.seen.append("hidden")
 
     def end(self, record: Any) -> None:
         self.seen.append(f"end {record}")
@@ -213,9 +212,11 @@ class Seeing:
 def test_what_is_said_meanwhile_is_said_aside(monkeypatch: pytest.MonkeyPatch) -> None:
     view = Seeing()
     monkeypatch.setattr(progress, "_view", lambda: view)
-    with progress.shown(PHASES_OF_RUN, PipelineOptions(["--runner=FnApiRunner"])) as shown:
+    seen: list[list[str]] = []
+    options = PipelineOptions(["--runner=FnApiRunner"])
+    with progress.shown(PHASES_OF_RUN, options, lambda _: seen.append(view.seen[-1:])) as shown:
         shown.say("something\n")
-        assert view.seen[-1] == "aside"
+    assert seen == [["hidden"]]
     assert view.seen[-1] == "end None"
 
 
@@ -254,8 +255,9 @@ def test_bars_go_away_and_leave_the_terminal_as_it_was() -> None:
     for second in range(3):
         bars.show(tracker.look(float(second), {1: {"source_bytes.read": 500_000.0 * second, "documents.read": second}}))
     sys.stderr.write("[bold]not[/bold] markup\n")
-    with bars.aside():
-        assert sys.stderr is before
+    bars.hide()
+    assert sys.stderr is before
+    bars.show(tracker.look(4.0, {}))
     bars.end(None)
     assert sys.stderr is before
     written = stream.getvalue()

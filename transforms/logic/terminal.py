@@ -1,4 +1,4 @@
-"""Text of others on a terminal, where some characters are orders: to move the cursor, to change colours, to write over what stands there."""
+"""Text of others on a terminal, where some characters are orders: to move the cursor, to change colours, to write over other text."""
 
 
 def visible(text: str) -> str:
