@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -163,8 +164,12 @@ def finish(pipeline: beam.Pipeline) -> None:
     Raises:
         CorpusEmbedError: what a worker raised.
     """
-    with errors_of_workers():
-        apart(lambda: pipeline.run().wait_until_finish())
+    try:
+        with errors_of_workers():
+            apart(lambda: pipeline.run().wait_until_finish())
+    finally:
+        # Beam does that too, where it comes to its end.
+        shutil.rmtree(pipeline.local_tempdir, ignore_errors=True)
 
 
 @contextmanager

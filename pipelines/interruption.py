@@ -36,7 +36,10 @@ class InterruptedCommand(KeyboardInterrupt):
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Raises `InterruptedCommand` in a block of the main thread when one of the signals comes; in another thread it does nothing."""
+    """Raises `InterruptedCommand` in a block of the main thread when one of the signals comes that are not ignored.
+
+    In another thread it does nothing.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -50,7 +53,9 @@ def interruptible() -> Iterator[None]:
         _kill(_descendants() - others)
         raise InterruptedCommand(number)
 
-    before = {number: signal.signal(number, stop) for number in _SIGNALS}
+    # Who starts a command in the background, by nohup or & in a script, wants it not to hear of Ctrl-C.
+    heard = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, stop) for number in heard}
     try:
         yield
     finally:

@@ -205,7 +205,7 @@ def _view() -> View | None:
         return Bars(stream)
     return Lines(
         lambda state: _write(stream, line_of(state)),
-        lambda record: _write(stream, f"ended after {record['seconds']:.1f} s: {record['status']}"),
+        lambda record: _write(stream, f"ended: {record['status']} (exit code {record['exit_code']})"),
         patience=LINE_SECONDS if _asked.mode == "auto" else 0,
     )
 

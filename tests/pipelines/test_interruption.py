@@ -9,10 +9,11 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from pipelines import cli, interruption
+from pipelines import cli, interruption, preflight
 from tests.conftest import ROOT
 from tests.fakes import FakeEncoder
 from tests.pipelines.jobs import Job, document, story
@@ -24,6 +25,7 @@ MESSAGE = "corpus-embed run: interrupted; what was done is kept, and the same co
 _LIMIT_SECONDS = 90.0
 PROCESSES = ("--direct_running_mode=multi_processing", "--direct_num_workers=2")
 RUN = (
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
     "from pipelines import cli, preflight; from tests.pipelines.test_interruption import open_slow_encoder; "
     "preflight.__dict__['open_encoder'] = open_slow_encoder; cli.script()"
 )
@@ -40,6 +42,14 @@ class SlowEncoder(FakeEncoder):
 def open_slow_encoder(model: ModelDescription, prompt: str, computation: Computation) -> SlowEncoder:
     """Its vectors are those of `tests.fakes.open_fake_encoder`."""
     return SlowEncoder(model.dimensions, prefix=f"{prompt}|{computation.dtype}|", outputs=computation.outputs)
+
+
+@pytest.fixture(autouse=True)
+def heard() -> Iterator[None]:
+    """Who runs the tests may ignore Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture
@@ -154,6 +164,18 @@ def test_an_interrupt_while_the_run_is_planned(
     assert filled.main() == 0
 
 
+def test_who_does_not_hear_of_ctrl_c_goes_on(filled: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = preflight.open_collection
+
+    def interrupted(*arguments: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGINT)
+        return plan(*arguments)
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    monkeypatch.setattr(preflight, "open_collection", interrupted)
+    assert filled.main() == 0
+
+
 def test_an_interrupt_is_an_event_of_a_json_log(
     filled: Job, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -182,6 +204,7 @@ def test_what_runs_apart_gives_and_raises_what_it_would() -> None:
 def test_processes_that_a_command_did_not_start_are_left_alone() -> None:
     program = (
         "import os, signal, subprocess, sys, time\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from pipelines.interruption import InterruptedCommand, interruptible\n"
         "start = lambda: subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])\n"
         "before = start()\n"

@@ -49,6 +49,8 @@ COUNTS: tuple[str, ...] = (
 Counts: TypeAlias = Mapping[str, float]
 
 _WINDOW_SECONDS = 60.0
+# A model is loaded, and a few known vectors are found, before there is a pace.
+_LEAST_FRACTION = 0.02
 _STARTED_BY: Mapping[PhaseName, tuple[str, ...]] = MappingProxyType(
     {
         "encode": ("chunks.looked_up",),
@@ -191,7 +193,7 @@ class Tracker:
                 continue
             pace = self._paces.setdefault(name, Pace())
             pace.see(seconds, done)
-            left = pace.seconds_left(seconds, total) if total else None
+            left = pace.seconds_left(seconds, total) if total and done >= _LEAST_FRACTION * total else None
             phases.append(Phase(name, "running", done, total, unit, pace.per_second, left))
         return State(seconds, tuple(phases), counts, self._speed(None, seconds, counts), self._workers(seconds, told))
 

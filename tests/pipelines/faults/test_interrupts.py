@@ -4,6 +4,7 @@ import json
 import random
 import signal
 from collections.abc import Callable
+from itertools import cycle
 
 import pytest
 
@@ -39,8 +40,7 @@ def _check_and_run_again(scene: Scene, ended: Ended, number: int, expected: Stat
     assert scene.state() == expected
 
 
-@pytest.mark.parametrize("count", COUNTS)
-@pytest.mark.parametrize("number", EXIT_CODES, ids=str)
+@pytest.mark.parametrize(("count", "number"), zip(COUNTS, cycle(EXIT_CODES), strict=False))
 def test_a_run_interrupted_when_it_counts_something_and_run_again(
     next_scene: Scene, uninterrupted: Callable[[Scene], State], count: str, number: int
 ) -> None:
@@ -55,7 +55,7 @@ def test_interrupts_at_random_instants(next_scene: Scene, uninterrupted: Callabl
     chance = random.Random(8)
     next_scene.put_back()
     seconds = next_scene.forker.run(next_scene.flags()).seconds
-    for _ in range(10):
+    for _ in range(6):
         next_scene.put_back()
         number = chance.choice(sorted(EXIT_CODES))
         ended = next_scene.forker.run(next_scene.flags(), kill_after_seconds=chance.uniform(0, seconds), kill_by=number)

@@ -95,6 +95,7 @@ def test_time_left_is_what_is_left_at_the_pace_so_far() -> None:
     counts = {**READ, "chunks.looked_up": 1}
     tracker.look(10.0, {1: counts})
     assert tracker.look(11.0, {1: counts}).now.seconds_left is None
+    assert tracker.look(12.0, {1: {**counts, "tokens.spared": 900}}).now.seconds_left is None
     half = {**counts, "tokens.encoded": 24_000}
     assert tracker.look(20.0, {1: half}).now.seconds_left == pytest.approx(10.0)
     # Until more is told, what is left passes.
