@@ -13,6 +13,7 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.pvalue import PCollection
 
+import pipelines.worker_processes  # noqa: F401  registers how they are started
 import transforms.coders  # noqa: F401  registers the coder of record batches
 from pipelines import logs, options
 from pipelines.accelerators import embedding_hints

@@ -64,16 +64,8 @@ def interruptible() -> Iterator[None]:
 
 
 def apart(function: Callable[[], _Result]) -> _Result:
-    """What a function gives or raises that runs in a thread of its own, so that an interrupt of the main thread need not wait for it.
-
-    Processes that it starts are not interrupted from the keyboard, as those in the foreground of a terminal otherwise are, all at once.
-    """
-
-    def unheard() -> _Result:
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        return function()
-
-    return DeviceThread().call(unheard)
+    """What a function gives or raises that runs in a thread of its own, so that an interrupt of the main thread need not wait for it."""
+    return DeviceThread().call(function)
 
 
 def leave(code: int) -> NoReturn:
