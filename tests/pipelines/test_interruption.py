@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from pipelines import cli, interruption, preflight
+from pipelines import cli, interruption
+from pipelines.collection import open_collection
 from tests.conftest import ROOT
 from tests.fakes import FakeEncoder
 from tests.pipelines.jobs import Job, document, story
@@ -165,14 +166,14 @@ def test_an_interrupt_while_the_run_is_planned(
 
 
 def test_who_does_not_hear_of_ctrl_c_goes_on(filled: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-    plan = preflight.open_collection
+    plan = open_collection
 
     def interrupted(*arguments: Any) -> Any:
         os.kill(os.getpid(), signal.SIGINT)
         return plan(*arguments)
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    monkeypatch.setattr(preflight, "open_collection", interrupted)
+    monkeypatch.setattr("pipelines.preflight.open_collection", interrupted)
     assert filled.main() == 0
 
 

@@ -173,7 +173,7 @@ def _kill_at_count(name: str, number: int) -> None:
     from transforms.adapters import progress
 
     tell = progress.tell
-    sent = []
+    sent: list[str] = []
 
     def told(counts: Mapping[str, float]) -> None:
         tell(counts)
