@@ -14,6 +14,8 @@ from transforms.logic.progress_text import amount_of, duration, figures_of, spee
 
 _MARKS = {"waiting": " ", "running": ">", "done": "+"}
 _BAR_COLUMNS = 24
+# Of mark, name, bar and share; the rest is as wide as it has to be.
+_COLUMN_WIDTHS = (1, 9, _BAR_COLUMNS, 4)
 
 
 class _Terminal(Console):
@@ -58,6 +60,8 @@ class Bars:
 def render(state: State) -> RenderableType:
     """A state as rich draws it."""
     table = Table.grid(padding=(0, 1))
+    for width in _COLUMN_WIDTHS:
+        table.add_column(width=width)
     for phase in state.phases:
         table.add_row(*_row(phase))
     below = [figures_of(state), speed_of(state)]

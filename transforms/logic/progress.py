@@ -31,6 +31,7 @@ COUNTS: tuple[str, ...] = (
     "tokens.split",
     "tokens.spared",
     "tokens.encoded",
+    "tokens.passed",
     "vectors.encoded",
     "vectors.reused",
     "rejects.total",
@@ -44,13 +45,15 @@ COUNTS: tuple[str, ...] = (
     f"{PHASE}verify",
     f"{PHASE}commit",
 )
-"""Names of the tallies that are told."""
+"""Names of the tallies that are told, and `tokens.passed`: those of passes that a model made while a larger batch is under way."""
 
 Counts: TypeAlias = Mapping[str, float]
 
 _WINDOW_SECONDS = 60.0
 # A model is loaded, and a few known vectors are found, before there is a pace.
 _LEAST_FRACTION = 0.02
+# Until their vectors are handed on, chunks that went through the model count for no more than that.
+_MOST_UNDER_WAY = 0.99
 _STARTED_BY: Mapping[PhaseName, tuple[str, ...]] = MappingProxyType(
     {
         "encode": ("chunks.looked_up",),
@@ -206,7 +209,9 @@ class Tracker:
         if name == "read" and self._expected is not None:
             return self._read(self._expected, counts)
         if name == "encode":
-            return sum_of("tokens.encoded", "tokens.spared"), sum_of("tokens.split"), "tokens"
+            total, spared, encoded = sum_of("tokens.split"), sum_of("tokens.spared"), sum_of("tokens.encoded")
+            under_way = min(sum_of("tokens.passed"), _MOST_UNDER_WAY * (total - spared))
+            return spared + max(encoded, under_way), total, "tokens"
         if name == "reconcile":
             return sum_of("chunks.reconciled"), sum_of("chunks.split"), "chunks"
         if name == "write":
@@ -241,7 +246,7 @@ class Tracker:
     def _speed(self, process_id: int | None, seconds: float, counts: Counts) -> float | None:
         pace = self._encoding.setdefault(process_id, Pace())
         if counts.get("chunks.looked_up"):
-            pace.see(seconds, counts.get("tokens.encoded", 0))
+            pace.see(seconds, max(counts.get("tokens.encoded", 0), counts.get("tokens.passed", 0)))
         return pace.per_second
 
     def _workers(self, seconds: float, told: Mapping[int, Counts]) -> tuple[Worker, ...]:

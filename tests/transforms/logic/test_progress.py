@@ -103,6 +103,18 @@ def test_time_left_is_what_is_left_at_the_pace_so_far() -> None:
     assert tracker.look(40.0, {1: half}).now.seconds_left == 0.0
 
 
+def test_passes_of_a_batch_count_while_it_is_under_way_and_never_end_the_phase() -> None:
+    tracker = planned()
+    counts = {**READ, "chunks.looked_up": 240, "tokens.spared": 8_000}
+    tracker.look(0.0, {1: counts})
+    half = tracker.look(10.0, {1: {**counts, "tokens.passed": 16_000}})
+    assert (half.now.done, half.tokens_per_second) == (24_000, 1_600)
+    # Special tokens are passed too.
+    all_passed = tracker.look(20.0, {1: {**counts, "tokens.passed": 41_000}})
+    assert (all_passed.now.name, all_passed.now.done) == ("encode", 47_600)
+    assert looked({**counts, "tokens.passed": 41_000, "tokens.encoded": 40_000}).now.name == "reconcile"
+
+
 def test_a_pace_forgets_what_is_longer_ago_than_a_minute() -> None:
     pace = Pace()
     for second in range(0, 1000, 10):
