@@ -7,11 +7,13 @@ import sys
 from collections.abc import Callable, Sequence
 from textwrap import fill
 from types import MappingProxyType, ModuleType
-from typing import Any
+from typing import Any, NoReturn
 
-from pipelines import logs
+from pipelines import logs, progress
+from pipelines.arguments import take
 from pipelines.examples import EXAMPLES
 from pipelines.exit_codes import EXIT_FAILED
+from pipelines.interruption import InterruptedCommand, interruptible, leave
 from pipelines.parsers import Parser, sub_parser_help, sub_parsers
 from transforms.adapters.events import report
 from transforms.adapters.secrets import guard_output, redact
@@ -19,7 +21,11 @@ from transforms.logic.addresses import check_no_user
 from transforms.logic.errors import ConfigurationError, CorpusEmbedError, CorruptDataError, TransientError
 from transforms.logic.record import EXIT_CONFIGURATION, EXIT_RETRY, EXIT_UNBALANCED
 from transforms.logic.suggestions import did_you_mean
+from transforms.logic.terminal import visible
 
+_RESUME = "interrupted; what was done is kept, and the same command goes on from there"
+_INTERRUPTED = MappingProxyType(dict.fromkeys(("run", "load", "calibrate", "rejects"), _RESUME))
+"""What is said of commands that are interrupted, where there is more to say."""
 _LOG = logging.getLogger(__name__)
 
 
@@ -144,6 +150,7 @@ def parser_of_all() -> Parser:
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     """Flags that every command has."""
     logs.add_arguments(parser)
+    progress.add_arguments(parser)
 
 
 def _fill(parser: Parser, name: str) -> Parser:
@@ -201,18 +208,28 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _overview(arguments)
     name, *rest = arguments
     of_logs, rest = logs.take_arguments(rest)
+    of_progress, rest = take(rest, progress.add_arguments)
     logs.configure(of_logs.log_format, of_logs.log_level, redact=redact)
     guard_output()
     try:
-        _check_arguments(rest)
-        return int(COMMANDS[name][1]().execute(parser_of(name), rest))
+        with interruptible():
+            _check_arguments(rest)
+            progress.configure(of_progress.progress, quiet=of_progress.quiet)
+            return int(COMMANDS[name][1]().execute(parser_of(name), rest))
     except CorpusEmbedError as error:
-        code = _exit_code(error)
-        if logs.is_json():
-            report(_LOG, logging.ERROR, "command failed", command=name, exit_code=code, error=str(error))
-        else:
-            sys.stderr.write(redact(f"corpus-embed {name}: {error}\n"))
-        return code
+        return _tell_end(name, "command failed", _exit_code(error), str(error))
+    except InterruptedCommand as interrupt:
+        return _tell_end(name, "command interrupted", interrupt.exit_code, _INTERRUPTED.get(name, "interrupted"))
+
+
+def _tell_end(name: str, event: str, code: int, message: str) -> int:
+    """Says why a command ended before its end, and gives its exit code."""
+    logging.disable(logging.NOTSET)
+    if logs.is_json():
+        report(_LOG, logging.ERROR, event, command=name, exit_code=code, error=message)
+    else:
+        sys.stderr.write(visible(redact(f"corpus-embed {name}: {message}\n")))
+    return code
 
 
 def _check_arguments(arguments: Sequence[str]) -> None:
@@ -234,5 +251,10 @@ def _exit_code(error: CorpusEmbedError) -> int:
     return EXIT_UNBALANCED if isinstance(error, CorruptDataError) else EXIT_FAILED
 
 
+def script(argv: Sequence[str] | None = None) -> NoReturn:
+    """Runs one command as a process of its own, and ends that."""
+    leave(main(argv))
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    script()

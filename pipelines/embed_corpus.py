@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -12,11 +13,14 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.pvalue import PCollection
 
+import pipelines.worker_processes  # noqa: F401  registers how they are started
 import transforms.coders  # noqa: F401  registers the coder of record batches
 from pipelines import logs, options
 from pipelines.accelerators import embedding_hints
 from pipelines.config import Config
+from pipelines.interruption import apart
 from pipelines.preflight import Plan, plan_run
+from pipelines.progress import shown
 from pipelines.summary import summarise
 from transforms.adapters.events import report, report_run
 from transforms.adapters.lease import Claim, leased
@@ -29,6 +33,7 @@ from transforms.identify import IdentifyLanguage
 from transforms.label import LabelChunks
 from transforms.load import LoadRows
 from transforms.logic.errors import CorpusEmbedError, find_in_text, without_step
+from transforms.logic.progress import PHASES_OF_RUN
 from transforms.metrics import ByProducts
 from transforms.read import ReadDocuments
 from transforms.recognise import RecogniseDocuments
@@ -98,11 +103,15 @@ def run(config: Config, beam_options: PipelineOptions, say: Callable[[str], obje
         TransientError: a service failed beyond the retries, or another run is under way; running again resumes.
         CorruptDataError: the workspace does not hold what was written.
     """
-    with _planned(config, beam_options, say) as (pipeline, plan):
-        with errors_of_workers():
-            pipeline.run().wait_until_finish()
+    with (
+        shown(PHASES_OF_RUN, beam_options, say) as view,
+        _planned(config, beam_options, view.say) as (pipeline, plan),
+    ):
+        view.expect(plan.expected)
+        finish(pipeline)
         record = plan.workspace.read_record(plan.context.run_id)
         report_run(_LOG, "run finished", record, plan.target.collection)
+        view.end(record)
         return record
 
 
@@ -150,6 +159,20 @@ def _planned(
         yield pipeline, plan
 
 
+def finish(pipeline: beam.Pipeline) -> None:
+    """Runs a pipeline to its end, or until this process is interrupted.
+
+    Raises:
+        CorpusEmbedError: what a worker raised.
+    """
+    try:
+        with errors_of_workers():
+            apart(lambda: pipeline.run().wait_until_finish())
+    finally:
+        # Beam does that too, where it comes to its end.
+        shutil.rmtree(pipeline.local_tempdir, ignore_errors=True)
+
+
 @contextmanager
 def errors_of_workers() -> Iterator[None]:
     """Raises what a worker raised as this project's own error, however the runner hands it on."""
@@ -182,6 +205,6 @@ def execute(parser: argparse.ArgumentParser, argv: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    from pipelines.cli import main
+    from pipelines.cli import script
 
-    sys.exit(main(["run", *sys.argv[1:]]))
+    script(["run", *sys.argv[1:]])

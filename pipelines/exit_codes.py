@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from pipelines.interruption import EXIT_CODES
 from transforms.logic.record import (
     EXIT_COMPLETE,
     EXIT_CONFIGURATION,
@@ -26,5 +27,12 @@ MEANINGS: Mapping[int, str] = MappingProxyType(
         "the same command resumes",
         EXIT_DELETES: "complete, but `--mirror` would have deleted more than `--max-delete-fraction` and deleted nothing, or `--publish` "
         "would have served so many fewer documents",
+        **dict(
+            zip(
+                EXIT_CODES,
+                (f"interrupted by {how}: the same command resumes" for how in ("Ctrl-C", "SIGTERM")),
+                strict=True,
+            )
+        ),
     }
 )

@@ -11,9 +11,10 @@ from apache_beam.pvalue import PCollection
 
 import transforms.coders  # noqa: F401  registers the coder of record batches
 from pipelines import logs
-from pipelines.embed_corpus import errors_of_workers
+from pipelines.embed_corpus import finish
 from pipelines.importing import open_import_storage
 from pipelines.load_plan import Loading, Plan, open_source, plan_load, run_id_of
+from pipelines.progress import shown
 from transforms.adapters.events import report_run
 from transforms.adapters.lease import OnBusy, leased
 from transforms.adapters.milvus import release
@@ -25,6 +26,7 @@ from transforms.compress import CompressVectors
 from transforms.held import ReadHeldRows
 from transforms.load import LoadRows
 from transforms.logic.errors import ConfigurationError
+from transforms.logic.progress import PHASES_OF_LOAD, Expected
 from transforms.metrics import ByProducts
 from transforms.reconcile import ReconcileLedger
 from transforms.reject import WriteRejects
@@ -78,20 +80,22 @@ def load(
     check_writable(uri)
     storage = open_import_storage(asked.loading)
     with ExitStack() as until_done:
-        source = open_source(asked, lambda key: until_done.enter_context(leased(key, "load", on_busy, say)))
+        view = until_done.enter_context(shown(PHASES_OF_LOAD, beam_options, say))
+        source = open_source(asked, lambda key: until_done.enter_context(leased(key, "load", on_busy, view.say)))
         workspace = Workspace(
             uri, source.space.embedding_space, collection_key(asked.target.uri, asked.target.collection)
         )
         if workspace.collection_key == source.workspace.collection_key:
             raise ConfigurationError(f"--from and --collection are both {asked.source!r}; name another --collection")
-        claim = until_done.enter_context(leased(workspace.lease, run_id_of(asked), on_busy, say))
+        claim = until_done.enter_context(leased(workspace.lease, run_id_of(asked), on_busy, view.say))
         until_done.callback(release, asked.target.uri)
         logs.bind(run_id=run_id_of(asked))
         plan = plan_load(asked, source, workspace, storage, claim)
         pipeline = beam.Pipeline(options=beam_options)
         build(pipeline, plan)
-        with errors_of_workers():
-            pipeline.run().wait_until_finish()
+        view.expect(Expected(len(plan.parts)))
+        finish(pipeline)
         record = plan.workspace.read_record(plan.context.run_id)
         report_run(_LOG, "run finished", record, plan.target.collection)
+        view.end(record)
         return record

@@ -7,16 +7,16 @@ are processes of their own send their log to the launching process, where it bec
 
 import argparse
 import datetime as dt
+import io
 import json
 import logging
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from itertools import islice
 from types import MappingProxyType, TracebackType
 from typing import Any, Literal, TextIO
 
-from pipelines.parsers import Parser
+from pipelines.arguments import take
 from transforms.adapters.events import EVENT, FIELDS
 
 Format = Literal["text", "json"]
@@ -25,7 +25,6 @@ LEVELS: Mapping[str, int] = MappingProxyType(
     {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 )
 _DEFAULT_LEVEL: Mapping[Format, str] = MappingProxyType({"text": "error", "json": "info"})
-_FLAGS = ("--log-format", "--log-level")
 # What of a worker's path is the name of a module; other libraries there say too little to be told apart.
 _PACKAGES = ("apache_beam", "pipelines", "transforms")
 _JOB_SERVICE = "apache_beam.runners.portability.local_job_service"
@@ -53,19 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def take_arguments(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     """The flags of `add_arguments`, wherever they stand, and what is left of the arguments without them."""
-    parser = Parser("corpus-embed", add_help=False)
-    add_arguments(parser)
-    taken: list[str] = []
-    rest: list[str] = []
-    words = iter(argv)
-    for word in words:
-        if word == "--":
-            rest += [word, *words]
-        elif word.partition("=")[0] in _FLAGS:
-            taken += [word] if "=" in word else [word, *islice(words, 1)]
-        else:
-            rest.append(word)
-    return parser.parse_args(taken), rest
+    return take(argv, add_arguments)
 
 
 def configure(
@@ -85,7 +72,7 @@ def configure(
     least = LEVELS[level or _DEFAULT_LEVEL[form]]
     logging.getLogger(_ALWAYS).setLevel(min(least, logging.INFO))
     if form == "text":
-        logging.basicConfig(level=least, stream=stream, format="%(levelname)s %(name)s: %(message)s")
+        logging.basicConfig(level=least, stream=stream or _Stderr(), format="%(levelname)s %(name)s: %(message)s")
         return
     root.setLevel(least)
     root.addHandler(_JsonHandler(least, stream or sys.stderr, redact))
@@ -100,6 +87,23 @@ def _undo_json() -> None:
         root.setLevel(logging.WARNING)
         logging.captureWarnings(capture=False)
         sys.excepthook = sys.__excepthook__
+
+
+class _Stderr(io.TextIOBase):
+    """Whatever `sys.stderr` is at the moment: while bars are shown, what is written goes above them."""
+
+    def write(self, text: str, /) -> int:
+        return sys.stderr.write(text)
+
+    def flush(self) -> None:
+        sys.stderr.flush()
+
+
+def json_logger(name: str, stream: TextIO, redact: Callable[[str], str] = str) -> logging.Logger:
+    """A logger beside the log, whose events become lines of JSON whatever the log is; nobody else hears of them."""
+    logger = logging.Logger(name, logging.INFO)  # noqa: LOG001  known by its name it would be a part of the log
+    logger.addHandler(_JsonHandler(logging.INFO, stream, redact))
+    return logger
 
 
 def bind(**values: str) -> None:

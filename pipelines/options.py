@@ -210,10 +210,14 @@ def workers_are_here(options: PipelineOptions) -> bool:
 
 def worker_processes(options: PipelineOptions) -> int:
     """How many processes of this machine do the work of an in-process runner; 1 for runners elsewhere."""
-    direct = options.view_as(DirectOptions)
-    if not workers_are_here(options) or direct.direct_running_mode != "multi_processing":
+    if not workers_are_processes(options):
         return 1
-    return int(direct.direct_num_workers) or os.cpu_count() or 1
+    return int(options.view_as(DirectOptions).direct_num_workers) or os.cpu_count() or 1
+
+
+def workers_are_processes(options: PipelineOptions) -> bool:
+    """Whether the work is done by other processes of this machine than the launching one."""
+    return workers_are_here(options) and options.view_as(DirectOptions).direct_running_mode == "multi_processing"
 
 
 def read_toml(path: str) -> dict[str, Any]:

@@ -37,6 +37,7 @@ from transforms.logic.chunking import Limits
 from transforms.logic.errors import ConfigurationError
 from transforms.logic.identity import fingerprint
 from transforms.logic.outputs import OUTPUTS, Output
+from transforms.logic.progress import Expected
 from transforms.logic.record import RunContext
 from transforms.logic.records import Columns, Reading
 from transforms.logic.representations import Representation
@@ -110,6 +111,12 @@ class Plan:
     def recheck(self) -> bool:
         """Whether documents are looked into that the ledger knows as they are."""
         return bool(self.context.configuration["run"]["recheck"])
+
+    @property
+    def expected(self) -> Expected:
+        """What is known of how much there is to do."""
+        splits = [split for group in self.groups for split in group.splits]
+        return Expected(len(splits), sum(split.size_bytes for split in splits), self.selection.limit)
 
     @property
     def loaded_outputs(self) -> tuple[Output, ...]:

@@ -24,6 +24,7 @@ VERBS = sorted(path for folder in ("transforms", "pipelines") for path in (ROOT 
 PRODUCT = sorted(path for folder in ("transforms", "pipelines") for path in (ROOT / folder).rglob("*.py"))
 MEASURING = {
     "pipelines/preflight.py",
+    "pipelines/progress.py",
     "transforms/adapters/batching.py",
     "transforms/adapters/engines/probe.py",
     "transforms/adapters/lease.py",

@@ -11,6 +11,7 @@ from apache_beam.pvalue import AsList, AsSingleton, PBegin, PCollection
 
 from transforms.adapters.events import report_run
 from transforms.adapters.milvus import Target, connect
+from transforms.adapters.progress import tell_phase
 from transforms.adapters.pushing import push
 from transforms.adapters.verifier import verify
 from transforms.adapters.workspace import Held, Ledger, Workspace
@@ -77,11 +78,13 @@ class _CommitFn(beam.DoFn):
         parts = list(self._without(rejected_rows(total), parts))
         after = Ledger(self._held.next_number, tuple(sorted(parts)), dict(sorted(counted.items())))
         if self._context.verify != "none":
+            tell_phase("verify")
             rows = {name: one["expected"] for name, one in record["partitions"].items() if one["expected"]}
             found = verify(
                 self._workspace, self._target, replace(after, partitions=rows), self._context.verify, counted
             )
             record = verified(record, found, self._context.max_reject_fraction)
+        tell_phase("commit")
         # Rows that are written again to the same state left intents too, which only a commit settles.
         settles = bool(self._held.intents) or total.get("rows.to_write", 0) + total.get("rows.to_delete", 0) > 0
         changed = settles or replace(after, number=before.number) != before

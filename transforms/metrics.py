@@ -1,7 +1,7 @@
 """What every verb hands out beside its rows: rejects, and counts of what it did.
 
 Counts travel as elements, so that a retried bundle counts once: the run record is made of them. Beam's own counters, which
-over-count on retries, get the same figures for the runner's dashboard.
+over-count on retries, get the same figures for the runner's dashboard; so does who watches a run on this machine (`adapters.progress`).
 """
 
 from collections import Counter
@@ -18,6 +18,7 @@ from apache_beam.pvalue import PCollection, TaggedOutput
 from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
+from transforms.adapters.progress import tell
 from transforms.logic.counters import counter_of
 from transforms.logic.schemas import REJECTS, batch_of
 
@@ -76,6 +77,7 @@ def tally(stage: str, **counts: float) -> TaggedOutput[str, Any]:
         counter = counter_of(name, value)
         if counter is not None:
             Metrics.counter(stage, counter[0]).inc(counter[1])
+    tell(named)
     return TaggedOutput(TALLIED, named)
 
 

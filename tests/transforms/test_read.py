@@ -37,6 +37,7 @@ def test_records_become_documents_or_rejects_and_are_counted(tmp_path: Path) -> 
     ]
     counts = outcome.counts
     assert counts.pop("bytes.read") > 0
+    assert counts.pop("source_bytes.read") == sum(path.stat().st_size for path in tmp_path.iterdir())
     assert counts == {
         "documents.read": 4,
         "splits.read": 3,

@@ -21,6 +21,7 @@ import torch
 
 from transforms.adapters.device_thread import DeviceThread, NoAnswerError
 from transforms.adapters.encoders import Computation, Encoded, Engine, TokenIds
+from transforms.adapters.progress import tell
 from transforms.logic.errors import ConfigurationError, TransientError
 from transforms.logic.outputs import Outputs, concatenate_outputs, no_outputs, spread_outputs, unsound_chunks
 from transforms.logic.packing import token_budget_ranges, tokens_of_pass
@@ -145,6 +146,7 @@ class BatchingEncoder:
             if isinstance(outcome, Outputs):
                 results.add(batch, outcome)
                 results.count(chunks.lengths_of(batch), padded=engine.by_length)
+                tell({"tokens.passed": sum(chunks.lengths_of(batch))})
             elif not isinstance(outcome, _Failure):
                 under_way.append(_Pass(batch, has_all_memory, outcome))
             elif len(batch) == 1 and (has_all_memory or outcome.kind != "memory"):

@@ -112,7 +112,7 @@ def test_the_wheel_holds_the_two_packages_and_nothing_else(wheel: Path, tmp_path
         "transforms",
         f"corpus_embed-{project_version()}.dist-info",
     }
-    assert "corpus-embed = pipelines.cli:main" in entry_points
+    assert "corpus-embed = pipelines.cli:script" in entry_points
     spoilt = tmp_path / "spoilt.whl"
     with zipfile.ZipFile(wheel) as archive, zipfile.ZipFile(spoilt, "w") as copy:
         for name in names:

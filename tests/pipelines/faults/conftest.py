@@ -1,12 +1,13 @@
 """A job that can be killed."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 from tests.pipelines.faults.forking import Forker, forker
-from tests.pipelines.faults.scene import FIRST, NEXT, Scene
+from tests.pipelines.faults.scene import FIRST, NEXT, Scene, State
 from tests.pipelines.jobs import Job, make_model
 
 
@@ -38,3 +39,23 @@ def next_scene(tmp_path_factory: pytest.TempPathFactory, forking: Forker) -> Sce
     scene.job.write("b.jsonl", NEXT[9:])
     scene.keep()
     return scene
+
+
+@pytest.fixture(scope="module")
+def uninterrupted() -> Callable[[Scene], State]:
+    """The state that a scene's run leaves when nobody kills it."""
+
+    @cache
+    def of_home(home: object) -> State:
+        scene = scenes[home]
+        scene.put_back()
+        scene.finish()
+        return scene.state()
+
+    scenes: dict[object, Scene] = {}
+
+    def of_scene(scene: Scene) -> State:
+        scenes[scene.job.home] = scene
+        return of_home(scene.job.home)
+
+    return of_scene

@@ -50,8 +50,16 @@ class Forker:
         """Texts that were encoded, a JSON string a line."""
         return self.home / "encoded.jsonl"
 
-    def run(self, flags: Sequence[str], crash_at: str = "", kill_after_seconds: float | None = None) -> Ended:
-        """Runs `corpus-embed` in a process of its own."""
+    def run(
+        self,
+        flags: Sequence[str],
+        crash_at: str = "",
+        kill_after_seconds: float | None = None,
+        *,
+        kill_by: int = signal.SIGKILL,
+        kill_at_count: str = "",
+    ) -> Ended:
+        """Runs `corpus-embed` in a process of its own, which may be killed at a crash point, after a time, or when it counts something."""
         output = self.home / "output.txt"
         environment = {LOG_VARIABLE: str(self.log), VARIABLE: crash_at}
         self.requests += 1
@@ -61,6 +69,8 @@ class Forker:
             "environment": environment,
             "output": str(output),
             "kill_after_seconds": kill_after_seconds,
+            "kill_by": kill_by,
+            "kill_at_count": kill_at_count,
         }
         assert self.process.stdin
         assert self.process.stdout
@@ -110,7 +120,7 @@ def _serve() -> None:
         child = os.fork()
         if child == 0:
             _be_a_run(request, cli.main)
-        answer = {"number": request["number"], **_wait(child, request["kill_after_seconds"])}
+        answer = {"number": request["number"], **_wait(child, request["kill_after_seconds"], request["kill_by"])}
         sys.stdout.write(f"{json.dumps(answer)}\n")
         sys.stdout.flush()
 
@@ -146,6 +156,9 @@ def _be_a_run(request: Mapping[str, Any], main: Any) -> None:
             os.dup2(output, stream)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.environ.update(request["environment"])
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        if request.get("kill_at_count"):
+            _kill_at_count(request["kill_at_count"], request["kill_by"])
         status = main(request["flags"])
         sys.stdout.flush()
     except BaseException:  # noqa: BLE001  a forked process must not go on in its parent's code
@@ -154,13 +167,30 @@ def _be_a_run(request: Mapping[str, Any], main: Any) -> None:
         os._exit(status)
 
 
-def _wait(child: int, kill_after_seconds: float | None) -> dict[str, Any]:
+def _kill_at_count(name: str, number: int) -> None:
+    """Sends this process a signal when it has counted something of a name for the first time."""
+    from transforms import metrics
+    from transforms.adapters import progress
+
+    tell = progress.tell
+    sent: list[str] = []
+
+    def told(counts: Mapping[str, float]) -> None:
+        tell(counts)
+        if name in counts and not sent:
+            sent.append(name)
+            os.kill(os.getpid(), number)
+
+    metrics.__dict__["tell"] = progress.__dict__["tell"] = told
+
+
+def _wait(child: int, kill_after_seconds: float | None, kill_by: int) -> dict[str, Any]:
     start = time.monotonic()
     deadline = start + (_LIMIT_SECONDS if kill_after_seconds is None else kill_after_seconds)
     while True:
         ended, status = os.waitpid(child, os.WNOHANG)
         if not ended and time.monotonic() > deadline:
-            os.kill(child, signal.SIGKILL)
+            os.kill(child, kill_by)
             ended, status = os.waitpid(child, 0)
         if ended:
             return {"status": os.waitstatus_to_exitcode(status), "seconds": time.monotonic() - start}

@@ -2,7 +2,6 @@
 
 import random
 from collections.abc import Callable
-from functools import cache
 
 import pytest
 
@@ -15,26 +14,6 @@ _KILLS_IN_A_ROW = 9
 OF_NEW_COLLECTIONS = {"before collection", "after collection"}
 ELSEWHERE = {f"{side} {step}" for side in ("before", "after") for step in (*OF_NO_RUN, *OF_IMPORTS, *OF_PUBLISHING)}
 OF_RUNS = [point for point in POINTS if point not in ELSEWHERE | OF_NEW_COLLECTIONS]
-
-
-@pytest.fixture(scope="module")
-def uninterrupted() -> Callable[[Scene], State]:
-    """The state that a scene's run leaves when nobody kills it."""
-
-    @cache
-    def of_home(home: object) -> State:
-        scene = scenes[home]
-        scene.put_back()
-        scene.finish()
-        return scene.state()
-
-    scenes: dict[object, Scene] = {}
-
-    def of_scene(scene: Scene) -> State:
-        scenes[scene.job.home] = scene
-        return of_home(scene.job.home)
-
-    return of_scene
 
 
 def _kill_and_run_again(scene: Scene, crash_at: str, expected: State) -> bool:

@@ -105,6 +105,7 @@ def read_group(group: SplitGroup, reading: Reading, selection: Selection) -> Ite
                 gathered.add(page, taken, left_out)
                 if room == 0:
                     break
+        gathered.counts["source_bytes.read"] += split.size_bytes
     yield gathered
 
 
