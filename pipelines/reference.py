@@ -33,6 +33,7 @@ _ENVIRONMENT: Mapping[str, str] = MappingProxyType(
         "`AWS_PROFILE`, `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, …": "credentials for `s3://`, read by s3fs",
         "`GOOGLE_APPLICATION_CREDENTIALS`": "credentials for `gs://` and Secret Manager, read by Google's libraries",
         "`HF_TOKEN`": "for models of a hub that are not public, read by huggingface_hub",
+        "`TERM`": "`dumb`: progress is shown in lines, on a terminal too",
         f"`{crashpoints.VARIABLE}`": "for tests: the process kills itself at a named point",
     }
 )

@@ -9,6 +9,7 @@ import pytest
 from pipelines import cli, reference
 from pipelines.definitions import definitions
 from pipelines.exit_codes import EXIT_FAILED, MEANINGS
+from pipelines.interruption import EXIT_CODES
 from pipelines.parsers import options_of, sub_parsers
 from pipelines.reject_reasons import REASONS
 from tests.conftest import ROOT
@@ -92,7 +93,7 @@ _ACCESS = {name for name, option in definitions().items() if option.section == "
 
 
 def test_every_exit_code_has_its_meaning(made: dict[str, str]) -> None:
-    codes = {value for name, value in vars(record).items() if name.startswith("EXIT_")} | {EXIT_FAILED}
+    codes = {value for name, value in vars(record).items() if name.startswith("EXIT_")} | {EXIT_FAILED, *EXIT_CODES}
     assert set(MEANINGS) == codes
     assert dict(_rows(made[reference.PAGE], "Exit codes", "##")) == {str(code): text for code, text in MEANINGS.items()}
 
@@ -112,8 +113,9 @@ def test_every_variable_that_is_read_is_named(made: dict[str, str]) -> None:
         for folder in ("pipelines", "transforms")
         for path in (ROOT / folder).rglob("*.py")
     ]
-    assert [source for source in sources if re.search(r"environ(?:\.get\(|\[)[\"']", source)] == []
-    assert all(name in environment for name in [*read, "CORPUS_EMBED_CRASH_AT"])
+    by_name = {name for source in sources for name in re.findall(r"environ(?:\.get\(|\[)[\"'](\w+)", source)}
+    assert by_name == {"TERM"}
+    assert all(f"`{name}`" in environment for name in [*read, *by_name, "CORPUS_EMBED_CRASH_AT"])
 
 
 def test_the_program_writes_both_files(tmp_path: object, made: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
