@@ -40,7 +40,7 @@ def _check_and_run_again(scene: Scene, ended: Ended, number: int, expected: Stat
     assert scene.state() == expected
 
 
-@pytest.mark.parametrize(("count", "number"), zip(COUNTS, cycle(EXIT_CODES), strict=False))
+@pytest.mark.parametrize(("count", "number"), list(zip(COUNTS, cycle(EXIT_CODES), strict=False)))
 def test_a_run_interrupted_when_it_counts_something_and_run_again(
     next_scene: Scene, uninterrupted: Callable[[Scene], State], count: str, number: int
 ) -> None:
