@@ -1,0 +1,293 @@
+"""Sections that the run record fills: what went in, what came out, in which languages, how long, how fast."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from transforms.logic.report.charts import Bar, binned, histogram, stacked
+from transforms.logic.report.markup import tag
+from transforms.logic.report.numbers import NONE, compact, count, duration, figure as number, share
+from transforms.logic.report.parts import (
+    Column,
+    Section,
+    code,
+    figure,
+    folded,
+    language_name,
+    legend,
+    meter,
+    note,
+    side_by_side,
+    table,
+    tile,
+)
+
+Record = Mapping[str, Any]
+_SHOWN_LANGUAGES = 40
+_FIRST = Column("", is_number=False)
+_OUTCOMES = {
+    "embedded": "embedded",
+    "reused": "reused",
+    "unchanged": "unchanged",
+    "rejected": "rejected",
+    "left_out": "left out",
+}
+_OUTCOME_MEANS = {
+    "embedded": "a chunk of it was encoded",
+    "reused": "every chunk had a vector already",
+    "unchanged": "known as it is, and skipped",
+    "rejected": "could not be processed; kept with its reason",
+    "left_out": "not wanted, by the configuration",
+}
+
+
+def overview(record: Record) -> Section:
+    """The figures that are asked for first."""
+    documents, vectors, rows, embed = record["documents"], record["vectors"], record["rows"], record["stages"]["embed"]
+    rejects = sum(record["rejects"].values())
+    languages = len(record["languages"])
+    speed = "" if not embed["tokens_per_second"] else f"{compact(embed['tokens_per_second'])} tokens/s while encoding"
+    tiles = [
+        tile("Documents", compact(documents["read"]), f"{count(rejects)} rejects" if rejects else "no rejects"),
+        tile("Languages", count(languages), f"{len(record['partitions'])} partitions"),
+        tile("Chunks", compact(record["chunks"]["split"]), f"{compact(record['tokens'])} tokens"),
+        tile("Vectors encoded", compact(vectors["encoded"]), speed),
+        tile("Vectors reused", compact(vectors["reused"]), _of(vectors["reused"], vectors["encoded"] + vectors["reused"])),
+        tile("Rows in the collection", compact(rows["held"]), f"{compact(rows['written'])} written"),
+        tile("Time", duration(record["seconds"]), f"ledger {record['ledger']}"),
+    ]
+    return Section("overview", "Overview", [tag("dl", {"class": "tiles"}, *tiles)])
+
+
+def _of(part: float, whole: float) -> str:
+    return f"{share(part, whole)} of all" if whole else ""
+
+
+def balance(record: Record) -> Section:
+    """What was read and what became of it, and what the collection holds against what it should."""
+    documents = record["documents"]
+    parts = [(label, documents[name]) for name, label in _OUTCOMES.items()]
+    read = documents["read"]
+    found = [[_OUTCOMES[name], count(documents[name]), share(documents[name], read), means] for name, means in _OUTCOME_MEANS.items()]
+    columns = [Column("Outcome", is_number=False), Column("Documents"), Column("Share"), Column("Meaning", is_number=False)]
+    foot = ["read", count(read), share(read, read), ""]
+    content = []
+    if any(value for _, value in parts):
+        names = [(index, label) for index, (label, value) in enumerate(parts) if value]
+        content += [stacked("outcomes", "What became of the documents", parts), legend(names)]
+    content.append(table("Documents read, and what became of them", columns, found, foot))
+    if record["differences"]:
+        lines = [tag("li", {}, one) for one in record["differences"]]
+        content.append(tag("div", {"class": "alert"}, tag("h3", {}, "This run does not balance"), tag("ul", {}, *lines)))
+    else:
+        content.append(note("The run balances: every document, chunk, token and row that went in is accounted for."))
+    held = [
+        [code(name), count(one["expected"]), count(one["milvus"]), "equal" if one["expected"] == one["milvus"] else "DIFFERS"]
+        for name, one in record["partitions"].items()
+    ]
+    columns = [Column("Partition", is_number=False), Column("In the ledger"), Column("Counted in Milvus"), Column("Result", is_number=False)]
+    rows = table("Rows of each partition", columns, held)
+    content.append(folded(f"Rows of {len(held)} partitions", rows) if len(held) > 8 else rows)  # noqa: PLR2004
+    return Section("balance", "Balance", content)
+
+
+def languages(record: Record) -> Section:
+    """Documents, tokens and their price in each language."""
+    found: Mapping[str, Mapping[str, Any]] = record["languages"]
+    if not found:
+        return Section("languages", "Languages", [note("No document went through the pipeline, so no language was counted.")])
+    order = sorted(found, key=lambda name: (-found[name]["documents"], name))
+    most = max(one["documents"] for one in found.values())
+    most_premium = max((one["premium"] or 0 for one in found.values()), default=0)
+    columns = [
+        Column("Language", is_number=False),
+        Column("Documents"),
+        Column("", is_number=False),
+        Column("Chunks"),
+        Column("Tokens"),
+        Column("Tokens per character"),
+        Column("Premium", meaning="tokens that the same content takes, against English"),
+        Column("", is_number=False),
+        Column("<unk> tokens"),
+        Column("Chunks with <unk>"),
+        Column("Rejects"),
+    ]
+    rows = [_language(name, found[name], most, most_premium) for name in order]
+    caption = "Languages, the one with the most documents first"
+    content = [table(caption, columns, rows[:_SHOWN_LANGUAGES])]
+    if len(rows) > _SHOWN_LANGUAGES:
+        content.append(folded(f"{len(rows) - _SHOWN_LANGUAGES} more", table("The other languages", columns, rows[_SHOWN_LANGUAGES:])))
+    content.append(
+        note(
+            "Premium: how many tokens, and so how much time and money, the same content takes in this language for each token that it "
+            "takes in English; none where the corpus holds no English or the language's length against English is not known. "
+            "Rejects are those whose language was known when they were rejected."
+        )
+    )
+    return Section("languages", "Languages", content)
+
+
+def _language(name: str, one: Mapping[str, Any], most: int, most_premium: float) -> list[Any]:
+    unknown = one.get("unknown_tokens")
+    return [
+        language_name(name),
+        count(one["documents"]),
+        meter(one["documents"], most),
+        count(one["chunks"]),
+        count(one["tokens"]),
+        number(one["tokens_per_character"], 3),
+        number(one["premium"], 2),
+        meter(one["premium"] or 0, most_premium, 1),
+        share(one["unknown_fraction"] or 0, 1) if unknown is None else count(unknown),
+        count(one.get("unknown_chunks")),
+        count(one.get("rejects")),
+    ]
+
+
+def lengths(record: Record) -> Section | None:
+    """Histograms of tokens; records of earlier versions have none."""
+    found = record.get("lengths") or {}
+    chunks, documents = found.get("chunks") or [], found.get("documents") or []
+    if not chunks or not documents:
+        return None
+    drawn = []
+    of_chunks = [Bar(one["from"] - 1, one["to"], one["count"], _says(one, "chunks")) for one in chunks]
+    limit = record["configuration"].get("chunking", {}).get("max_tokens")
+    drawing = histogram(
+        "chunk-lengths", "Tokens per chunk", _described(chunks, "chunks"), of_chunks, "tokens per chunk", "chunks"
+    )
+    caption = "Tokens of a chunk" + (f"; at most {limit:,} are allowed" if isinstance(limit, int) else "")
+    drawn.append(figure(drawing, caption, _figures("Chunks by tokens", chunks)))
+    of_documents = [Bar(one["from"], one["to"], one["count"], _says(one, "documents")) for one in documents]
+    edges = [compact(one["from"]) for one in documents]
+    drawing = binned(
+        *("document-lengths", "Tokens per document", _described(documents, "documents"), of_documents),
+        *("tokens per document; bins double every second step", "documents", edges),
+    )
+    drawn.append(figure(drawing, "Tokens of the chunks of a document", _figures("Documents by tokens", documents)))
+    return Section("lengths", "Lengths", [side_by_side(*drawn)])
+
+
+def _says(one: Mapping[str, int], what: str) -> str:
+    return f"{one['from']:,} to {one['to']:,} tokens: {one['count']:,} {what}"
+
+
+def _described(bins: Sequence[Mapping[str, int]], what: str) -> str:
+    whole = sum(one["count"] for one in bins)
+    fullest = max(bins, key=lambda one: one["count"])
+    return f"{whole:,} {what}; the most, {fullest['count']:,}, have {fullest['from']:,} to {fullest['to']:,} tokens."
+
+
+def _figures(caption: str, bins: Sequence[Mapping[str, int]]) -> Any:
+    rows = [[f"{one['from']:,} to {one['to']:,}", count(one["count"])] for one in bins]
+    return folded("Figures", table(caption, [Column("Tokens", is_number=False), Column("Count")], rows))
+
+
+_SERIES = {
+    "tokens": ("Tokens encoded", "tokens/s"),
+    "documents": ("Documents read", "documents/s"),
+}
+
+
+def throughput(record: Record) -> Section:
+    """What was done when, and how long each stage was at work."""
+    content = []
+    timeline = record.get("timeline") or []
+    drawn = []
+    for name, (title, unit) in _SERIES.items():
+        if any(one.get(name) for one in timeline):
+            drawn.append(_over_time(name, title, unit, timeline, name, record["seconds"]))
+    if drawn:
+        content.append(side_by_side(*drawn))
+        content.append(
+            note("Counted when a piece of work was done, so that work of several seconds shows in the second in which it ended.")
+        )
+    stages = [(name, one) for name, one in record["stages"].items() if one["seconds"]]
+    if stages:
+        most = max(one["seconds"] for _, one in stages)
+        rows = [
+            [name, number(one["seconds"], 1), meter(one["seconds"], most), count(one["tokens"] or None), count(one["tokens_per_second"])]
+            for name, one in stages
+        ]
+        columns = [Column("Stage", is_number=False), Column("Seconds at work"), Column("", is_number=False), Column("Tokens"), Column("Tokens/s")]
+        content.append(table("Time of each stage, summed over all workers", columns, rows))
+    return Section("throughput", "Throughput", content or [note("No stage had anything to do.")])
+
+
+def _over_time(name: str, title: str, unit: str, timeline: Sequence[Mapping[str, int]], what: str, seconds: float) -> Any:
+    width = timeline[0]["width"]
+    filled = {one["start"]: one.get(what, 0) for one in timeline}
+    last = max(int(seconds), *filled)
+    starts = range(0, last + 1, width)
+    scale, of_time = (1, "seconds") if last < 600 else (60, "minutes")  # noqa: PLR2004
+    bars = [
+        Bar(
+            start / scale,
+            (start + width) / scale,
+            filled.get(start, 0) / width,
+            f"{start:,} to {start + width:,} s: {filled.get(start, 0) / width:,.1f} {unit}",
+        )
+        for start in starts
+    ]
+    best = max(bar.value for bar in bars)
+    drawing = histogram(
+        f"{name}-over-time", f"{title} over time", f"At most {best:,.1f} {unit}.", bars, f"{of_time} since the start", unit
+    )
+    return figure(drawing, f"{title} over time, in steps of {width:,} s")
+
+
+def reuse(record: Record) -> Section:
+    """How much of the work was spared."""
+    vectors, chunks, rows = record["vectors"], record["chunks"], record["rows"]
+    parts = [("encoded", vectors["encoded"]), ("reused from the dataset", vectors["reused"])]
+    rest = max(0, chunks["split"] - sum(value for _, value in parts) - chunks["rejected"])
+    parts.append(("stored before, or a repeat of a chunk of this run", rest))
+    content = []
+    if any(value for _, value in parts):
+        content += [
+            stacked("reuse-chunks", "Where the vectors of chunks came from", parts),
+            legend([(index, f"{label}: {count(value)}") for index, (label, value) in enumerate(parts)]),
+        ]
+    facts = [
+        ["Documents known as they are, and skipped", count(record["documents"]["unchanged"])],
+        ["Chunks that repeat the content of another", count(chunks["duplicates"])],
+        ["Rows of the collection that stay as they are", count(rows["unchanged"])],
+        ["Rows written", count(rows["written"])],
+        ["Rows deleted", count(rows["deleted"])],
+    ]
+    columns = [Column("What", is_number=False), Column("Count")]
+    content.append(table("What was spared, and what was done", columns, facts))
+    return Section("reuse", "Reuse", content)
+
+
+def slowest(record: Record) -> Section | None:
+    """Where reading took longest; records of earlier versions have none."""
+    found = record.get("slowest") or []
+    if not found:
+        return None
+    most = found[0]["seconds"]
+    rows = [
+        [code(one["source"]), f"{one['start']:,}–{one['stop']:,}", number(one["seconds"], 2), meter(one["seconds"], most)]
+        for one in found
+    ]
+    columns = [Column("File", is_number=False), Column("Bytes or rows"), Column("Seconds"), Column("", is_number=False)]
+    return Section("slowest", "Slowest files", [table("Splits that took longest to read and decode", columns, rows)])
+
+
+def rejects(record: Record) -> Section:
+    """What could not be processed, by reason; never what it said."""
+    found = sorted(record["rejects"].items(), key=lambda one: (-one[1], one[0]))
+    if not found:
+        return Section("rejects", "Rejects", [note("Nothing was rejected.")])
+    whole = sum(value for _, value in found)
+    rows = [
+        [name.partition(".")[2].replace("_", " "), name.partition(".")[0], count(value), share(value, whole), meter(value, found[0][1])]
+        for name, value in found
+    ]
+    columns = [Column("Reason", is_number=False), Column("Level", is_number=False), Column("Rejects"), Column("Share"), Column("", is_number=False)]
+    limit = record["configuration"].get("run", {}).get("max_reject_fraction")
+    allowed = f"; the limit is {limit:.2%}" if isinstance(limit, int | float) else ""
+    said = f"Rejected: {record['reject_fraction']:.2%} of all{allowed}. Their texts are not in this report."
+    return Section("rejects", "Rejects", [table("Rejects by reason", columns, rows, ["all", "", count(whole), share(whole, whole), ""]), note(said)])
+
+
+__all__ = ["NONE", "Record", "balance", "languages", "lengths", "overview", "rejects", "reuse", "slowest", "throughput"]

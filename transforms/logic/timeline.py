@@ -1,0 +1,36 @@
+"""What was done when: counts in buckets of time that grow with the run, so that a run of any length has few of them.
+
+A bucket is a second wide in the first two minutes, and twice as wide whenever the time since the start doubles: at most 128 buckets and
+64 more for each doubling, 1,000 in ten days. Narrow buckets lie within wide ones, so that a chart adds them up exactly.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Any
+
+_PREFIX = "timeline."
+_SECONDS_OF_ONE = 128
+
+
+def timeline_counts(elapsed_seconds: float, **counts: float) -> dict[str, float]:
+    """Tallies of what was done now; before the start, as the clock of another machine may have it, is the start."""
+    elapsed = max(0, int(elapsed_seconds))
+    start = elapsed // _width(elapsed) * _width(elapsed)
+    return {f"{_PREFIX}{start}.{name}": value for name, value in counts.items() if value}
+
+
+def describe_timeline(counts: Mapping[str, float], seconds: float) -> list[dict[str, Any]]:
+    """The buckets as plain values, all as wide as the widest of a run of so many seconds, ordered; those without counts are left out."""
+    found: dict[int, dict[str, int]] = defaultdict(dict)
+    named = [(name.removeprefix(_PREFIX), int(value)) for name, value in counts.items() if name.startswith(_PREFIX)]
+    starts = [int(name.partition(".")[0]) for name, _ in named]
+    width = _width(int(max([seconds, *starts])))
+    for start, (name, value) in zip(starts, named, strict=True):
+        bucket, what = found[start // width * width], name.partition(".")[2]
+        bucket[what] = bucket.get(what, 0) + value
+    return [{"start": start, "width": width, **dict(sorted(found[start].items()))} for start in sorted(found)]
+
+
+def _width(elapsed: int) -> int:
+    """Seconds of the bucket that holds a moment: 1 below 128, 2 below 256, and so on."""
+    return max(1, 1 << max(0, elapsed.bit_length() - _SECONDS_OF_ONE.bit_length() + 1))
