@@ -76,10 +76,11 @@ COMMANDS: dict[str, Arguments] = {
     "drop": lambda job, milvus: [*("copy", "--yes", "copy", "--workspace", str(job.workspace), "--milvus", milvus)],
     "workspace": lambda job, _: ["ls", str(job.workspace)],
     "runs": lambda job, _: ["ls", str(job.workspace)],
+    "report": lambda job, _: [str(job.workspace)],
     "rejects": lambda job, _: ["ls", str(job.workspace)],
 }
 """In an order in which each finds what it needs."""
-WITHOUT_MILVUS = {"workspace", "runs", "rejects"}
+WITHOUT_MILVUS = {"workspace", "runs", "report", "rejects"}
 RUNNING = {"run", "run --publish", "load", "search", "verify", "rollback", "drop", "capabilities"}
 """Those that open Milvus where they run."""
 

@@ -4,7 +4,7 @@ Chunks have at most `max_tokens` tokens: their bins are equally wide. Documents 
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from typing import Any
 
 CHUNK_BINS = 32
@@ -29,11 +29,11 @@ def document_edges() -> list[int]:
 _EDGES = document_edges()
 
 
-def length_counts(chunks: Iterable[tuple[str, int]], max_tokens: int) -> dict[str, int]:
-    """Tallies of chunks, each the id of its document and its tokens; all chunks of a document must be among them."""
+def length_counts(chunks: Iterable[tuple[Hashable, int]], max_tokens: int) -> dict[str, int]:
+    """Tallies of chunks, each what names its document and its tokens; all chunks of a document must be among them."""
     width = chunk_bin_tokens(max_tokens)
     counts: Counter[str] = Counter()
-    documents: Counter[str] = Counter()
+    documents: Counter[Hashable] = Counter()
     for document_id, tokens in chunks:
         counts[f"{_CHUNK}{max(0, tokens - 1) // width}"] += 1
         documents[document_id] += tokens
@@ -63,7 +63,11 @@ def _bins(counted: Mapping[int, int], edges: list[int]) -> list[dict[str, int]]:
     if not counted:
         return []
     return [
-        {"from": edges[index], "to": edges[index + 1] - 1 if index + 1 < len(edges) else edges[index], "count": counted.get(index, 0)}
+        {
+            "from": edges[index],
+            "to": edges[index + 1] - 1 if index + 1 < len(edges) else edges[index],
+            "count": counted.get(index, 0),
+        }
         for index in range(min(counted), max(counted) + 1)
     ]
 

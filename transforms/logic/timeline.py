@@ -1,11 +1,13 @@
-"""What was done when: counts in buckets of time that grow with the run, so that a run of any length has few of them.
+"""What was done when, and what took longest: measured figures of a run that stay few, however long the run and however many its files.
 
-A bucket is a second wide in the first two minutes, and twice as wide whenever the time since the start doubles: at most 128 buckets and
-64 more for each doubling, 1,000 in ten days. Narrow buckets lie within wide ones, so that a chart adds them up exactly.
+Counts lie in buckets of time. A bucket is a second wide in the first two minutes, and twice as wide whenever the time since the start
+doubles: at most 128 buckets and 64 more for each doubling, 1,000 in ten days. Narrow buckets lie within wide ones, so that a chart adds
+them up exactly.
 """
 
 from collections import defaultdict
 from collections.abc import Mapping
+from heapq import nlargest
 from typing import Any
 
 _PREFIX = "timeline."
@@ -34,3 +36,31 @@ def describe_timeline(counts: Mapping[str, float], seconds: float) -> list[dict[
 def _width(elapsed: int) -> int:
     """Seconds of the bucket that holds a moment: 1 below 128, 2 below 256, and so on."""
     return max(1, 1 << max(0, elapsed.bit_length() - _SECONDS_OF_ONE.bit_length() + 1))
+
+
+_SLOWEST = "slowest."
+MOST_SLOWEST = 10
+
+
+def slowest_name(source: str, start: int, stop: int) -> str:
+    """The tally of the seconds that a split took; a split has one, as it is read once."""
+    return f"{_SLOWEST}{start}.{stop}.{source}"
+
+
+def keep_slowest(counts: Mapping[str, float]) -> dict[str, float]:
+    """The tallies without those of all but the slowest splits. Whatever order parts are added up in, the same are left."""
+    named = [name for name in counts if name.startswith(_SLOWEST)]
+    if len(named) <= MOST_SLOWEST:
+        return dict(counts)
+    kept = set(nlargest(MOST_SLOWEST, named, key=lambda name: (counts[name], name)))
+    return {name: value for name, value in counts.items() if name in kept or not name.startswith(_SLOWEST)}
+
+
+def describe_slowest(counts: Mapping[str, float]) -> list[dict[str, Any]]:
+    """The slowest splits as plain values, the slowest first: source, start and stop as planned, and seconds."""
+    found = []
+    for name, seconds in keep_slowest(counts).items():
+        if name.startswith(_SLOWEST):
+            start, stop, source = name.removeprefix(_SLOWEST).split(".", 2)
+            found.append({"source": source, "start": int(start), "stop": int(stop), "seconds": round(seconds, 3)})
+    return sorted(found, key=lambda one: (-one["seconds"], one["source"], one["start"]))

@@ -7,9 +7,22 @@ from typing import Any
 
 from transforms.adapters.report.reading import MOST_SAMPLED, read_material
 from transforms.adapters.storage import join, write_bytes
+from transforms.logic.errors import CorpusEmbedError
 from transforms.logic.report.page import Assets, Material, render
 
 REPORT = "report.html"
+FAILURES = (
+    CorpusEmbedError,
+    OSError,
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+"""All that may go wrong while a page is made: pyarrow's and numpy's own errors are among them. None is worth a run."""
 
 
 @cache

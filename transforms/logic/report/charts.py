@@ -212,7 +212,9 @@ def symbol(index: int, across: float, down: float, size: float) -> str:
     x, y = f"{across:.1f}", f"{down:.1f}"
     kind = index % SHAPES
     if kind == 0:
-        return f"M{across - size:.1f} {y}a{size:g} {size:g} 0 1 0 {2 * size:g} 0a{size:g} {size:g} 0 1 0 {-2 * size:g} 0z"
+        return (
+            f"M{across - size:.1f} {y}a{size:g} {size:g} 0 1 0 {2 * size:g} 0a{size:g} {size:g} 0 1 0 {-2 * size:g} 0z"
+        )
     if kind == 1:
         half = size * 0.89
         return f"M{across - half:.1f} {down - half:.1f}h{2 * half:.1f}v{2 * half:.1f}h{-2 * half:.1f}z"

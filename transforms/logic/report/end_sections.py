@@ -22,7 +22,9 @@ def evaluation(found: Sequence[Mapping[str, Any]]) -> Section | None:
     content: list[Any] = []
     for one in found:
         content.append(tag("h3", {}, _text(one.get("name", "evaluation"))))
-        plain = [f"{_words(key)} {_text(one[key])}" for key in _PLAIN[2:] if isinstance(one.get(key), str | int | float)]
+        plain = [
+            f"{_words(key)} {_text(one[key])}" for key in _PLAIN[2:] if isinstance(one.get(key), str | int | float)
+        ]
         if plain:
             content.append(note(", ".join(plain) + "."))
         for key, value in one.items():
@@ -84,7 +86,10 @@ def verification(record: Record) -> Section:
         columns = [Column("Partition", is_number=False), Column("Recall@10")]
         content.append(table("Recall of the index against exact search", columns, recalls))
     if found["findings"]:
-        items = [tag("li", {}, " ".join(_text(one.get(key)) for key in ("kind", "partition", "detail"))) for one in found["findings"]]
+        items = [
+            tag("li", {}, " ".join(_text(one.get(key)) for key in ("kind", "partition", "detail")))
+            for one in found["findings"]
+        ]
         content.append(tag("div", {"class": "alert"}, tag("h3", {}, "Findings"), tag("ul", {}, *items)))
     else:
         content.append(note("No difference was found."))

@@ -13,7 +13,7 @@ def count(value: float | None) -> str:
     return NONE if value is None else f"{round(value):,}"
 
 
-def figure(value: float | None, decimals: int) -> str:
+def decimal(value: float | None, decimals: int) -> str:
     """A number with so many decimals; a dash for none."""
     return NONE if value is None else f"{value:,.{decimals}f}"
 

@@ -37,7 +37,8 @@ def table(
 ) -> ET.Element:
     """A table whose first column heads its rows; wide ones scroll within themselves."""
     head = [
-        tag("th", {"scope": "col", "class": _kind(column), "title": column.meaning}, column.heading) for column in columns
+        tag("th", {"scope": "col", "class": _kind(column), "title": column.meaning}, column.heading)
+        for column in columns
     ]
     body = [_row(columns, row) for row in rows]
     made = tag(
@@ -95,7 +96,9 @@ def tile(label: str, value: str, remark: str = "") -> ET.Element:
 
 def legend(entries: Sequence[tuple[str, Node]]) -> ET.Element:
     """Names of what the classes stand for, in order."""
-    items = [tag("li", {}, tag("span", {"class": f"swatch b{kind}", "aria-hidden": "true"}), name) for kind, name in entries]
+    items = [
+        tag("li", {}, tag("span", {"class": f"swatch b{kind}", "aria-hidden": "true"}), name) for kind, name in entries
+    ]
     return tag("ul", {"class": "legend"}, *items)
 
 

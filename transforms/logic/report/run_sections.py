@@ -5,7 +5,7 @@ from typing import Any
 
 from transforms.logic.report.charts import Bar, binned, histogram, stacked
 from transforms.logic.report.markup import tag
-from transforms.logic.report.numbers import NONE, compact, count, duration, figure as number, share
+from transforms.logic.report.numbers import compact, count, decimal, duration, share
 from transforms.logic.report.parts import (
     Column,
     Section,
@@ -51,7 +51,9 @@ def overview(record: Record) -> Section:
         tile("Languages", count(languages), f"{len(record['partitions'])} partitions"),
         tile("Chunks", compact(record["chunks"]["split"]), f"{compact(record['tokens'])} tokens"),
         tile("Vectors encoded", compact(vectors["encoded"]), speed),
-        tile("Vectors reused", compact(vectors["reused"]), _of(vectors["reused"], vectors["encoded"] + vectors["reused"])),
+        tile(
+            "Vectors reused", compact(vectors["reused"]), _of(vectors["reused"], vectors["encoded"] + vectors["reused"])
+        ),
         tile("Rows in the collection", compact(rows["held"]), f"{compact(rows['written'])} written"),
         tile("Time", duration(record["seconds"]), f"ledger {record['ledger']}"),
     ]
@@ -67,8 +69,16 @@ def balance(record: Record) -> Section:
     documents = record["documents"]
     parts = [(label, documents[name]) for name, label in _OUTCOMES.items()]
     read = documents["read"]
-    found = [[_OUTCOMES[name], count(documents[name]), share(documents[name], read), means] for name, means in _OUTCOME_MEANS.items()]
-    columns = [Column("Outcome", is_number=False), Column("Documents"), Column("Share"), Column("Meaning", is_number=False)]
+    found = [
+        [_OUTCOMES[name], count(documents[name]), share(documents[name], read), means]
+        for name, means in _OUTCOME_MEANS.items()
+    ]
+    columns = [
+        Column("Outcome", is_number=False),
+        Column("Documents"),
+        Column("Share"),
+        Column("Meaning", is_number=False),
+    ]
     foot = ["read", count(read), share(read, read), ""]
     content = []
     if any(value for _, value in parts):
@@ -77,14 +87,26 @@ def balance(record: Record) -> Section:
     content.append(table("Documents read, and what became of them", columns, found, foot))
     if record["differences"]:
         lines = [tag("li", {}, one) for one in record["differences"]]
-        content.append(tag("div", {"class": "alert"}, tag("h3", {}, "This run does not balance"), tag("ul", {}, *lines)))
+        content.append(
+            tag("div", {"class": "alert"}, tag("h3", {}, "This run does not balance"), tag("ul", {}, *lines))
+        )
     else:
         content.append(note("The run balances: every document, chunk, token and row that went in is accounted for."))
     held = [
-        [code(name), count(one["expected"]), count(one["milvus"]), "equal" if one["expected"] == one["milvus"] else "DIFFERS"]
+        [
+            code(name),
+            count(one["expected"]),
+            count(one["milvus"]),
+            "equal" if one["expected"] == one["milvus"] else "DIFFERS",
+        ]
         for name, one in record["partitions"].items()
     ]
-    columns = [Column("Partition", is_number=False), Column("In the ledger"), Column("Counted in Milvus"), Column("Result", is_number=False)]
+    columns = [
+        Column("Partition", is_number=False),
+        Column("In the ledger"),
+        Column("Counted in Milvus"),
+        Column("Result", is_number=False),
+    ]
     rows = table("Rows of each partition", columns, held)
     content.append(folded(f"Rows of {len(held)} partitions", rows) if len(held) > 8 else rows)  # noqa: PLR2004
     return Section("balance", "Balance", content)
@@ -94,7 +116,9 @@ def languages(record: Record) -> Section:
     """Documents, tokens and their price in each language."""
     found: Mapping[str, Mapping[str, Any]] = record["languages"]
     if not found:
-        return Section("languages", "Languages", [note("No document went through the pipeline, so no language was counted.")])
+        return Section(
+            "languages", "Languages", [note("No document went through the pipeline, so no language was counted.")]
+        )
     order = sorted(found, key=lambda name: (-found[name]["documents"], name))
     most = max(one["documents"] for one in found.values())
     most_premium = max((one["premium"] or 0 for one in found.values()), default=0)
@@ -115,7 +139,11 @@ def languages(record: Record) -> Section:
     caption = "Languages, the one with the most documents first"
     content = [table(caption, columns, rows[:_SHOWN_LANGUAGES])]
     if len(rows) > _SHOWN_LANGUAGES:
-        content.append(folded(f"{len(rows) - _SHOWN_LANGUAGES} more", table("The other languages", columns, rows[_SHOWN_LANGUAGES:])))
+        content.append(
+            folded(
+                f"{len(rows) - _SHOWN_LANGUAGES} more", table("The other languages", columns, rows[_SHOWN_LANGUAGES:])
+            )
+        )
     content.append(
         note(
             "Premium: how many tokens, and so how much time and money, the same content takes in this language for each token that it "
@@ -134,8 +162,8 @@ def _language(name: str, one: Mapping[str, Any], most: int, most_premium: float)
         meter(one["documents"], most),
         count(one["chunks"]),
         count(one["tokens"]),
-        number(one["tokens_per_character"], 3),
-        number(one["premium"], 2),
+        decimal(one["tokens_per_character"], 3),
+        decimal(one["premium"], 2),
         meter(one["premium"] or 0, most_premium, 1),
         share(one["unknown_fraction"] or 0, 1) if unknown is None else count(unknown),
         count(one.get("unknown_chunks")),
@@ -199,21 +227,37 @@ def throughput(record: Record) -> Section:
     if drawn:
         content.append(side_by_side(*drawn))
         content.append(
-            note("Counted when a piece of work was done, so that work of several seconds shows in the second in which it ended.")
+            note(
+                "Counted when a piece of work was done, so that work of several seconds shows in the second in which it ended."
+            )
         )
     stages = [(name, one) for name, one in record["stages"].items() if one["seconds"]]
     if stages:
         most = max(one["seconds"] for _, one in stages)
         rows = [
-            [name, number(one["seconds"], 1), meter(one["seconds"], most), count(one["tokens"] or None), count(one["tokens_per_second"])]
+            [
+                name,
+                decimal(one["seconds"], 1),
+                meter(one["seconds"], most),
+                count(one["tokens"] or None),
+                count(one["tokens_per_second"]),
+            ]
             for name, one in stages
         ]
-        columns = [Column("Stage", is_number=False), Column("Seconds at work"), Column("", is_number=False), Column("Tokens"), Column("Tokens/s")]
+        columns = [
+            Column("Stage", is_number=False),
+            Column("Seconds at work"),
+            Column("", is_number=False),
+            Column("Tokens"),
+            Column("Tokens/s"),
+        ]
         content.append(table("Time of each stage, summed over all workers", columns, rows))
     return Section("throughput", "Throughput", content or [note("No stage had anything to do.")])
 
 
-def _over_time(name: str, title: str, unit: str, timeline: Sequence[Mapping[str, int]], what: str, seconds: float) -> Any:
+def _over_time(
+    name: str, title: str, unit: str, timeline: Sequence[Mapping[str, int]], what: str, seconds: float
+) -> Any:
     width = timeline[0]["width"]
     filled = {one["start"]: one.get(what, 0) for one in timeline}
     last = max(int(seconds), *filled)
@@ -230,7 +274,12 @@ def _over_time(name: str, title: str, unit: str, timeline: Sequence[Mapping[str,
     ]
     best = max(bar.value for bar in bars)
     drawing = histogram(
-        f"{name}-over-time", f"{title} over time", f"At most {best:,.1f} {unit}.", bars, f"{of_time} since the start", unit
+        f"{name}-over-time",
+        f"{title} over time",
+        f"At most {best:,.1f} {unit}.",
+        bars,
+        f"{of_time} since the start",
+        unit,
     )
     return figure(drawing, f"{title} over time, in steps of {width:,} s")
 
@@ -266,7 +315,12 @@ def slowest(record: Record) -> Section | None:
         return None
     most = found[0]["seconds"]
     rows = [
-        [code(one["source"]), f"{one['start']:,}–{one['stop']:,}", number(one["seconds"], 2), meter(one["seconds"], most)]
+        [
+            code(one["source"]),
+            f"{one['start']:,}–{one['stop']:,}",
+            decimal(one["seconds"], 2),
+            meter(one["seconds"], most),
+        ]
         for one in found
     ]
     columns = [Column("File", is_number=False), Column("Bytes or rows"), Column("Seconds"), Column("", is_number=False)]
@@ -280,14 +334,27 @@ def rejects(record: Record) -> Section:
         return Section("rejects", "Rejects", [note("Nothing was rejected.")])
     whole = sum(value for _, value in found)
     rows = [
-        [name.partition(".")[2].replace("_", " "), name.partition(".")[0], count(value), share(value, whole), meter(value, found[0][1])]
+        [
+            name.partition(".")[2].replace("_", " "),
+            name.partition(".")[0],
+            count(value),
+            share(value, whole),
+            meter(value, found[0][1]),
+        ]
         for name, value in found
     ]
-    columns = [Column("Reason", is_number=False), Column("Level", is_number=False), Column("Rejects"), Column("Share"), Column("", is_number=False)]
+    columns = [
+        Column("Reason", is_number=False),
+        Column("Level", is_number=False),
+        Column("Rejects"),
+        Column("Share"),
+        Column("", is_number=False),
+    ]
     limit = record["configuration"].get("run", {}).get("max_reject_fraction")
     allowed = f"; the limit is {limit:.2%}" if isinstance(limit, int | float) else ""
     said = f"Rejected: {record['reject_fraction']:.2%} of all{allowed}. Their texts are not in this report."
-    return Section("rejects", "Rejects", [table("Rejects by reason", columns, rows, ["all", "", count(whole), share(whole, whole), ""]), note(said)])
-
-
-__all__ = ["NONE", "Record", "balance", "languages", "lengths", "overview", "rejects", "reuse", "slowest", "throughput"]
+    return Section(
+        "rejects",
+        "Rejects",
+        [table("Rejects by reason", columns, rows, ["all", "", count(whole), share(whole, whole), ""]), note(said)],
+    )

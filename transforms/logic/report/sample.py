@@ -86,7 +86,11 @@ def examples(sample: ReportSample, most: int = MOST_EXAMPLES) -> list[Example]:
     shown: set[str] = set()
     for one in found:
         documents = {one.chunk.document_id, *(neighbour.chunk.document_id for neighbour in one.neighbours)}
-        if len(chosen) < most and not documents & shown and one.chunk.language not in {old.chunk.language for old in chosen}:
+        if (
+            len(chosen) < most
+            and not documents & shown
+            and one.chunk.language not in {old.chunk.language for old in chosen}
+        ):
             chosen.append(one)
             shown |= documents
     return chosen

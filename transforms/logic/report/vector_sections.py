@@ -8,13 +8,11 @@ from transforms.logic.calibration import calibrate
 from transforms.logic.recall import MIN_SAMPLE, Sample, halvings, measure
 from transforms.logic.report.charts import SHAPES, Line, Point, curve, svg, symbol
 from transforms.logic.report.layout import place
-from transforms.logic.report.markup import append, language_attribute, quoted, tag
-from transforms.logic.report.numbers import compact, count
-from transforms.logic.report.numbers import figure as number
-from transforms.logic.report.parts import Column, Section, code, figure, folded, language_name, legend, note, table
+from transforms.logic.report.markup import append, language_attribute, tag
+from transforms.logic.report.numbers import count, decimal
+from transforms.logic.report.parts import Column, Section, code, figure, folded, language_name, note, table
 from transforms.logic.report.sample import ReportSample, SampledChunk, crossing_share, examples
 from transforms.logic.representations import VECTOR_TYPES, Representation
-from transforms.logic.vectors import Float32
 
 Record = Mapping[str, Any]
 _COLOURS = 8
@@ -60,7 +58,11 @@ def representation(record: Record, measured: Sequence[Mapping[str, Any]], sample
     if measured:
         floor = record["configuration"].get("representation", {}).get("recall_floor")
         content += _curve(measured, held, floor if isinstance(floor, float) else None)
-        source = "on the run's calibration sample" if sampled is None else f"on the {sampled:,} chunks that this report has sampled"
+        source = (
+            "on the run's calibration sample"
+            if sampled is None
+            else f"on the {sampled:,} chunks that this report has sampled"
+        )
         content.append(
             note(
                 f"Recall@10 against exact search in full precision, measured {source}: of ten nearest chunks, how many are still found. "
@@ -93,17 +95,19 @@ def _curve(measured: Sequence[Mapping[str, Any]], held: Mapping[str, Any], floor
         ]
         lines.append(Line(kind, points))
     best = max(measured, key=lambda one: one["recall"])
-    described = f"From {min(one['bytes_per_vector'] for one in measured):,} to {best['bytes_per_vector']:,} bytes a vector."
+    described = (
+        f"From {min(one['bytes_per_vector'] for one in measured):,} to {best['bytes_per_vector']:,} bytes a vector."
+    )
     drawing = curve("recall", "Recall against size", described, lines, "bytes per vector", "recall@10", floor)
     rows = [
         [
             one["vector_type"] + (" (held)" if is_held(one) else ""),
             count(one["dimensions"]),
             count(one["bytes_per_vector"]),
-            number(one["recall"], 3),
-            number(one["worst_recall"], 3),
+            decimal(one["recall"], 3),
+            decimal(one["worst_recall"], 3),
             language_name(one["worst_language"]),
-            number(one["rescored_recall"], 3),
+            decimal(one["rescored_recall"], 3),
         ]
         for one in sorted(measured, key=lambda one: (-one["bytes_per_vector"], -one["recall"]))
     ]
@@ -150,7 +154,13 @@ def vector_map(sample: ReportSample, *, with_texts: bool) -> Section:
     root.set("class", "chart map")
     # Its points can be reached, which those of a single picture could not.
     root.set("role", "group")
-    append(root, [_point(chunk, tuple(at), named, with_texts=with_texts) for chunk, at in zip(sample.chunks, places.tolist(), strict=True)])
+    append(
+        root,
+        [
+            _point(chunk, tuple(at), named, with_texts=with_texts)
+            for chunk, at in zip(sample.chunks, places.tolist(), strict=True)
+        ],
+    )
     entries = [(_kind(index), language_name(language)) for index, language in enumerate(named)]
     if len(order) > len(named):
         entries.append((f"x m{SHAPES - 1}", f"{len(order) - len(named)} more languages"))
@@ -201,11 +211,18 @@ def neighbours(sample: ReportSample, *, with_texts: bool) -> Section:
     found = examples(sample) if sample.vectors.size else []
     heading = "Nearest across languages"
     if not found:
-        return Section("neighbours", heading, [note("The sample holds no chunk with three other languages to be near to.")])
+        return Section(
+            "neighbours", heading, [note("The sample holds no chunk with three other languages to be near to.")]
+        )
     content: list[ET.Element] = []
     for example in found:
         near = [
-            tag("li", {}, tag("span", {"class": "score"}, f"{one.similarity:.3f}"), *_shown(one.chunk, with_texts=with_texts))
+            tag(
+                "li",
+                {},
+                tag("span", {"class": "score"}, f"{one.similarity:.3f}"),
+                *_shown(one.chunk, with_texts=with_texts),
+            )
             for one in example.neighbours
         ]
         asked = tag("div", {"class": "asked"}, *_shown(example.chunk, with_texts=with_texts))
@@ -218,12 +235,11 @@ def neighbours(sample: ReportSample, *, with_texts: bool) -> Section:
 
 
 def _shown(chunk: SampledChunk, *, with_texts: bool) -> list[ET.Element]:
-    name = tag("p", {"class": "source"}, language_name(chunk.language), " ", code(f"{chunk.document_id} #{chunk.ordinal}"))
+    name = tag(
+        "p", {"class": "source"}, language_name(chunk.language), " ", code(f"{chunk.document_id} #{chunk.ordinal}")
+    )
     if not with_texts:
         return [name]
     # A paragraph has a direction as a whole, so that its punctuation stands at the right end.
     text = tag("p", {"class": "text", "dir": "auto", "lang": language_attribute(chunk.language)}, _begin(chunk.text))
     return [name, text]
-
-
-__all__ = ["Float32", "compact", "legend", "neighbours", "quoted", "representation", "tradeoff", "vector_map"]
