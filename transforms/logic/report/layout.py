@@ -27,6 +27,8 @@ def place(vectors: Float32, perplexity: float = PERPLEXITY) -> Float32:
 
     Fewer than five vectors have no neighbourhoods to keep: they lie where their principal components put them.
     """
+    if not len(vectors):
+        return np.empty((0, 2), np.float32)
     start = principal_components(vectors)
     if len(vectors) < 5:  # noqa: PLR2004
         return _scaled(start)
@@ -36,7 +38,7 @@ def place(vectors: Float32, perplexity: float = PERPLEXITY) -> Float32:
 
 
 def principal_components(vectors: Float32) -> Float64:
-    """The first two of n vectors, shape (n, 2), scaled to a standard deviation of 0.0001 in the first, as t-SNE likes to start.
+    """The first two of n vectors, n at least 1, shape (n, 2), with a standard deviation of 0.0001 in the first, as t-SNE likes to start.
 
     Each component points so that its entry of the greatest magnitude is positive: what a solver returns may point either way.
     """
@@ -48,7 +50,7 @@ def principal_components(vectors: Float32) -> Float64:
         scores = left[:, :kept] * lengths[:kept]
         strongest = scores[np.argmax(np.abs(scores), axis=0), np.arange(kept)]
         found[:, :kept] = scores * np.where(strongest < 0, -1.0, 1.0)
-    spread = found[:, 0].std() if len(found) else 0.0
+    spread = found[:, 0].std()
     return found / spread * 1e-4 if spread > _LEAST else found
 
 
@@ -99,8 +101,6 @@ def _descend(joint: Float64, start: Float64) -> Float32:
 
 def _scaled(points: Float32 | Float64) -> Float32:
     """Points within [-1, 1], with equal units on both axes."""
-    if not len(points):
-        return np.empty((0, 2), np.float32)
     low, high = points.min(axis=0), points.max(axis=0)
     reach = float((high - low).max()) / 2
     centred = points - (low + high) / 2
