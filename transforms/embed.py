@@ -83,7 +83,7 @@ class _Model:
 class _EmbedFn(beam.DoFn):
     """Gathers batches until there is enough to encode: a device that is given little runs empty between two calls."""
 
-    def __init__(self, model: _Model, outputs: tuple[Output, ...], timeline: Timeline) -> None:
+    def __init__(self, model: _Model, outputs: tuple[Output, ...], timeline: Timeline = UNTIMED) -> None:
         self._model = model
         self._timeline = timeline
         self._most_tokens = _MULTI_TOKENS if "multi" in outputs else None

@@ -12,7 +12,7 @@ from transforms.adapters.storage import join, list_names, read_bytes
 from transforms.adapters.workspace import Shard, Workspace
 from transforms.logic.errors import CorpusEmbedError, CorruptDataError
 from transforms.logic.identity import key_prefixes
-from transforms.logic.report.page import Material
+from transforms.logic.report.page import Material, collection_of
 from transforms.logic.report.sample import ReportSample, SampledChunk, balanced
 from transforms.logic.schemas import KEY
 from transforms.logic.vector_columns import from_list_array
@@ -38,7 +38,7 @@ def read_material(
     except CorpusEmbedError as error:
         remarks.append(redact(f"Map, neighbours and the recall of smaller vectors: {error}"))
     try:
-        evaluations = _evaluations(uri, record["configuration"]["storage"]["collection"])
+        evaluations = _evaluations(uri, collection_of(record))
     except (OSError, ValueError, CorpusEmbedError) as error:
         evaluations = []
         remarks.append(redact(f"Evaluations: {error}"))

@@ -79,8 +79,11 @@ def verification(record: Record) -> Section:
     if found is None:
         words = "The rows of each partition were counted, and nothing else was compared (--verify none)."
         return Section("verification", "Verification", [note(words)])
-    rows: list[list[Node]] = [[label, count(found.get(name))] for name, label in _CHECKS.items()]
-    content = [table(f"Verification, {found['form']}", [Column("What", is_number=False), Column("Count")], rows)]
+    rows: list[list[Node]] = [[label, count(found[name])] for name, label in _CHECKS.items() if found.get(name)]
+    rows.insert(0, ["Rows of the ledger", count(found.get("rows"))])
+    content = [
+        table(f"What was compared (--verify {found['form']})", [Column("What", is_number=False), Column("Count")], rows)
+    ]
     if found.get("recall"):
         recalls = [[code(name), f"{value:.3f}"] for name, value in found["recall"].items()]
         columns = [Column("Partition", is_number=False), Column("Recall@10")]

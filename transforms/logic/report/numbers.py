@@ -53,6 +53,12 @@ def duration(seconds: float) -> str:
     return f"{hours:,} h {minutes:02d} min"
 
 
+def moment(text: str) -> str:
+    """A time of a record, `2026-03-01T04:00:00Z`, with the words that people put into it; anything else as it is."""
+    date, separator, time = text.partition("T")
+    return f"{date} {time.removesuffix('Z')} UTC" if separator and time.endswith("Z") else text
+
+
 def ticks(most: float, wanted: int = 4) -> list[float]:
     """Round numbers from zero on, at most `wanted` + 1 steps apart, of which the last is at least `most`."""
     if not isfinite(most) or most <= 0:

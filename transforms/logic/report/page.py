@@ -14,7 +14,7 @@ from transforms.logic.errors import ConfigurationError
 from transforms.logic.record import EXIT_COMPLETE, EXIT_REJECTS
 from transforms.logic.report import end_sections, run_sections, vector_sections
 from transforms.logic.report.markup import tag, write
-from transforms.logic.report.numbers import duration
+from transforms.logic.report.numbers import duration, moment
 from transforms.logic.report.parts import Section, code, section
 from transforms.logic.report.sample import ReportSample
 
@@ -50,10 +50,15 @@ class Material:
     remarks: Sequence[str] = field(default=())
 
 
+def collection_of(record: Mapping[str, Any]) -> str:
+    """The collection that a run wrote to."""
+    return str(record["configuration"].get("storage", {}).get("collection", "collection"))
+
+
 def render(material: Material, assets: Assets) -> str:
     """The page; the same material gives the same bytes."""
     record = material.record
-    collection = str(record["configuration"].get("storage", {}).get("collection", "collection"))
+    collection = collection_of(record)
     sections = [one for one in _sections(material) if one is not None]
     head = tag(
         "head",
@@ -83,7 +88,7 @@ def render(material: Material, assets: Assets) -> str:
             "p",
             {"class": "when"},
             code(str(record["run_id"])),
-            f" · started {record['started_at']} · took {duration(record['seconds'])} · model ",
+            f" · started {moment(str(record['started_at']))} · took {duration(record['seconds'])} · model ",
             code(str(record["model"].get("name"))),
         ),
     )

@@ -7,6 +7,9 @@ from xml.etree import ElementTree as ET
 from transforms.logic.labels import UNDETERMINED, english_name
 from transforms.logic.report.markup import Node, append, tag
 
+_FEW_COLUMNS = 3
+"""Tables of so few columns are as wide as their content: the eye finds the figure that belongs to a name."""
+
 
 @dataclass(frozen=True)
 class Column:
@@ -43,7 +46,7 @@ def table(
     body = [_row(columns, row) for row in rows]
     made = tag(
         "table",
-        {},
+        {"class": "narrow" if len(columns) <= _FEW_COLUMNS else None},
         tag("caption", {}, caption),
         tag("thead", {}, tag("tr", {}, *head)),
         tag("tbody", {}, *body),

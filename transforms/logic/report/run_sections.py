@@ -54,7 +54,7 @@ def overview(record: Record) -> Section:
         tile(
             "Vectors reused", compact(vectors["reused"]), _of(vectors["reused"], vectors["encoded"] + vectors["reused"])
         ),
-        tile("Rows in the collection", compact(rows["held"]), f"{compact(rows['written'])} written"),
+        tile("Rows held", compact(rows["held"]), f"{compact(rows['written'])} written"),
         tile("Time", duration(record["seconds"]), f"ledger {record['ledger']}"),
     ]
     return Section("overview", "Overview", [tag("dl", {"class": "tiles"}, *tiles)])
@@ -122,6 +122,8 @@ def languages(record: Record) -> Section:
     order = sorted(found, key=lambda name: (-found[name]["documents"], name))
     most = max(one["documents"] for one in found.values())
     most_premium = max((one["premium"] or 0 for one in found.values()), default=0)
+    # Records of earlier versions lack some.
+    added = [(name, heading) for name, heading in _ADDED.items() if any(name in one for one in found.values())]
     columns = [
         Column("Language", is_number=False),
         Column("Documents"),
@@ -131,11 +133,10 @@ def languages(record: Record) -> Section:
         Column("Tokens per character"),
         Column("Premium", meaning="tokens that the same content takes, against English"),
         Column("", is_number=False),
-        Column("<unk> tokens"),
-        Column("Chunks with <unk>"),
-        Column("Rejects"),
+        Column("Unknown tokens", meaning="tokens that the model's vocabulary lacks (<unk>), as a share of all"),
+        *(Column(heading) for _, heading in added),
     ]
-    rows = [_language(name, found[name], most, most_premium) for name in order]
+    rows = [_language(name, found[name], most, most_premium, [one for one, _ in added]) for name in order]
     caption = "Languages, the one with the most documents first"
     content = [table(caption, columns, rows[:_SHOWN_LANGUAGES])]
     if len(rows) > _SHOWN_LANGUAGES:
@@ -154,8 +155,10 @@ def languages(record: Record) -> Section:
     return Section("languages", "Languages", content)
 
 
-def _language(name: str, one: Mapping[str, Any], most: int, most_premium: float) -> list[Any]:
-    unknown = one.get("unknown_tokens")
+_ADDED = {"unknown_chunks": "Chunks with unknown tokens", "rejects": "Rejects"}
+
+
+def _language(name: str, one: Mapping[str, Any], most: int, most_premium: float, added: Sequence[str]) -> list[Any]:
     return [
         language_name(name),
         count(one["documents"]),
@@ -165,9 +168,8 @@ def _language(name: str, one: Mapping[str, Any], most: int, most_premium: float)
         decimal(one["tokens_per_character"], 3),
         decimal(one["premium"], 2),
         meter(one["premium"] or 0, most_premium, 1),
-        share(one["unknown_fraction"] or 0, 1) if unknown is None else count(unknown),
-        count(one.get("unknown_chunks")),
-        count(one.get("rejects")),
+        share(one["unknown_fraction"] or 0, 1),
+        *(count(one.get(column)) for column in added),
     ]
 
 
@@ -294,7 +296,7 @@ def reuse(record: Record) -> Section:
     if any(value for _, value in parts):
         content += [
             stacked("reuse-chunks", "Where the vectors of chunks came from", parts),
-            legend([(index, f"{label}: {count(value)}") for index, (label, value) in enumerate(parts)]),
+            legend([(index, f"{label}: {count(value)}") for index, (label, value) in enumerate(parts) if value]),
         ]
     facts = [
         ["Documents known as they are, and skipped", count(record["documents"]["unchanged"])],

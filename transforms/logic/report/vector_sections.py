@@ -10,7 +10,17 @@ from transforms.logic.report.charts import SHAPES, Line, Point, curve, svg, symb
 from transforms.logic.report.layout import place
 from transforms.logic.report.markup import append, language_attribute, tag
 from transforms.logic.report.numbers import count, decimal
-from transforms.logic.report.parts import Column, Section, code, figure, folded, language_name, note, table
+from transforms.logic.report.parts import (
+    Column,
+    Section,
+    code,
+    figure,
+    folded,
+    language_name,
+    note,
+    side_by_side,
+    table,
+)
 from transforms.logic.report.sample import ReportSample, SampledChunk, crossing_share, examples
 from transforms.logic.representations import VECTOR_TYPES, Representation
 
@@ -54,28 +64,31 @@ def representation(record: Record, measured: Sequence[Mapping[str, Any]], sample
         tag("strong", {}, f"{held['vector_type']} vectors of {held['dimensions']} dimensions"),
         f", compared by {held['metric']}.",
     ]
-    content: list[ET.Element] = [tag("p", {}, *said)]
-    if measured:
-        floor = record["configuration"].get("representation", {}).get("recall_floor")
-        content += _curve(measured, held, floor if isinstance(floor, float) else None)
-        source = (
-            "on the run's calibration sample"
-            if sampled is None
-            else f"on the {sampled:,} chunks that this report has sampled"
-        )
-        content.append(
-            note(
-                f"Recall@10 against exact search in full precision, measured {source}: of ten nearest chunks, how many are still found. "
-                "A sample is easier than a corpus, so that the figures compare representations and promise no recall to users. "
-                "Rescored: four times as many are fetched, and ranked again in full precision."
-            )
-        )
-    else:
-        content.append(note(f"Smaller representations were not measured: that takes at least {MIN_SAMPLE} chunks."))
+    if not measured:
+        lacking = note(f"Smaller representations were not measured: that takes at least {MIN_SAMPLE} chunks.")
+        return Section("representation", "Representation", [tag("p", {}, *said), lacking])
+    floor = record["configuration"].get("representation", {}).get("recall_floor")
+    drawing, figures = _curve(measured, held, floor if isinstance(floor, float) else None)
+    source = (
+        "on the run's calibration sample"
+        if sampled is None
+        else f"on the {sampled:,} chunks that this report has sampled"
+    )
+    words = [
+        note(
+            f"Recall@10 against exact search in full precision, measured {source}: of ten nearest chunks, how many are still found."
+        ),
+        note("A sample is easier than a corpus: the figures compare representations, they promise no recall to users."),
+        note("Rescored: four times as many are fetched, and ranked again in full precision."),
+        figures,
+    ]
+    content = [tag("p", {}, *said), side_by_side(drawing, tag("div", {}, *words))]
     return Section("representation", "Representation", content)
 
 
-def _curve(measured: Sequence[Mapping[str, Any]], held: Mapping[str, Any], floor: float | None) -> list[ET.Element]:
+def _curve(
+    measured: Sequence[Mapping[str, Any]], held: Mapping[str, Any], floor: float | None
+) -> tuple[ET.Element, ET.Element]:
     def is_held(one: Mapping[str, Any]) -> bool:
         return (one["vector_type"], one["dimensions"]) == (held["vector_type"], held["dimensions"])
 
@@ -124,7 +137,7 @@ def _curve(measured: Sequence[Mapping[str, Any]], held: Mapping[str, Any], floor
     caption = f"Recall against size; the ring marks what the collection holds.{dashed}"
     entries = [(f"{index % _COLOURS} m{index % SHAPES}", line.name) for index, line in enumerate(lines)]
     figures = folded("Figures", table("Recall of each representation", columns, rows))
-    return [figure(drawing, caption, _marks(entries), figures)]
+    return figure(drawing, caption, _marks(entries)), figures
 
 
 def _marks(entries: Sequence[tuple[str, Any]]) -> ET.Element:
