@@ -131,7 +131,7 @@ class _EmbedFn(beam.DoFn):
         made = Made()
         if self._encoder is not None and any(one.num_rows for one in chosen):
             made, counts, seconds = _encode(self._encoder, pa.Table.from_batches(chosen))
-            done = self._timeline.counts(tokens=counts["tokens.encoded"])
+            done = self._timeline.counts(seconds, tokens=counts["tokens.encoded"])
             yield tally("embed", seconds=seconds, **counts, **done)
         first = 0
         for part, one in zip(parts, chosen, strict=True):

@@ -114,9 +114,11 @@ class Timeline:
 
     started_seconds: float | None = None
 
-    def counts(self, **counts: float) -> dict[str, float]:
-        """Tallies of what was done right now."""
-        return {} if self.started_seconds is None else timeline_counts(time() - self.started_seconds, **counts)
+    def counts(self, took_seconds: float = 0.0, **counts: float) -> dict[str, float]:
+        """Tallies of what has just been done, in so many seconds."""
+        if self.started_seconds is None:
+            return {}
+        return timeline_counts(time() - self.started_seconds, took_seconds, **counts)
 
 
 UNTIMED = Timeline()

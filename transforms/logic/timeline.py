@@ -6,7 +6,7 @@ them up exactly.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from heapq import nlargest
 from typing import Any
 
@@ -14,11 +14,39 @@ _PREFIX = "timeline."
 _SECONDS_OF_ONE = 128
 
 
-def timeline_counts(elapsed_seconds: float, **counts: float) -> dict[str, float]:
-    """Tallies of what was done now; before the start, as the clock of another machine may have it, is the start."""
-    elapsed = max(0, int(elapsed_seconds))
-    start = elapsed // _width(elapsed) * _width(elapsed)
-    return {f"{_PREFIX}{start}.{name}": value for name, value in counts.items() if value}
+def timeline_counts(end_seconds: float, took_seconds: float = 0.0, **counts: float) -> dict[str, float]:
+    """Tallies of work that has just been done, spread evenly over the time that it took, in whole numbers that add up.
+
+    Args:
+        end_seconds: now, since the start; before the start, as the clock of another machine may have it, is the start.
+        took_seconds: how long the work took.
+        counts: what was done, by name without a dot; fractions are dropped.
+    """
+    last = max(0.0, end_seconds)
+    first = min(last, max(0.0, end_seconds - took_seconds))
+    shares = list(_shares(first, last))
+    found: dict[str, float] = {}
+    for name, value in counts.items():
+        before = 0
+        for start, reached in shares:
+            done = int(value) if reached >= 1 else int(value * reached)
+            if done > before:
+                found[f"{_PREFIX}{start}.{name}"] = done - before
+            before = done
+    return found
+
+
+def _shares(first: float, last: float) -> Iterator[tuple[int, float]]:
+    """Where the buckets begin that a span of time touches, and which share of the span lies before the end of each, the last one's 1."""
+    start = _bucket(first)
+    while (stop := start + _width(start)) <= last:
+        yield start, (stop - first) / (last - first)
+        start = stop
+    yield start, 1.0
+
+
+def _bucket(moment: float) -> int:
+    return int(moment) // _width(int(moment)) * _width(int(moment))
 
 
 def describe_timeline(counts: Mapping[str, float], seconds: float) -> list[dict[str, Any]]:

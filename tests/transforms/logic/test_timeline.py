@@ -16,41 +16,54 @@ from transforms.logic.timeline import (
 )
 
 TEN_DAYS = 864_000
-moments = st.lists(st.tuples(st.floats(-5, TEN_DAYS), st.integers(1, 1000)), max_size=200)
+moments = st.lists(st.tuples(st.floats(-5, TEN_DAYS), st.floats(0, 3000), st.integers(1, 1000)), max_size=60)
 
 
-def added(done: list[tuple[float, int]]) -> dict[str, float]:
+def added(done: list[tuple[float, float, int]]) -> dict[str, float]:
     total: Counter[str] = Counter()
-    for elapsed, tokens in done:
-        total.update({name: int(value) for name, value in timeline_counts(elapsed, tokens=tokens).items()})
+    for end, took, tokens in done:
+        total.update({name: int(value) for name, value in timeline_counts(end, took, tokens=tokens).items()})
     return dict(total)
 
 
 @given(moments, st.floats(0, TEN_DAYS))
-def test_nothing_is_lost_and_buckets_are_equal_ordered_and_few(done: list[tuple[float, int]], seconds: float) -> None:
+def test_nothing_is_lost_and_buckets_are_equal_ordered_and_few(
+    done: list[tuple[float, float, int]], seconds: float
+) -> None:
     found = describe_timeline(added(done), seconds)
-    assert sum(one["tokens"] for one in found) == sum(tokens for _, tokens in done)
+    assert sum(one["tokens"] for one in found) == sum(tokens for _, _, tokens in done)
     assert len({one["width"] for one in found}) <= 1
     assert all(before["start"] + before["width"] <= after["start"] for before, after in pairwise(found))
     if found:
         width = found[0]["width"]
         assert all(one["start"] % width == 0 for one in found)
-        assert max(seconds, *(elapsed for elapsed, _ in done)) / width <= 128
+        assert max(seconds, *(end for end, _, _ in done)) / width <= 128
 
 
-@given(moments)
-def test_each_moment_lies_in_its_bucket(done: list[tuple[float, int]]) -> None:
-    for elapsed, tokens in done:
-        (one,) = describe_timeline(timeline_counts(elapsed, tokens=tokens), elapsed)
-        assert one["start"] <= max(0, elapsed) < one["start"] + one["width"]
+@given(st.floats(0, TEN_DAYS), st.floats(0, 3000), st.integers(1, 100_000))
+def test_work_is_spread_evenly_over_its_time(end: float, took: float, tokens: int) -> None:
+    first = max(0.0, end - took)
+    done = {int(name.split(".")[1]): value for name, value in timeline_counts(end, took, tokens=tokens).items()}
+    assert sum(done.values()) == tokens
+    assert max(done) <= end
+    for start in done:
+        before = sum(value for other, value in done.items() if other < start)
+        share = (start - first) / (end - first) if start > first else 0.0
+        assert abs(before - tokens * share) <= 1 + 1e-6 * tokens
 
 
 def test_ten_days_take_a_thousand_tallies() -> None:
-    assert len(added([(second, 1) for second in range(TEN_DAYS)])) <= 1000
+    assert len(added([(second, 0.0, 1) for second in range(TEN_DAYS)])) <= 1000
+
+
+def test_eight_seconds_of_work_are_eight_buckets() -> None:
+    assert timeline_counts(13.0, 8.0, tokens=17) == {
+        f"timeline.{second}.tokens": 3 if second == 12 else 2 for second in range(5, 13)
+    }
 
 
 def test_nothing_done_is_no_tally() -> None:
-    assert timeline_counts(3.0, tokens=0) == {}
+    assert timeline_counts(3.0, 2.0, tokens=0) == {}
     assert describe_timeline({}, 100.0) == []
 
 

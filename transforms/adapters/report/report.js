@@ -70,7 +70,7 @@
     });
   }
   window.addEventListener("beforeprint", () => {
-    document.querySelectorAll("details").forEach((one) => {
+    document.querySelectorAll("details:not(.figures)").forEach((one) => {
       one.open = true;
     });
   });

@@ -60,13 +60,20 @@ def svg(
     )
 
 
-def histogram(name: str, title: str, description: str, bars: Sequence[Bar], across: str, up: str) -> ET.Element:
-    """Bars over an axis of equal steps, as wide as what they count."""
-    low, high = bars[0].start, bars[-1].stop
-    scale = _PLOT_WIDTH / max(1e-9, high - low)
-    steps = [one + low for one in ticks(high - low, 5) if one + low <= high * (1 + 1e-9)] if low else ticks(high, 5)
-    marks = [(_LEFT + (one - low) * scale, compact(one)) for one in steps if one <= high * (1 + 1e-9)]
-    spans = [(_LEFT + (bar.start - low) * scale, (bar.stop - bar.start) * scale) for bar in bars]
+def histogram(
+    name: str,
+    title: str,
+    description: str,
+    bars: Sequence[Bar],
+    across: str,
+    up: str,
+    most: float | None = None,
+) -> ET.Element:
+    """Bars over an axis of equal steps from zero to the last bar, or to `most` if that is more; as wide as what they count."""
+    high = max(most or 0.0, bars[-1].stop)
+    scale = _PLOT_WIDTH / high
+    marks = [(_LEFT + one * scale, compact(one)) for one in ticks(high, 5) if one <= high * (1 + 1e-9)]
+    spans = [(_LEFT + bar.start * scale, (bar.stop - bar.start) * scale) for bar in bars]
     return _bar_chart(name, title, description, bars, spans, marks, (across, up))
 
 

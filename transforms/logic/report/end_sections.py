@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from transforms.logic.report.markup import Node, tag
-from transforms.logic.report.numbers import NONE, count
+from transforms.logic.report.numbers import NONE, count, moment
 from transforms.logic.report.parts import Column, Section, code, folded, note, table
 
 Record = Mapping[str, Any]
@@ -65,6 +65,11 @@ def _text(value: Any) -> str:
     return words if len(words) <= _MOST_CHARACTERS else f"{words[: _MOST_CHARACTERS - 1]}…"
 
 
+def _option(value: Any) -> str:
+    """As it would be written: a limit of 0.0001 is not 0.000."""
+    return repr(value) if isinstance(value, float) else _text(value)
+
+
 _CHECKS = {
     "ids_compared": "Ids of Milvus that went into checksums",
     "rows_compared": "Rows fetched back and compared",
@@ -105,7 +110,7 @@ def provenance(record: Record) -> Section:
     model = record["model"]
     facts: list[list[Node]] = [
         ["Run", code(_text(record["run_id"]))],
-        ["Started", _text(record["started_at"])],
+        ["Started", moment(_text(record["started_at"]))],
         ["Model", code(_text(model.get("name")))],
         ["Revision", code(_text(model.get("revision")))],
         ["Files of the model, digest", code(_text(model.get("files_digest")))],
@@ -115,7 +120,7 @@ def provenance(record: Record) -> Section:
     ]
     content = [table("Run and model", [Column("What", is_number=False), Column("Value", is_number=False)], facts)]
     options: list[list[Node]] = [
-        [code(name), code(_text(value))]
+        [code(name), code(_option(value))]
         for section in record["configuration"].values()
         if isinstance(section, Mapping)
         for name, value in section.items()

@@ -67,14 +67,18 @@ def _kind(column: Column) -> str | None:
 
 
 def figure(drawing: ET.Element, caption: str, *more: Node) -> ET.Element:
-    """A drawing with what is to be seen in it."""
-    scrolling = tag("div", {"class": "drawing"}, drawing)
-    return tag("figure", {}, scrolling, *more, tag("figcaption", {}, caption))
+    """A drawing under its name."""
+    return tag("figure", {}, tag("figcaption", {}, caption), drawing, *more)
+
+
+FIGURES = "Figures"
+"""Folds the table of a chart, which is not printed: the chart is."""
 
 
 def folded(summary: str, *children: Node) -> ET.Element:
-    """What opens when it is asked for; printed, it is open."""
-    return tag("details", {}, tag("summary", {}, summary), *children)
+    """What opens when it is asked for."""
+    kind = "figures" if summary == FIGURES else None
+    return tag("details", {"class": kind}, tag("summary", {}, summary), *children)
 
 
 def note(*children: Node) -> ET.Element:

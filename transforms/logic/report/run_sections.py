@@ -7,6 +7,7 @@ from transforms.logic.report.charts import Bar, binned, histogram, stacked
 from transforms.logic.report.markup import tag
 from transforms.logic.report.numbers import compact, count, decimal, duration, share
 from transforms.logic.report.parts import (
+    FIGURES,
     Column,
     Section,
     code,
@@ -182,13 +183,15 @@ def lengths(record: Record) -> Section | None:
     drawn = []
     of_chunks = [Bar(one["from"] - 1, one["to"], one["count"], _says(one, "chunks")) for one in chunks]
     limit = record["configuration"].get("chunking", {}).get("max_tokens")
+    most = limit if isinstance(limit, int) else None
     drawing = histogram(
-        "chunk-lengths", "Tokens per chunk", _described(chunks, "chunks"), of_chunks, "tokens per chunk", "chunks"
+        *("chunk-lengths", "Tokens per chunk", _described(chunks, "chunks"), of_chunks, "tokens per chunk", "chunks"),
+        most,
     )
-    caption = "Tokens of a chunk" + (f"; at most {limit:,} are allowed" if isinstance(limit, int) else "")
+    caption = "Tokens of a chunk" + ("" if most is None else f"; at most {most:,} are allowed")
     drawn.append(figure(drawing, caption, _figures("Chunks by tokens", chunks)))
     of_documents = [Bar(one["from"], one["to"], one["count"], _says(one, "documents")) for one in documents]
-    edges = [compact(one["from"]) for one in documents]
+    edges = [count(one["from"]) for one in documents]
     drawing = binned(
         *("document-lengths", "Tokens per document", _described(documents, "documents"), of_documents),
         *("tokens per document; bins double every second step", "documents", edges),
@@ -209,7 +212,7 @@ def _described(bins: Sequence[Mapping[str, int]], what: str) -> str:
 
 def _figures(caption: str, bins: Sequence[Mapping[str, int]]) -> Any:
     rows = [[f"{one['from']:,} to {one['to']:,}", count(one["count"])] for one in bins]
-    return folded("Figures", table(caption, [Column("Tokens", is_number=False), Column("Count")], rows))
+    return folded(FIGURES, table(caption, [Column("Tokens", is_number=False), Column("Count")], rows))
 
 
 _SERIES = {
@@ -230,7 +233,7 @@ def throughput(record: Record) -> Section:
         content.append(side_by_side(*drawn))
         content.append(
             note(
-                "Counted when a piece of work was done, so that work of several seconds shows in the second in which it ended."
+                "What was encoded in one call is spread evenly over the time that it took; documents count when they have been read."
             )
         )
     stages = [(name, one) for name, one in record["stages"].items() if one["seconds"]]

@@ -11,6 +11,7 @@ from transforms.logic.report.layout import place
 from transforms.logic.report.markup import append, language_attribute, tag
 from transforms.logic.report.numbers import count, decimal
 from transforms.logic.report.parts import (
+    FIGURES,
     Column,
     Section,
     code,
@@ -74,7 +75,9 @@ def representation(record: Record, measured: Sequence[Mapping[str, Any]], sample
         if sampled is None
         else f"on the {sampled:,} chunks that this report has sampled"
     )
+    dashed = f", the dashed line is the floor of the configuration, {floor:g}" if isinstance(floor, float) else ""
     words = [
+        note(f"The ring marks what the collection holds{dashed}."),
         note(
             f"Recall@10 against exact search in full precision, measured {source}: of ten nearest chunks, how many are still found."
         ),
@@ -133,11 +136,9 @@ def _curve(
         Column("Which", is_number=False),
         Column("Rescored"),
     ]
-    dashed = "" if floor is None else f" The dashed line is the floor, {floor:g}."
-    caption = f"Recall against size; the ring marks what the collection holds.{dashed}"
     entries = [(f"{index % _COLOURS} m{index % SHAPES}", line.name) for index, line in enumerate(lines)]
-    figures = folded("Figures", table("Recall of each representation", columns, rows))
-    return figure(drawing, caption, _marks(entries)), figures
+    figures = folded(FIGURES, table("Recall of each representation", columns, rows))
+    return figure(drawing, "Recall against size", _marks(entries)), figures
 
 
 def _marks(entries: Sequence[tuple[str, Any]]) -> ET.Element:
@@ -181,15 +182,17 @@ def vector_map(sample: ReportSample, *, with_texts: bool) -> Section:
     crossed = (
         ""
         if crossing is None
-        else f" Of {100 * crossing:.0f} % of them the nearest chunk is one of another language, by the vectors as they are, not by the map."
+        else f" For {100 * crossing:.0f} % of them the nearest of all is a chunk of another language, by the vectors and not by the map."
     )
     extent = "all" if sample.is_whole else "a sample of"
     panel = tag("p", {"class": "panel", "aria-live": "polite", "hidden": "hidden", "id": "map-panel"})
-    caption = (
-        f"t-SNE of {extent} {len(sample.chunks):,} chunks of the dataset, of every language equally many as far as it has them. Who stands "
-        f"beside whom means something; how far groups lie apart does not.{crossed}"
+    caption = f"{len(sample.chunks):,} chunks of the dataset by what they mean"
+    words = note(
+        f"t-SNE of {extent} {len(sample.chunks):,} chunks, of every language equally many as far as it has them. Who stands beside "
+        f"whom means something; how far groups lie apart does not.{crossed}"
     )
-    return Section("map", "Map of the vectors", [figure(root, caption, _marks(entries), panel)])
+    drawing = figure(root, caption, _marks(entries), panel)
+    return Section("map", "Map of the vectors", [drawing, words])
 
 
 def _kind(index: int) -> str:
