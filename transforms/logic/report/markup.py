@@ -39,12 +39,6 @@ def append(parent: ET.Element, children: Iterable[Node]) -> ET.Element:
     return parent
 
 
-def quoted(text: str, language: str | None = None, most_characters: int | None = None) -> ET.Element:
-    """Text of a corpus: of its own direction, whatever stands beside it, and marked with its language if that is well-formed."""
-    shown = text if most_characters is None or len(text) <= most_characters else f"{text[: most_characters - 1]}…"
-    return tag("bdi", {"lang": language_attribute(language), "dir": "auto"}, shown)
-
-
 def language_attribute(language: str | None) -> str | None:
     """What `lang` may say; None for a label that is no BCP-47 tag."""
     return language if language is not None and _LANGUAGE.fullmatch(language) else None
@@ -57,7 +51,7 @@ def clean(text: str) -> str:
 
 def write(root: ET.Element) -> str:
     """The document as text."""
-    return "<!DOCTYPE html>\n" + ET.tostring(root, encoding="unicode", method="html", short_empty_elements=False) + "\n"
+    return "<!DOCTYPE html>\n" + ET.tostring(root, encoding="unicode", method="html") + "\n"
 
 
 def _value(value: str | float) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 from transforms.logic.errors import ConfigurationError
 from transforms.logic.record import EXIT_COMPLETE, EXIT_REJECTS
-from transforms.logic.report import end_sections, run_sections, vector_sections
+from transforms.logic.report import chart_sections, end_sections, run_sections, vector_sections
 from transforms.logic.report.markup import tag, write
 from transforms.logic.report.numbers import duration, moment
 from transforms.logic.report.parts import Section, code, section
@@ -127,10 +127,10 @@ def _sections(material: Material) -> list[Section | None]:
         *of_vectors,
         vector_sections.representation(record, measured, sampled),
         end_sections.evaluation(material.evaluations),
-        run_sections.lengths(record),
-        run_sections.throughput(record),
+        chart_sections.lengths(record),
+        chart_sections.throughput(record),
         run_sections.reuse(record),
-        run_sections.slowest(record),
+        chart_sections.slowest(record),
         run_sections.rejects(record),
         end_sections.verification(record),
         end_sections.provenance(record),

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.hostile import HOSTILE
-from transforms.logic.report.markup import clean, language_attribute, quoted, tag, write
+from transforms.logic.report.markup import clean, language_attribute, tag, write
 
 
 class _Reader(HTMLParser):
@@ -58,11 +58,6 @@ def test_what_html_cannot_hold_is_replaced() -> None:
 )
 def test_only_a_well_formed_tag_becomes_a_language(language: str | None, said: str | None) -> None:
     assert language_attribute(language) == said
-
-
-def test_a_quotation_has_its_language_and_direction_and_a_bound() -> None:
-    assert write(quoted("שלום עולם", "he", 5)).strip().endswith('<bdi lang="he" dir="auto">שלום…</bdi>')
-    assert "lang" not in write(quoted("x", "no tag"))
 
 
 def test_numbers_in_attributes_are_short() -> None:
