@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from transforms.logic.report.charts import Bar, binned, histogram
+from transforms.logic.report.markup import Node
 from transforms.logic.report.numbers import count, decimal
 from transforms.logic.report.parts import (
     FIGURES,
@@ -142,7 +143,7 @@ def slowest(record: Record) -> Section | None:
     if not found:
         return None
     most = found[0]["seconds"]
-    rows = [
+    rows: list[list[Node]] = [
         [
             code(one["source"]),
             f"{one['start']:,}–{one['stop']:,}",

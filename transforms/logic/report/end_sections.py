@@ -90,7 +90,7 @@ def verification(record: Record) -> Section:
         table(f"What was compared (--verify {found['form']})", [Column("What", is_number=False), Column("Count")], rows)
     ]
     if found.get("recall"):
-        recalls = [[code(name), f"{value:.3f}"] for name, value in found["recall"].items()]
+        recalls: list[list[Node]] = [[code(name), f"{value:.3f}"] for name, value in found["recall"].items()]
         columns = [Column("Partition", is_number=False), Column("Recall@10")]
         content.append(table("Recall of the index against exact search", columns, recalls))
     if found["findings"]:

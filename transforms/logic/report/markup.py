@@ -57,4 +57,4 @@ def write(root: ET.Element) -> str:
 def _value(value: str | float) -> str:
     if isinstance(value, str):
         return clean(value)
-    return f"{value:.{_DECIMALS}f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
+    return f"{value:.{_DECIMALS}f}".rstrip("0").rstrip(".")

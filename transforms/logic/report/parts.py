@@ -101,8 +101,8 @@ def tile(label: str, value: str, remark: str = "") -> ET.Element:
     )
 
 
-def legend(entries: Sequence[tuple[str, Node]]) -> ET.Element:
-    """Names of what the classes stand for, in order."""
+def legend(entries: Sequence[tuple[int, str]]) -> ET.Element:
+    """What the colours of a stacked bar stand for, by their numbers."""
     items = [
         tag("li", {}, tag("span", {"class": f"swatch b{kind}", "aria-hidden": "true"}), name) for kind, name in entries
     ]

@@ -8,7 +8,7 @@ from transforms.logic.calibration import calibrate
 from transforms.logic.recall import MIN_SAMPLE, Sample, halvings, measure
 from transforms.logic.report.charts import SHAPES, Line, Point, curve, svg, symbol
 from transforms.logic.report.layout import place
-from transforms.logic.report.markup import append, language_attribute, tag
+from transforms.logic.report.markup import Node, append, language_attribute, tag
 from transforms.logic.report.numbers import count, decimal
 from transforms.logic.report.parts import (
     FIGURES,
@@ -58,16 +58,16 @@ def representation(record: Record, measured: Sequence[Mapping[str, Any]], sample
     """
     held = record["representation"]
     if "vector_type" not in held:
-        words = f"The collection holds {', '.join(held.get('outputs', [])) or 'no'} vectors, and no dense ones."
-        return Section("representation", "Representation", [note(words)])
-    said = [
+        lacking = f"The collection holds {', '.join(held.get('outputs', [])) or 'no'} vectors, and no dense ones."
+        return Section("representation", "Representation", [note(lacking)])
+    said: list[Node] = [
         "The collection holds ",
         tag("strong", {}, f"{held['vector_type']} vectors of {held['dimensions']} dimensions"),
         f", compared by {held['metric']}.",
     ]
     if not measured:
-        lacking = note(f"Smaller representations were not measured: that takes at least {MIN_SAMPLE} chunks.")
-        return Section("representation", "Representation", [tag("p", {}, *said), lacking])
+        why = note(f"Smaller representations were not measured: that takes at least {MIN_SAMPLE} chunks.")
+        return Section("representation", "Representation", [tag("p", {}, *said), why])
     floor = record["configuration"].get("representation", {}).get("recall_floor")
     drawing, figures = _curve(measured, held, floor if isinstance(floor, float) else None)
     source = (
@@ -136,12 +136,14 @@ def _curve(
         Column("Which", is_number=False),
         Column("Rescored"),
     ]
-    entries = [(f"{index % _COLOURS} m{index % SHAPES}", line.name) for index, line in enumerate(lines)]
+    entries: list[tuple[str, Node]] = [
+        (f"{index % _COLOURS} m{index % SHAPES}", line.name) for index, line in enumerate(lines)
+    ]
     figures = folded(FIGURES, table("Recall of each representation", columns, rows))
     return figure(drawing, "Recall against size", _marks(entries)), figures
 
 
-def _marks(entries: Sequence[tuple[str, Any]]) -> ET.Element:
+def _marks(entries: Sequence[tuple[str, Node]]) -> ET.Element:
     """A legend with the marks themselves."""
     items = []
     for kind, name in entries:
@@ -175,7 +177,7 @@ def vector_map(sample: ReportSample, *, with_texts: bool) -> Section:
             for chunk, at in zip(sample.chunks, places.tolist(), strict=True)
         ],
     )
-    entries = [(_kind(index), language_name(language)) for index, language in enumerate(named)]
+    entries: list[tuple[str, Node]] = [(_kind(index), language_name(language)) for index, language in enumerate(named)]
     if len(order) > len(named):
         entries.append((f"x m{SHAPES - 1}", f"{len(order) - len(named)} more languages"))
     crossing = crossing_share(sample)

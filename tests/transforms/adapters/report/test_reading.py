@@ -104,9 +104,14 @@ def test_of_a_large_dataset_only_the_beginnings_of_few_shards_are_read(
     texts = sorted((f"text {number}" for number in range(400)), key=lambda text: content_key(SPACE, text))
     for start in range(0, 400, 50):
         workspace.write_shard(rows(texts[start : start + 50], ["en"] * 50))
-    opened = []
+    opened: list[str] = []
     read = Workspace.open_shard
-    monkeypatch.setattr(Workspace, "open_shard", lambda self, name: opened.append(name) or read(self, name))
+
+    def open_shard(self: Workspace, name: str) -> Any:
+        opened.append(name)
+        return read(self, name)
+
+    monkeypatch.setattr(Workspace, "open_shard", open_shard)
     found = read_report_sample(workspace, 10)
     assert [chunk.text for chunk in found.chunks] == texts[:10]
     assert not found.is_whole
