@@ -89,6 +89,11 @@ class Page:
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
 
+    def text(self) -> str:
+        """What the document holds, as the browser has parsed it; scripts of the page need not be allowed."""
+        root = self._call("DOM.getDocument", depth=0)["root"]["nodeId"]
+        return str(self._call("DOM.getOuterHTML", nodeId=root)["outerHTML"])
+
     def press(self, key: str) -> None:
         """Presses a key and lets it go."""
         for kind in ("rawKeyDown", "keyUp"):

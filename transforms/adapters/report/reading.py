@@ -100,12 +100,11 @@ def _read(workspace: Workspace, places: pa.Table, *, is_whole: bool) -> ReportSa
     for shard in sorted(set(shards)):
         own = np.array([index for index, name in enumerate(shards) if name == shard])
         own = own[np.argsort(numbers[own])]
-        with workspace.open_shard(shard) as file:
-            has_vectors = "vector" in file.schema_arrow.names
-        rows = workspace.read_shard(shard, [*names, *(["vector"] if has_vectors else [])], numbers[own])
+        # A column that a shard does not have is left out.
+        rows = workspace.read_shard(shard, [*names, "vector"], numbers[own])
         for index, row in zip(own.tolist(), rows.select(names).to_pylist(), strict=True):
             chunks[index] = SampledChunk(**{**row, "text": redact(row["text"])})
-        if has_vectors:
+        if "vector" in rows.column_names:
             column = rows.column("vector")
             if not vectors.size:
                 vectors = np.zeros((len(places), column.type.list_size), np.float32)

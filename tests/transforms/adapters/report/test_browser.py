@@ -1,5 +1,6 @@
 """The page in a real browser: nothing hostile runs, nothing is fetched, and it can be read on any screen, in print, and without a mouse."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -128,6 +129,19 @@ def test_points_are_walked_by_keyboard_and_read_out(page: Page, report: Path) ->
         heard.append(page.evaluate("document.getElementById('map-panel').textContent"))
     assert len(set(heard)) > 2
     assert all(any(text[:9] in one for text in TEXTS.values()) for one in heard)
+
+
+def test_without_scripts_the_page_is_whole(page: Page, report: Path) -> None:
+    page._call("Emulation.setScriptExecutionDisabled", value=True)
+    try:
+        page.open(report)
+        shown = page.text()
+    finally:
+        page._call("Emulation.setScriptExecutionDisabled", value=False)
+    assert "Map of the vectors" in shown
+    # What would stay empty is not shown.
+    assert re.search(r'<p[^>]*hidden="hidden"[^>]*id="map-panel"></p>', shown)
+    assert all(text in shown for text in TEXTS.values())
 
 
 def test_one_language_can_be_shown_alone(page: Page, report: Path) -> None:
