@@ -108,6 +108,9 @@ EVALUATION: dict[str, Any] = {
         }
         for language in ("de", "ja")
     ],
+    "differences": [
+        {"from": "full precision", "to": "float32", "top_1": {"difference": 0.0, "low": -0.0015, "high": 0.002}}
+    ],
     "language_bias": [{"query_language": "de", "prefers_own": 0.61}],
 }
 

@@ -22,7 +22,7 @@ MOST_SAMPLED = 400
 """A map is computed in half a second; its cost grows with the square."""
 _CANDIDATES = 4096
 _MOST_SHARDS = 64
-_MOST_EVALUATIONS = 20
+_MOST_EVALUATIONS = 8
 _MOST_EVALUATION_BYTES = 1 << 20
 _PLACES = pa.schema([("content_key", KEY), ("language", pa.string()), ("shard", pa.string()), ("row", pa.int32())])
 

@@ -70,7 +70,7 @@
     });
   }
   window.addEventListener("beforeprint", () => {
-    document.querySelectorAll("details:not(.figures)").forEach((one) => {
+    document.querySelectorAll("details:not(.unprinted)").forEach((one) => {
       one.open = true;
     });
   });

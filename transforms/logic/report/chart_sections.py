@@ -60,7 +60,7 @@ def _described(bins: Sequence[Mapping[str, int]], what: str) -> str:
 
 def _figures(caption: str, bins: Sequence[Mapping[str, int]]) -> Any:
     rows = [[f"{one['from']:,} to {one['to']:,}", count(one["count"])] for one in bins]
-    return folded(FIGURES, table(caption, [Column("Tokens", is_number=False), Column("Count")], rows))
+    return folded(FIGURES, table(caption, [Column("Tokens", is_number=False), Column("Count")], rows), is_printed=False)
 
 
 _SERIES = {

@@ -12,7 +12,7 @@ from typing import Any
 
 from transforms.logic.errors import ConfigurationError
 from transforms.logic.record import EXIT_COMPLETE, EXIT_REJECTS
-from transforms.logic.report import chart_sections, end_sections, run_sections, vector_sections
+from transforms.logic.report import chart_sections, end_sections, evaluation_section, run_sections, vector_sections
 from transforms.logic.report.markup import tag, write
 from transforms.logic.report.numbers import duration, moment
 from transforms.logic.report.parts import Section, code, section
@@ -126,7 +126,7 @@ def _sections(material: Material) -> list[Section | None]:
         *first,
         *of_vectors,
         vector_sections.representation(record, measured, sampled),
-        end_sections.evaluation(material.evaluations),
+        evaluation_section.evaluation(material.evaluations),
         chart_sections.lengths(record),
         chart_sections.throughput(record),
         run_sections.reuse(record),

@@ -10,6 +10,8 @@ from transforms.logic.report.markup import Node, append, tag
 _FEW_COLUMNS = 3
 """Tables of so few columns are as wide as their content: the eye finds the figure that belongs to a name."""
 
+_MANY_COLUMNS = 12
+
 
 @dataclass(frozen=True)
 class Column:
@@ -46,7 +48,7 @@ def table(
     body = [_row(columns, row) for row in rows]
     made = tag(
         "table",
-        {"class": "narrow" if len(columns) <= _FEW_COLUMNS else None},
+        {"class": "narrow" if len(columns) <= _FEW_COLUMNS else "dense" if len(columns) > _MANY_COLUMNS else None},
         tag("caption", {}, caption),
         tag("thead", {}, tag("tr", {}, *head)),
         tag("tbody", {}, *body),
@@ -72,13 +74,11 @@ def figure(drawing: ET.Element, caption: str, *more: Node) -> ET.Element:
 
 
 FIGURES = "Figures"
-"""Folds the table of a chart, which is not printed: the chart is."""
 
 
-def folded(summary: str, *children: Node) -> ET.Element:
-    """What opens when it is asked for."""
-    kind = "figures" if summary == FIGURES else None
-    return tag("details", {"class": kind}, tag("summary", {}, summary), *children)
+def folded(summary: str, *children: Node, is_printed: bool = True) -> ET.Element:
+    """What opens when it is asked for, and on paper if it is to be printed: the table of a chart is not, as the chart is."""
+    return tag("details", {"class": None if is_printed else "unprinted"}, tag("summary", {}, summary), *children)
 
 
 def note(*children: Node) -> ET.Element:

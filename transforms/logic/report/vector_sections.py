@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from xml.etree import ElementTree as ET
 
+import numpy as np
+
 from transforms.logic.calibration import calibrate
 from transforms.logic.recall import MIN_SAMPLE, Sample, halvings, measure
 from transforms.logic.report.charts import SHAPES, Line, Point, curve, svg, symbol
@@ -24,6 +26,7 @@ from transforms.logic.report.parts import (
 )
 from transforms.logic.report.sample import ReportSample, SampledChunk, crossing_share, examples
 from transforms.logic.representations import VECTOR_TYPES, Representation
+from transforms.logic.vectors import Float32
 
 Record = Mapping[str, Any]
 _COLOURS = 8
@@ -139,7 +142,7 @@ def _curve(
     entries: list[tuple[str, Node]] = [
         (f"{index % _COLOURS} m{index % SHAPES}", line.name) for index, line in enumerate(lines)
     ]
-    figures = folded(FIGURES, table("Recall of each representation", columns, rows))
+    figures = folded(FIGURES, table("Recall of each representation", columns, rows), is_printed=False)
     return figure(drawing, "Recall against size", _marks(entries)), figures
 
 
@@ -158,7 +161,7 @@ def vector_map(sample: ReportSample, *, with_texts: bool) -> Section:
     """The sample on a plane, near where the vectors are near."""
     if len(sample.chunks) < 3 or not sample.vectors.size:  # noqa: PLR2004
         return Section("map", "Map of the vectors", [note("A map takes at least three chunks with dense vectors.")])
-    places = place(sample.vectors)
+    places = _on_paper(place(sample.vectors))
     order = sample.languages()
     named = order[:_MOST_LANGUAGES]
     root = svg(
@@ -197,13 +200,20 @@ def vector_map(sample: ReportSample, *, with_texts: bool) -> Section:
     return Section("map", "Map of the vectors", [drawing, words])
 
 
+def _on_paper(places: Float32) -> Float32:
+    """Places within the drawing, as large as it allows, with equal units on both axes; down is positive."""
+    reach = np.maximum(np.abs(places).max(axis=0), 1e-9)
+    half = np.array([_MAP_WIDTH, _MAP_HEIGHT], np.float32) / 2
+    scale = float(((half - _MAP_EDGE) / reach).min())
+    return np.asarray(half + places * np.array([scale, -scale]), np.float32)
+
+
 def _kind(index: int) -> str:
     return f"{index % _COLOURS} m{(index + index // _COLOURS) % SHAPES}"
 
 
 def _point(chunk: SampledChunk, at: tuple[float, float], named: Sequence[str], *, with_texts: bool) -> ET.Element:
-    across = _MAP_WIDTH / 2 + at[0] * (_MAP_WIDTH / 2 - _MAP_EDGE)
-    down = _MAP_HEIGHT / 2 - at[1] * (_MAP_HEIGHT / 2 - _MAP_EDGE)
+    across, down = at
     if chunk.language in named:
         kind, _, shape = _kind(named.index(chunk.language)).partition(" m")
     else:

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.browser
 
 _CONTRAST = """
 (() => {
-  const parse = (text) => text.match(/[\\d.]+/g).map(Number);
+  const parse = (text) => text.match(/[\\d.]+/g).map((one, index) => Number(one) * (text.startsWith("color") && index < 3 ? 255 : 1));
   const lightness = ([r, g, b]) => [r, g, b].map((v) => v / 255).map((v) => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
     .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
   const behind = (element) => {
