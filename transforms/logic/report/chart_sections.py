@@ -147,7 +147,7 @@ def slowest(record: Record) -> Section | None:
         [
             code(one["source"]),
             f"{one['start']:,}–{one['stop']:,}",
-            decimal(one["seconds"], 2),
+            decimal(one["seconds"], 3),
             meter(one["seconds"], most),
         ]
         for one in found
