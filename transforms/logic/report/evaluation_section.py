@@ -62,7 +62,7 @@ def _matrix(rows: Sequence[Row], measure: str, representation: str) -> ET.Elemen
     asked = sorted({language for language, _ in values})[:_MOST_LANGUAGES]
     answered = sorted({language for _, language in values})[:_MOST_LANGUAGES]
     columns = [Column("asked in, answered in", is_number=False), *(Column(language) for language in answered)]
-    cells = [
+    cells: list[list[Node]] = [
         [language_name(language), *(_cell(values.get((language, other))) for other in answered)] for language in asked
     ]
     of_what = f", {representation}" if representation else ""
