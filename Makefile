@@ -102,6 +102,10 @@ $(AIRFLOW)/.stamp: deploy/airflow/requirements.lock
 test-airflow: setup model $(AIRFLOW)/.stamp ## Run the DAGs in a real Airflow: import, a day, a backfill under its scheduler
 	@$(BIN)/python -m pytest -q -m airflow tests/deploy/airflow
 
+.PHONY: test-browser
+test-browser: setup ## Look at the report in a headless Chromium, which must be on the path; without one the tests say so
+	@$(BIN)/python -m pytest -q -m browser tests
+
 SECONDS_TO_FUZZ ?= 60
 .PHONY: fuzz
 fuzz: setup ## Read damaged files for a minute (SECONDS_TO_FUZZ=600: longer); the first that breaks a promise is kept

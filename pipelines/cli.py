@@ -113,6 +113,12 @@ def _completion() -> ModuleType:
     return completion
 
 
+def _report() -> ModuleType:
+    from pipelines import report_command  # noqa: PLC0415
+
+    return report_command
+
+
 COMMANDS: MappingProxyType[str, tuple[str, Callable[[], ModuleType]]] = MappingProxyType(
     {
         "run": ("embed a corpus into a Milvus collection; run again, it writes only what changed", _run),
@@ -126,6 +132,7 @@ COMMANDS: MappingProxyType[str, tuple[str, Callable[[], ModuleType]]] = MappingP
         "drop": ("remove a collection that no alias means; its vectors stay in the dataset", _drop),
         "workspace": ("show what a workspace holds, remove what nothing names, export a collection's rows", _workspace),
         "runs": ("list and show the records of runs, and in what two of them differ", _runs),
+        "report": ("make one HTML page of a run: figures, charts, a map of vectors", _report),
         "rejects": ("count, show and process again what could not be processed", _rejects),
         "config": ("check a configuration file, write a template of one, or print its JSON Schema", _config),
         "completion": ("print a script that lets bash, zsh or fish complete commands and options", _completion),

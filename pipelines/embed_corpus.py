@@ -34,7 +34,7 @@ from transforms.label import LabelChunks
 from transforms.load import LoadRows
 from transforms.logic.errors import CorpusEmbedError, find_in_text, without_step
 from transforms.logic.progress import PHASES_OF_RUN
-from transforms.metrics import ByProducts
+from transforms.metrics import ByProducts, Timeline
 from transforms.read import ReadDocuments
 from transforms.recognise import RecogniseDocuments
 from transforms.reconcile import ReconcileLedger
@@ -52,10 +52,11 @@ _NO_HINTS: Mapping[str, str] = MappingProxyType({})
 def build(root: beam.Pipeline, plan: Plan, hints: Mapping[str, str] = _NO_HINTS) -> PCollection[int]:
     """The whole flow, with resource hints for the workers that encode; gives the exit code of the run."""
     kept, outputs = ByProducts(), plan.space.outputs
+    timeline = Timeline(plan.context.started_seconds)
     recognised = (
         root
         | "Plan splits" >> beam.Create(plan.groups, reshuffle=False)
-        | "Read documents" >> ReadDocuments(plan.reading, plan.selection, kept)
+        | "Read documents" >> ReadDocuments(plan.reading, plan.selection, kept, timeline)
         | "Recognise documents"
         >> RecogniseDocuments(plan.workspace, plan.held, plan.bucket_count, plan.recipe, kept, recheck=plan.recheck)
     )
@@ -65,7 +66,9 @@ def build(root: beam.Pipeline, plan: Plan, hints: Mapping[str, str] = _NO_HINTS)
         | "Split into chunks" >> SplitIntoChunks(plan.tokenizer, plan.detector, plan.splitting, kept)
         | "Reuse vectors" >> ReuseVectors(plan.workspace, plan.shards, plan.bucket_count, kept, outputs)
     )
-    embed = EmbedChunks(plan.encoder, kept, outputs, device=plan.device, space=plan.space.embedding_space)
+    embed = EmbedChunks(
+        plan.encoder, kept, outputs, device=plan.device, space=plan.space.embedding_space, timeline=timeline
+    )
     embedded = reused.chunks | "Embed chunks" >> embed.with_resource_hints(**hints)
     shared = reused.repeats | "Share vectors" >> ShareVectors(plan.workspace, plan.shards, embedded, kept, outputs)
     stored = {"chunks": embedded, "repeats": shared} | "Store vectors" >> StoreVectors(

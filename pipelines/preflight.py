@@ -316,6 +316,7 @@ def _context(config: Config, model: ModelDescription, opened: Opened, sources: S
         max_delete_fraction=config.run.max_delete_fraction if config.run.mirror else None,
         verify=config.run.verify,
         push_metrics=config.run.push_metrics,
+        report=config.run.report,
         configuration=configuration,
         model={
             "name": model.name,

@@ -360,6 +360,10 @@ class Run(Section):
     keep_rejected_text: bool = Field(
         default=False, description="keep with each rejected record or chunk how it begins, at most 16 KiB"
     )
+    report: Literal["full", "no-texts", "none"] = Field(
+        "full",
+        description="make an HTML report of the run beside its record; no-texts: one that quotes no chunk; none: make it later, if at all",
+    )
     push_metrics: str | None = Field(
         None, description="URL that gets the run's figures at its end by PUT in Prometheus's text format"
     )

@@ -9,10 +9,12 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.pvalue import AsList, AsSingleton, PBegin, PCollection
 
-from transforms.adapters.events import report_run
+from transforms.adapters.events import report, report_run
 from transforms.adapters.milvus import Target, connect
 from transforms.adapters.progress import tell_phase
 from transforms.adapters.pushing import push
+from transforms.adapters.report import FAILURES, write_report
+from transforms.adapters.secrets import redact
 from transforms.adapters.verifier import verify
 from transforms.adapters.workspace import Held, Ledger, Workspace
 from transforms.logic.exposition import exposition
@@ -93,8 +95,19 @@ class _CommitFn(beam.DoFn):
             self._workspace.commit_ledger(after, self._context.run_id)
         record["ledger"] = before.number if record["differences"] or not changed else after.number
         self._workspace.write_record(self._context.run_id, record)
+        self._report(record)
         _tell(record, self._target.collection, self._context.push_metrics)
         yield record["exit_code"]
+
+    def _report(self, record: Mapping[str, Any]) -> None:
+        """Puts a page beside the record. The run is committed: whatever is wrong with the page is told and changes nothing."""
+        if self._context.report == "none":
+            return
+        try:
+            write_report(self._workspace.uri, record, with_texts=self._context.report == "full")
+        except FAILURES as error:
+            told = redact(f"{type(error).__name__}: {error}")
+            report(_LOG, logging.WARNING, "report not written", run_id=self._context.run_id, error=told)
 
     def _without(self, ids: Collection[str], parts: list[str]) -> Iterator[str]:
         """Names of parts that hold the same rows but these: parts are written before Milvus is asked to take the rows.

@@ -1,6 +1,7 @@
 """EmbedChunks: chunks without vectors get them, or become rejects."""
 
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import apache_beam as beam
@@ -18,7 +19,16 @@ from transforms.logic.packing import token_budget_ranges
 from transforms.logic.records import Place, reject
 from transforms.logic.schemas import REUSED, Origin, Reason, slices
 from transforms.logic.vector_columns import list_views, to_columns
-from transforms.metrics import ByProducts, Stopwatch, at_end_of_bundle, rejected, tally, with_by_products
+from transforms.metrics import (
+    UNTIMED,
+    ByProducts,
+    Stopwatch,
+    Timeline,
+    at_end_of_bundle,
+    rejected,
+    tally,
+    with_by_products,
+)
 
 # A vector a token: 128 MB of float32 at 1,024 dimensions.
 _MULTI_TOKENS = 1 << 15
@@ -37,14 +47,15 @@ class EmbedChunks(beam.PTransform[PCollection[pa.RecordBatch], PCollection[pa.Re
         *,
         device: str = "cpu",
         space: str = "",
+        timeline: Timeline = UNTIMED,
     ) -> None:
-        """Takes a picklable factory, which outputs its encoder makes, the device as it was asked for, and the embedding space.
+        """Takes a picklable factory, which outputs its encoder makes, the device as asked for, the embedding space, and the timeline.
 
         The model is loaded, and warmed up, when a chunk first needs it, so that a run that reuses every vector never pays for it: once
         in a process, whose threads share it, and on a GPU once for all processes of the machine.
         """
         super().__init__()
-        self._function = _EmbedFn(_Model(encoder, device, space), outputs)
+        self._function = _EmbedFn(_Model(encoder, device, space), outputs, timeline)
         self._by_products = by_products
 
     def expand(self, chunks: PCollection[pa.RecordBatch]) -> PCollection[pa.RecordBatch]:
@@ -72,8 +83,9 @@ class _Model:
 class _EmbedFn(beam.DoFn):
     """Gathers batches until there is enough to encode: a device that is given little runs empty between two calls."""
 
-    def __init__(self, model: _Model, outputs: tuple[Output, ...]) -> None:
+    def __init__(self, model: _Model, outputs: tuple[Output, ...], timeline: Timeline = UNTIMED) -> None:
         self._model = model
+        self._timeline = timeline
         self._most_tokens = _MULTI_TOKENS if "multi" in outputs else None
         self._encoder: Encoder | None = None
         self._enough_tokens = 0
@@ -119,7 +131,8 @@ class _EmbedFn(beam.DoFn):
         made = Made()
         if self._encoder is not None and any(one.num_rows for one in chosen):
             made, counts, seconds = _encode(self._encoder, pa.Table.from_batches(chosen))
-            yield tally("embed", seconds=seconds, **counts)
+            done = self._timeline.counts(seconds, tokens=counts["tokens.encoded"])
+            yield tally("embed", seconds=seconds, **counts, **done)
         first = 0
         for part, one in zip(parts, chosen, strict=True):
             yield from self._fill(part, made.slice(first, one.num_rows))
@@ -130,6 +143,7 @@ class _EmbedFn(beam.DoFn):
         self._latest = latest_of(batch, made, self._latest)
         yield from slices(pa.Table.from_batches([embedded], REUSED))
         yield from rejected([bad_vector(batch, index, reason) for index, reason in sorted(missing.items())])
+        yield tally("embed", **rejects_of_languages(batch, missing))
         reused = pc.sum(pc.equal(embedded.column("origin"), Origin.REUSED.value)).as_py() or 0
         yield tally("embed", **{"vectors.reused": reused})
 
@@ -152,6 +166,12 @@ def _encode(encoder: Encoder, chunks: pa.Table) -> tuple[Made, dict[str, float],
         "device.seconds": encoded.device_seconds,
     }
     return Made(to_columns(encoded.outputs), encoded.faults), counts, watch.seconds
+
+
+def rejects_of_languages(batch: pa.RecordBatch, rows: Iterable[int]) -> dict[str, int]:
+    """Tallies of rejected rows of a batch of the `CHUNKS` schema, or of one with more fields, by the language of their documents."""
+    languages = batch.column("language")
+    return dict(Counter(f"language.{languages[row].as_py()}.rejects" for row in rows))
 
 
 def bad_vector(batch: pa.RecordBatch, index: int, reason: str) -> dict[str, Any]:

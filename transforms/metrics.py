@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from time import perf_counter
+from time import perf_counter, time
 from typing import Any
 
 import apache_beam as beam
@@ -21,9 +21,13 @@ from apache_beam.utils.windowed_value import WindowedValue
 from transforms.adapters.progress import tell
 from transforms.logic.counters import counter_of
 from transforms.logic.schemas import REJECTS, batch_of
+from transforms.logic.timeline import keep_slowest, timeline_counts
 
 REJECTED = "rejects"
 TALLIED = "tallies"
+
+CLOCK = perf_counter
+"""Measures; nothing that decides a row depends on it."""
 
 Tally = dict[str, float]
 
@@ -106,9 +110,25 @@ class Stopwatch:
             self.seconds += perf_counter() - start
 
 
+@dataclass(frozen=True)
+class Timeline:
+    """Says when something was done: `started_seconds` is the time at which the run began, None for one that is not asked."""
+
+    started_seconds: float | None = None
+
+    def counts(self, took_seconds: float = 0.0, **counts: float) -> dict[str, float]:
+        """Tallies of what has just been done, in so many seconds."""
+        if self.started_seconds is None:
+            return {}
+        return timeline_counts(time() - self.started_seconds, took_seconds, **counts)
+
+
+UNTIMED = Timeline()
+
+
 def sum_tallies(tallies: Iterable[Tally]) -> Tally:
-    """Adds tallies name by name."""
+    """Adds tallies name by name; of the slowest splits so many are kept as a record names."""
     total: Counter[str] = Counter()
     for one in tallies:
         total.update(one)
-    return dict(total)
+    return keep_slowest(total)

@@ -11,7 +11,7 @@ from apache_beam.pvalue import AsMultiMap, AsSingleton, PCollection
 
 from transforms.adapters.dataset import KnownVectors
 from transforms.adapters.workspace import Shard, Workspace
-from transforms.embed import bad_vector
+from transforms.embed import bad_vector, rejects_of_languages
 from transforms.group import Keyed
 from transforms.logic.outputs import OUTPUTS, Output
 from transforms.logic.repeats import share_vectors
@@ -104,6 +104,7 @@ class _ShareFn(beam.DoFn):
                 )
             yield from slices(pa.Table.from_batches([rows], REUSED))
             yield from rejected([bad_vector(rows, index, _REASON) for index in without.tolist()])
+            yield tally("share", **rejects_of_languages(rows, without.tolist()))
             counts = dict.fromkeys(("chunks.looked_up", "chunks.duplicates", "chunks.hot"), rows.num_rows)
             counts["vectors.reused"] = pc.sum(pc.equal(rows.column("origin"), Origin.REUSED.value)).as_py()
             counts["tokens.spared"] = pc.sum(rows.column("tokens")).as_py()

@@ -14,6 +14,7 @@ from transforms.adapters.detectors import Detector
 from transforms.identify import identify_chunks
 from transforms.logic.chunking import Limits, split_texts
 from transforms.logic.languages import Identified, is_seen_whole
+from transforms.logic.lengths import length_counts
 from transforms.logic.records import Place, reject
 from transforms.logic.rows import chunk_rows, with_row_keys
 from transforms.logic.schemas import CHUNKS, Reason, batch_of, slices
@@ -171,10 +172,11 @@ class _SplitFn(beam.DoFn):
         yield from batches
         yield from rejected(rejects)
         yield tally("split", seconds=watch.seconds, **chunk_counts(rows, tokenizer, self._splitting))
+        yield tally("split", **reject_counts(batch, rejects))
 
 
 def chunk_counts(rows: Sequence[Row], tokenizer: Tokenizer, splitting: Splitting) -> dict[str, int]:
-    """Tallies of rows of `CHUNKS`: chunks, tokens, characters, UTF-8 bytes and unknown tokens of each document language, and totals."""
+    """Tallies of rows of `CHUNKS`, all those of their documents: figures of each document language, lengths, and totals."""
     counts: Counter[str] = Counter()
     for row in rows:
         language = f"language.{row['language']}"
@@ -184,6 +186,16 @@ def chunk_counts(rows: Sequence[Row], tokenizer: Tokenizer, splitting: Splitting
         counts[f"{language}.bytes"] += len(row["text"].encode())
         if row["unknown_fraction"]:
             counts[f"{language}.unknown_tokens"] += int((row["token_ids"] == tokenizer.unknown_id).sum())
+            counts[f"{language}.unknown_chunks"] += 1
         counts["chunks.unknown"] += row["unknown_fraction"] > splitting.max_unknown_fraction
         counts["tokens.split"] += row["tokens"]
-    return {"chunks.split": len(rows), **counts}
+    # Documents with the same id are told apart later; here each record of the source is one.
+    of_records = (((row["source"], row["position"]), row["tokens"]) for row in rows)
+    lengths = length_counts(of_records, splitting.limits.max_tokens)
+    return {"chunks.split": len(rows), **counts, **lengths}
+
+
+def reject_counts(batch: pa.RecordBatch, rejects: Sequence[Row]) -> dict[str, int]:
+    """Tallies of rejects of a batch of `DOCUMENTS`, by the language of their documents."""
+    languages = dict(zip(batch.column("document_id").to_pylist(), batch.column("language").to_pylist(), strict=True))
+    return dict(Counter(f"language.{languages[row['document_id']]}.rejects" for row in rejects))

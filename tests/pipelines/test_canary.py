@@ -76,12 +76,13 @@ COMMANDS: dict[str, Arguments] = {
     "drop": lambda job, milvus: [*("copy", "--yes", "copy", "--workspace", str(job.workspace), "--milvus", milvus)],
     "workspace": lambda job, _: ["ls", str(job.workspace)],
     "runs": lambda job, _: ["ls", str(job.workspace)],
+    "report": lambda job, _: [str(job.workspace)],
     "rejects": lambda job, _: ["ls", str(job.workspace)],
     "config": lambda job, milvus: ["check", *_flags(job, milvus)],
     "completion": lambda *_: ["bash"],
 }
 """In an order in which each finds what it needs."""
-WITHOUT_MILVUS = {"workspace", "runs", "rejects", "completion"}
+WITHOUT_MILVUS = {"workspace", "runs", "report", "rejects", "completion"}
 RUNNING = {"run", "run --publish", "load", "search", "verify", "rollback", "drop", "capabilities"}
 """Those that open Milvus where they run."""
 

@@ -113,6 +113,7 @@ def test_defaults_are_those_of_the_interface() -> None:
         "on_busy": "refuse",
         "logical_date": None,
         "keep_rejected_text": False,
+        "report": "full",
         "push_metrics": None,
         "recheck": False,
     }

@@ -115,7 +115,7 @@ def _left(world: World, job: Job, record: dict[str, Any]) -> Result:
 
 def _comparable(record: dict[str, Any]) -> dict[str, Any]:
     """The record without measured times, and without the places of this run; the checksum is of the whole."""
-    left_out = {"run_id", "seconds", "started_at", "checksum"}
+    left_out = {"run_id", "seconds", "started_at", "timeline", "slowest", "checksum"}
     kept = {name: value for name, value in record.items() if name not in left_out}
     kept["configuration"] = {**kept["configuration"], "storage": None}
     kept["reject_files"] = [Path(uri).name for uri in kept["reject_files"]]

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -55,20 +55,20 @@ class _Commit(beam.PTransform[beam.PCollection[Tally], beam.PCollection[int]]):
         target: Target,
         held: Held,
         parts: Sequence[str],
-        push_metrics: str | None,
+        changed: Mapping[str, Any],
         kept: ByProducts,
     ) -> None:
         super().__init__()
         self._settings = (workspace, target, held)
         self._parts = parts
-        self._push_metrics = push_metrics
+        self._changed = changed
 
     def expand(self, tallies: beam.PCollection[Tally]) -> beam.PCollection[int]:
         root = tallies.pipeline
         parts = root | "Parts" >> beam.Create(list(self._parts), reshuffle=False)
         rejects = root | "Files" >> beam.Create(["b.parquet", "a.parquet"], reshuffle=False)
         context = RunContext("run-1", 1, 1, 0.01, {}, {}, "space", {}, {}, "2026-03-01T00:00:00Z", time())
-        context = replace(context, push_metrics=self._push_metrics)
+        context = replace(context, **self._changed)
         return root | "Commit" >> CommitRun(*self._settings, context, tallies, parts, rejects)
 
 
@@ -78,9 +78,9 @@ def _commit(
     held: Held,
     tallies: list[Tally],
     parts: Sequence[str] = ("q", "p"),
-    push_metrics: str | None = None,
+    **changed: Any,
 ) -> tuple[int, dict[str, Any]]:
-    outcome = run_verb(partial(_Commit, workspace, target, held, parts, push_metrics), tallies)
+    outcome = run_verb(partial(_Commit, workspace, target, held, parts, changed), tallies)
     (code,) = outcome.main
     return code, workspace.read_record("run-1")
 
@@ -185,3 +185,37 @@ def test_the_end_of_a_run_is_told_and_its_figures_pushed_whatever_becomes_of_the
     pushed = gateway.groups.get(GROUP, {})
     assert pushed.get(("corpus_embed_run_exit_code", "")) == (code if status == 200 else None)
     assert pushed.get(("corpus_embed_documents", '{outcome="read"}')) == (2 if status == 200 else None)
+
+
+@pytest.mark.parametrize(("wanted", "written"), [("full", True), ("no-texts", True), ("none", False)])
+def test_a_report_lies_beside_the_record_if_one_is_wanted(
+    workspace: Workspace, target: Target, wanted: str, *, written: bool
+) -> None:
+    tallies: list[Tally] = [*READ, {"partition.lang_de": 1}]
+    _commit(workspace, target, Held(Ledger(0, (), {}), (), True), tallies, report=wanted)
+    path = Path(workspace.record_uri("run-1")).with_name("report.html")
+    assert path.exists() == written
+    if written:
+        assert "The run balances" in path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "error", [OSError("disk full"), ValueError("a defect"), KeyError("a defect"), ZeroDivisionError()]
+)
+def test_a_report_that_cannot_be_made_is_told_and_harms_nothing(
+    workspace: Workspace,
+    target: Target,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    error: Exception,
+) -> None:
+    def fail(*arguments: Any, **settings: Any) -> str:
+        raise error
+
+    monkeypatch.setattr("transforms.commit.write_report", fail)
+    tallies: list[Tally] = [*READ, {"partition.lang_de": 1}]
+    code, record = _commit(workspace, target, Held(Ledger(0, (), {}), (), True), tallies, report="full")
+    assert (code, record["ledger"]) == (0, 1)
+    assert workspace.latest_ledger().number == 1
+    (told,) = [one.getMessage() for one in caplog.records if "report not written" in one.getMessage()]
+    assert type(error).__name__ in told

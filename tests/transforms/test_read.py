@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import time
 from collections import Counter
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,8 @@ from transforms.adapters.storage import list_matching
 from transforms.logic.records import Reading
 from transforms.logic.schemas import MAX_BATCH_ROWS, RECORDS
 from transforms.logic.selection import Selection, window_of
+from transforms.logic.timeline import describe_slowest, describe_timeline
+from transforms.metrics import ByProducts, Timeline, sum_tallies
 from transforms.read import ReadDocuments
 
 
@@ -94,3 +97,37 @@ def test_thousands_of_tiny_files_are_few_elements_and_full_batches(tmp_path: Pat
     assert len(outcome.main) == len(groups)
     assert sorted(int(row["document_id"]) for row in outcome.rows) == list(range(3000))
     assert outcome.counts["splits.read"] == outcome.counts["documents.read"] == 3000
+
+
+def test_the_time_of_each_split_is_told_without_that_of_the_work_on_its_pages(tmp_path: Path) -> None:
+    lines = [json.dumps({"id": number, "text": "a text"}).encode() for number in range(2 * MAX_BATCH_ROWS)]
+    for name in ("a.jsonl", "b.jsonl"):
+        (tmp_path / name).write_bytes(b"\n".join(lines))
+    now = [0.0]
+
+    def clock() -> float:
+        now[0] += 1
+        return now[0]
+
+    seconds: dict[str, float] = {}
+    (group,) = groups_of(tmp_path, together=True)
+    for page in read_group(group, Reading(), Selection(), clock):
+        seconds |= page.seconds
+        now[0] += 1000
+    assert sorted(Path(one["source"]).name for one in describe_slowest(seconds)) == ["a.jsonl", "b.jsonl"]
+    assert 0 < min(seconds.values()) <= max(seconds.values()) < 1000
+    (untimed, *_) = read_group(group, Reading(), Selection())
+    assert untimed.seconds == {}
+
+
+def test_when_documents_were_read_is_told(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_bytes(json.dumps({"id": "d", "text": "a text"}).encode())
+    timeline = Timeline(time.time() - 1000)
+    outcome = run_verb(partial(_timed, timeline), groups_of(tmp_path))
+    (bucket,) = describe_timeline(sum_tallies(outcome.tallies), 1000)
+    assert bucket["documents"] == 1
+    assert 1000 - bucket["width"] <= bucket["start"] < 1300
+
+
+def _timed(timeline: Timeline, kept: ByProducts) -> ReadDocuments:
+    return ReadDocuments(Reading(), Selection(), kept, timeline)

@@ -54,6 +54,10 @@ def test_the_verb_rejects_a_document_without_a_token_and_counts_the_rest() -> No
         "language.en.tokens": tokens,
         "language.en.characters": sum(len(row["text"]) for row in outcome.rows),
         "language.en.bytes": sum(len(row["text"].encode()) for row in outcome.rows),
+        "language.und.rejects": 1,
+        "length.chunk.10": 1,
+        "length.chunk.21": 1,
+        "length.document.9": 1,
         "rejects.total": 1,
         "rejects.record.empty_text": 1,
     }

@@ -50,7 +50,7 @@ class Outcome:
         return {
             name: value
             for name, value in sum_tallies(self.tallies).items()
-            if not name.endswith(".seconds") and not name.startswith("checksum.")
+            if not name.endswith(".seconds") and not name.startswith(("checksum.", "slowest."))
         }
 
     def checksum(self, name: str) -> int:

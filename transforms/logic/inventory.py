@@ -20,6 +20,7 @@ class Kind(StrEnum):
     IMPORT = "import journal"
     REJECTS = "rejects"
     RECORD = "run record"
+    REPORT = "report"
     CALIBRATION = "calibration"
     PROJECTION = "projection"
     TOKENIZER = "tokenizer"
@@ -38,6 +39,7 @@ _PATHS = (
     (Kind.IMPORT, r"ledger/(?P<owner>[^/]+)/imports/(?P<number>\d+)/[^/.][^/]*\.json"),
     (Kind.REJECTS, r"rejects/(?P<owner>[^/]+)/[^/.][^/]*\.parquet"),
     (Kind.RECORD, r"runs/(?P<owner>[^/]+)/run\.json"),
+    (Kind.REPORT, r"runs/(?P<owner>[^/]+)/report\.html"),
     (Kind.CALIBRATION, r"calibration/(?P<owner>[^/]+)/\d+\.json"),
     (Kind.PROJECTION, r"calibration/(?P<owner>[^/]+)/[0-9a-f]+\.safetensors"),
     (Kind.PUBLICATION, r"publications/(?P<owner>[^/]+)/(?:lease/)?\d+\.json"),

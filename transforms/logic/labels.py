@@ -38,6 +38,12 @@ _NAMES = pairs(
 COMMON = tuple(sorted(_NAMES))
 """What `--languages common` names: languages with millions of speakers and a presence in web corpora."""
 
+
+def english_name(language: str) -> str | None:
+    """The English name of a common language by its code; None for any other."""
+    return _NAMES.get(language)
+
+
 _TAG = re.compile(r"(?P<language>[a-z]{2,3})(?:-[a-z]{3})?(?:-(?P<script>[a-z]{4}))?(?:-[a-z0-9]+)*")
 _NO_LANGUAGE = frozenset({UNDETERMINED, "mis", "mul", "zxx", "art", "sgn"})
 # Members of a macrolanguage that are written differently enough, and widely enough, to be kept.

@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from transforms.logic.checksum import HELD, REJECTED, WANTED, WRITTEN, as_text, combined, counted_checksum, without
+from transforms.logic.lengths import CHUNK_BINS, describe_lengths
 from transforms.logic.mirroring import mirror
 from transforms.logic.parity import ENGLISH, premium
+from transforms.logic.timeline import describe_slowest, describe_timeline
 from transforms.logic.verification import Kind, Verification
 
 FORMAT = 1
@@ -40,7 +42,8 @@ class RunContext:
     """What is known of a run before it starts; `max_delete_fraction` is None for one that does not mirror its source.
 
     `verify` says how deep the collection is held against the ledger before that is committed, `collection_space` what the collection
-    records about itself, so that another one like it can be made though the first is lost, `push_metrics` the URL that gets the figures.
+    records about itself, so that another one like it can be made though the first is lost, `push_metrics` the URL that gets the figures,
+    `report` whether a page is made of the record, and whether that may quote chunks.
     """
 
     run_id: str
@@ -60,6 +63,7 @@ class RunContext:
     verify: Literal["none", "quick", "full"] = "none"
     collection_space: Mapping[str, Any] = field(default_factory=dict)
     push_metrics: str | None = None
+    report: Literal["full", "no-texts", "none"] = "none"
 
 
 def rejected_row_counts(rows: Iterable[Mapping[str, Any]]) -> dict[str, float]:
@@ -114,7 +118,10 @@ def build_record(context: RunContext, counts: Counts, counted: Mapping[str, int]
             for name in sorted({*expected, *counted})
         },
         "languages": _languages(counts),
+        "lengths": describe_lengths(counts, _max_tokens(context.configuration)),
         "stages": _stages(counts),
+        "timeline": describe_timeline(counts, seconds),
+        "slowest": describe_slowest(counts),
         "seconds": round(seconds, 3),
         "started_at": context.started_at,
         "model": dict(context.model),
@@ -223,7 +230,10 @@ def _tokens(counts: Counts) -> int:
     return _int(counts, "tokens.encoded") + _int(counts, "tokens.spared")
 
 
-_COUNTED_PER_LANGUAGE = ("documents", "mixed", "chunks", "tokens", "characters", "bytes")
+_COUNTED_PER_LANGUAGE = (
+    *("documents", "mixed", "chunks", "tokens", "characters", "bytes"),
+    *("unknown_tokens", "unknown_chunks", "rejects"),
+)
 
 
 def _languages(counts: Counts) -> dict[str, dict[str, float | None]]:
@@ -247,6 +257,11 @@ def _language(language: str, counted: Mapping[str, int], of_english: float | Non
     }
     rounded = {name: None if ratio is None else round(ratio, _RATIO_DECIMALS) for name, ratio in ratios.items()}
     return {**{name: counted[name] for name in _COUNTED_PER_LANGUAGE}, **rounded}
+
+
+def _max_tokens(configuration: Mapping[str, Any]) -> int:
+    """Bound of a chunk; what never cuts documents has none, and counts no lengths."""
+    return int(configuration.get("chunking", {}).get("max_tokens", CHUNK_BINS))
 
 
 def _ratio(part: int, whole: int) -> float | None:

@@ -25,9 +25,9 @@ _FIELDS: Mapping[Group, tuple[str, ...]] = MappingProxyType(
                 "tokens",
                 "vectors",
             ),
-            *("budget_reductions", "rows", "partitions", "languages", "mirror", "checksum"),
+            *("budget_reductions", "rows", "partitions", "languages", "lengths", "mirror", "checksum"),
         ),
-        "times": ("started_at", "seconds", "stages"),
+        "times": ("started_at", "seconds", "stages", "timeline", "slowest"),
     }
 )
 # They name the record and its files, and differ whenever the rest does.

@@ -30,7 +30,7 @@ from transforms.split import split_into_chunks
 CLAIMED = [f"claimed{number}" for number in range(5)]
 """Ids that every file of the corpus claims."""
 
-MEASURED = {"seconds", "started_at", "stages"}
+MEASURED = {"seconds", "started_at", "stages", "timeline", "slowest"}
 
 GERMAN = "Der Fluss fließt durch die alte Stadt und mündet weit im Norden in das kalte Meer."
 RUSSIAN = "Река течёт через старый город и впадает далеко на севере в холодное море."

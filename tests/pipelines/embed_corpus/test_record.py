@@ -18,6 +18,7 @@ STAGES = [
 
 LANGUAGE = {
     **dict.fromkeys(("documents", "mixed", "chunks", "tokens", "characters", "bytes"), int),
+    **dict.fromkeys(("unknown_tokens", "unknown_chunks", "rejects"), int),
     **dict.fromkeys(
         ("tokens_per_character", "tokens_per_byte", "chunks_per_document", "unknown_fraction", "premium"), float
     ),
@@ -61,6 +62,9 @@ SHAPE: dict[str, Any] = {
         "share": {"seconds": float, "tokens": int, "tokens_per_second": type(None)},
         "label": {"seconds": float, "tokens": int, "tokens_per_second": type(None)},
     },
+    "lengths": {"chunks": list, "documents": list},
+    "timeline": list,
+    "slowest": list,
     "seconds": float,
     "started_at": str,
     "model": {

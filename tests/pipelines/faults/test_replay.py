@@ -20,7 +20,7 @@ from transforms.logic.errors import TransientError
 from transforms.metrics import at_end_of_bundle
 
 _ENOUGH_TO_BE_HOT = 70
-MEASURED = {"seconds", "started_at", "stages"}
+MEASURED = {"seconds", "started_at", "stages", "timeline", "slowest"}
 ABANDONED: Counter[str] = Counter()
 """How often each function was abandoned."""
 

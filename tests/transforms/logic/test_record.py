@@ -55,6 +55,16 @@ CLEAN: dict[str, float] = {
     "language.de.characters": 1000,
     "language.de.bytes": 1250,
     "language.de.unknown_tokens": 3,
+    "language.de.unknown_chunks": 2,
+    "language.de.rejects": 1,
+    "length.chunk.0": 3,
+    "length.chunk.2": 17,
+    "length.document.4": 10,
+    "timeline.0.tokens": 60,
+    "timeline.12.tokens": 40,
+    "timeline.12.documents": 10,
+    "slowest.0.9.b.jsonl": 1.0,
+    "slowest.10.99.a.b.jsonl": 2.5,
     "language.de.mixed": 2,
     "language.en.documents": 4,
     "language.en.chunks": 8,
@@ -273,6 +283,9 @@ def test_a_language_has_its_figures_and_what_it_costs_against_english() -> None:
         "tokens": 300,
         "characters": 1000,
         "bytes": 1250,
+        "unknown_tokens": 3,
+        "unknown_chunks": 2,
+        "rejects": 1,
         "tokens_per_character": 0.3,
         "tokens_per_byte": 0.24,
         "chunks_per_document": 2.0,
@@ -295,7 +308,9 @@ def test_a_language_all_of_whose_documents_were_rejected_has_figures_without_rat
     languages = record_of({"language.xx.documents": 3})["languages"]
 
     assert languages["xx"] == {
-        **dict.fromkeys(("mixed", "chunks", "tokens", "characters", "bytes"), 0),
+        **dict.fromkeys(
+            ("mixed", "chunks", "tokens", "characters", "bytes", "unknown_tokens", "unknown_chunks", "rejects"), 0
+        ),
         **dict.fromkeys(("tokens_per_character", "tokens_per_byte", "unknown_fraction", "premium")),
         "documents": 3,
         "chunks_per_document": 0.0,
@@ -306,3 +321,19 @@ def test_documents_that_were_not_utf8_are_listed_by_encoding() -> None:
     assert record_of()["encodings"] == {}
     counts = {"encoding.windows-1251.documents": 3, "encoding.utf-16-le.documents": 1}
     assert record_of(counts)["encodings"] == {"utf-16-le": 1, "windows-1251": 3}
+
+
+def test_lengths_times_and_the_slowest_splits_are_recorded() -> None:
+    record = record_of()
+
+    of_chunks = [(one["from"], one["to"], one["count"]) for one in record["lengths"]["chunks"]]
+    assert of_chunks == [(1, 8, 3), (9, 16, 0), (17, 24, 17)]
+    assert record["lengths"]["documents"] == [{"from": 6, "to": 7, "count": 10}]
+    assert record["timeline"] == [
+        {"start": 0, "width": 1, "tokens": 60},
+        {"start": 12, "width": 1, "documents": 10, "tokens": 40},
+    ]
+    assert record["slowest"] == [
+        {"source": "a.b.jsonl", "start": 10, "stop": 99, "seconds": 2.5},
+        {"source": "b.jsonl", "start": 0, "stop": 9, "seconds": 1.0},
+    ]

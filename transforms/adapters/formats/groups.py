@@ -1,7 +1,7 @@
 """Splits gathered into groups, so that a corpus of many small files moves in few elements and full batches."""
 
 from collections import Counter
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from math import ceil
@@ -13,6 +13,7 @@ from transforms.adapters.storage import ChangedFileError, SourceFile, check_unch
 from transforms.logic.records import Reading, reject
 from transforms.logic.schemas import MAX_BATCH_BYTES, MAX_BATCH_ROWS, Reason
 from transforms.logic.selection import Selection, select_documents
+from transforms.logic.timeline import slowest_name
 
 MAX_GROUP_SPLITS = 512
 _MIN_GROUPS = 64
@@ -29,11 +30,12 @@ class SplitGroup:
 
 @dataclass
 class GroupPage:
-    """What was read of a group, within the limits of a batch: documents that are taken, rejects, and counts by tally name."""
+    """What was read of a group, within the limits of a batch: documents that are taken, rejects, and counts and seconds by tally name."""
 
     documents: list[dict[str, Any]] = field(default_factory=list)
     rejects: list[dict[str, Any]] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
+    seconds: dict[str, float] = field(default_factory=dict)
 
     def add(self, page: Page, taken: list[dict[str, Any]], left_out: Counter[str]) -> None:
         """Adds a page of a split: what is taken of its documents, and how many are not, by reason."""
@@ -79,11 +81,14 @@ def _group(splits: list[Split], dates: Mapping[str, str]) -> SplitGroup:
     return SplitGroup(tuple(splits), tuple(dates.get(split.uri) for split in splits))
 
 
-def read_group(group: SplitGroup, reading: Reading, selection: Selection) -> Iterator[GroupPage]:
+def read_group(
+    group: SplitGroup, reading: Reading, selection: Selection, clock: Callable[[], float] | None = None
+) -> Iterator[GroupPage]:
     """Reads the splits of a group in order, as pages that documents of several files share.
 
     With `selection.limit` the group is the whole corpus: it is read up to that many documents. What is left out is counted as
-    `left_out.<reason>`, and by the limit also as `splits.left_out` and `files.left_out.limit`.
+    `left_out.<reason>`, and by the limit also as `splits.left_out` and `files.left_out.limit`. With a clock, which gives seconds, the time
+    that each split takes is counted too, without the time in which pages are worked on.
     """
     room = selection.limit
     gathered = GroupPage()
@@ -92,10 +97,13 @@ def read_group(group: SplitGroup, reading: Reading, selection: Selection) -> Ite
             gathered.counts.update(_unread(group.splits, index))
             break
         gathered.counts["splits.read"] += 1
+        watch = _Watch(clock)
         with closing(read_planned(split, reading)) as pages:
             for page in pages:
                 if not gathered.takes(page):
+                    watch.stop()
                     yield gathered
+                    watch.start()
                     gathered = GroupPage()
                 taken, left_out = select_documents(page.documents, selection, date)
                 if room is not None:
@@ -106,7 +114,26 @@ def read_group(group: SplitGroup, reading: Reading, selection: Selection) -> Ite
                 if room == 0:
                     break
         gathered.counts["source_bytes.read"] += split.size_bytes
+        watch.stop()
+        if watch.seconds:
+            gathered.seconds[slowest_name(split.uri, split.start, split.stop)] = watch.seconds
     yield gathered
+
+
+class _Watch:
+    """Adds up the seconds between `start` and `stop`, as a clock has them; it has been started. Without a clock there are none."""
+
+    def __init__(self, clock: Callable[[], float] | None) -> None:
+        self._clock = clock
+        self.seconds = 0.0
+        self.start()
+
+    def start(self) -> None:
+        self._started = 0.0 if self._clock is None else self._clock()
+
+    def stop(self) -> None:
+        if self._clock is not None:
+            self.seconds += self._clock() - self._started
 
 
 def _unread(splits: tuple[Split, ...], index: int) -> Counter[str]:

@@ -1,0 +1,111 @@
+"""The section of evaluations: how well questions in one language find answers in another.
+
+Whatever an evaluation holds is shown: every list of rows becomes a table, and rows of pairs of languages a matrix.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+from xml.etree import ElementTree as ET
+
+from transforms.logic.report.end_sections import text_of
+from transforms.logic.report.markup import Node, tag
+from transforms.logic.report.parts import Column, Section, folded, language_name, note, table
+
+Row = Mapping[str, Any]
+_MOST_ROWS = 200
+_MOST_COLUMNS = 12
+_UNFOLDED_ROWS = 12
+_MOST_LANGUAGES = 24
+_MOST_MATRICES = 3
+_SHADES = 10
+_MEASURES = ("top_1", "recall_at_10", "ndcg_at_10")
+
+
+def evaluation(found: Sequence[Row]) -> Section | None:
+    """What evaluations of the collection came to; None without any."""
+    if not found:
+        return None
+    content: list[ET.Element] = []
+    for one in found:
+        content.append(tag("h3", {}, text_of(one.get("name", "evaluation"))))
+        said = [
+            f"{_words(key)}: {_plain(one[key])}" for key in ("mode", "pairs", "created_by") if one.get(key) is not None
+        ]
+        if said:
+            content.append(note("; ".join(said)))
+        for key, value in one.items():
+            if isinstance(value, list) and value and all(isinstance(row, Mapping) for row in value):
+                content += _matrices(value)
+                content += _rows(_words(str(key)).capitalize(), value)
+    return Section("evaluation", "Evaluation", content)
+
+
+def _matrices(rows: Sequence[Row]) -> Iterator[ET.Element]:
+    """A matrix of each representation, if the rows are of pairs of languages; the one that the collection holds comes last in a file."""
+    measure = next((one for one in _MEASURES if all(isinstance(row.get(one), int | float) for row in rows)), None)
+    named = all(isinstance(row.get(key), str) for row in rows for key in ("query_language", "answer_language"))
+    if measure is None or not named:
+        return
+    representations = list(dict.fromkeys(str(row.get("representation", "")) for row in rows))
+    for representation in reversed(representations[-_MOST_MATRICES:]):
+        own = [row for row in rows if str(row.get("representation", "")) == representation]
+        matrix = _matrix(own, measure, representation)
+        yield (
+            matrix
+            if representation == representations[-1]
+            else folded(f"The same for {representation}", matrix, is_printed=False)
+        )
+
+
+def _matrix(rows: Sequence[Row], measure: str, representation: str) -> ET.Element:
+    values = {(row["query_language"], row["answer_language"]): float(row[measure]) for row in rows}
+    asked = sorted({language for language, _ in values})[:_MOST_LANGUAGES]
+    answered = sorted({language for _, language in values})[:_MOST_LANGUAGES]
+    columns = [Column("asked in, answered in", is_number=False), *(Column(language) for language in answered)]
+    cells: list[list[Node]] = [
+        [language_name(language), *(_cell(values.get((language, other))) for other in answered)] for language in asked
+    ]
+    of_what = f", {representation}" if representation else ""
+    return table(
+        f"{_words(measure).capitalize()} of questions in one language, answers in another{of_what}", columns, cells
+    )
+
+
+def _cell(value: float | None) -> Node:
+    """The figure on a ground that is the darker the better it is; none where a language was not asked."""
+    if value is None:
+        return "–"
+    shade = min(_SHADES - 1, max(0, int(value * _SHADES)))
+    return tag("span", {"class": f"shade h{shade}"}, f"{value:.2f}")
+
+
+def _rows(caption: str, rows: Sequence[Row]) -> Iterator[ET.Element]:
+    names = list(dict.fromkeys(str(name) for row in rows for name in row))[:_MOST_COLUMNS]
+    if not names:
+        return
+    columns = [Column(_words(name), is_number=_is_number(rows, name)) for name in names]
+    shown = table(caption, columns, [[_plain(row.get(name)) for name in names] for row in rows[:_MOST_ROWS]])
+    if len(rows) <= _UNFOLDED_ROWS:
+        yield shown
+        return
+    more = len(rows) - _MOST_ROWS
+    rest = note(f"{more:,} more rows are in the evaluation's own file.") if more > 0 else None
+    yield folded(f"{caption}: {len(rows):,} rows", shown, rest, is_printed=False)
+
+
+def _is_number(rows: Sequence[Row], name: str) -> bool:
+    given = [row.get(name) for row in rows]
+    return all(value is None or (isinstance(value, int | float) and not isinstance(value, bool)) for value in given)
+
+
+def _words(name: str) -> str:
+    return name.replace("_at_", "@").replace("_", " ")
+
+
+def _plain(value: Any) -> str:
+    """A value; a difference with its interval, and other objects, without the braces."""
+    if not isinstance(value, Mapping):
+        return text_of(value)
+    if set(value) == {"difference", "low", "high"} and all(isinstance(one, int | float) for one in value.values()):
+        return f"{value['difference']:+.3f} ({value['low']:+.3f} to {value['high']:+.3f})"
+    return ", ".join(f"{_words(str(key))} {text_of(one)}" for key, one in value.items() if one not in ([], {}))
