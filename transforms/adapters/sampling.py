@@ -1,0 +1,143 @@
+"""Parts of a corpus to choose from, and what is read of one: records are parsed as a run parses them, texts are not looked into."""
+
+import heapq
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from math import ceil
+from typing import Any
+
+import pyarrow as pa
+
+from transforms.adapters.formats import Split
+from transforms.adapters.formats.footers import read_footer, row_group_ranges
+from transforms.adapters.formats.groups import SplitGroup, read_group
+from transforms.adapters.formats.sniffing import HEAD_BYTES, compression_of, encoding_of, told_by_content
+from transforms.adapters.storage import open_binary
+from transforms.logic.decoding import UTF8
+from transforms.logic.forecast import Piece
+from transforms.logic.identity import digest
+from transforms.logic.records import Reading
+from transforms.logic.selection import Selection
+
+PIECE_BYTES = 128 << 10
+"""Some forty documents: so many that their number hardly matters, so few that several hundred pieces are read in seconds."""
+MOST_PIECES = 20_000
+MOST_FILES_LOOKED_INTO = 256
+"""Of more files each is chosen or not as it was planned; looking into every one would take longer than the sample."""
+
+
+def cut_pieces(groups: Iterable[SplitGroup], *, together: bool) -> list[SplitGroup]:
+    """The corpus as pieces of which a sample is chosen, in order: splits, and finer parts of those that can be cut.
+
+    Lines can be cut at any byte and Parquet files at row groups; other files and compressed ones stay whole.
+
+    Args:
+        groups: as planned for a run.
+        together: all is one piece, because a run reads it in order up to a limit.
+    """
+    planned = list(groups)
+    if together:
+        return planned
+    splits = [pair for group in planned for pair in zip(group.splits, group.dates, strict=True)]
+    target = max(PIECE_BYTES, ceil(sum(split.size_bytes for split, _ in splits) / MOST_PIECES))
+    few = len({split.uri for split, _ in splits}) <= MOST_FILES_LOOKED_INTO
+    return [
+        SplitGroup((part,), (date,))
+        for split, date in splits
+        for part in (_parts(split, target, may_look=few) if split.size_bytes > target else (split,))
+    ]
+
+
+def _parts(split: Split, target: int, *, may_look: bool) -> Iterator[Split]:
+    if split.compression or split.format not in {"jsonl", "parquet"}:
+        yield split
+        return
+    try:
+        if split.format == "parquet":
+            yield from _row_groups(split, target) if may_look else (split,)
+        # A split that begins within a file was looked into when it was planned.
+        elif split.start or (may_look and _is_plain_lines(split)):
+            for start in range(split.start, split.stop, target):
+                stop = min(split.stop, start + target)
+                yield replace(split, start=start, stop=stop, size_bytes=stop - start)
+        else:
+            yield split
+    except (OSError, EOFError, pa.ArrowException):
+        # Reading it makes the reject.
+        yield split
+
+
+def _row_groups(split: Split, target: int) -> Iterator[Split]:
+    with open_binary(split.uri, split.etag) as stream:
+        footer = read_footer(stream)
+    last = len(footer.groups) if split.stop < 0 else min(split.stop, len(footer.groups))
+    inside = replace(footer, groups=footer.groups[split.start : last])
+    for first, after, size_bytes in row_group_ranges(inside, target):
+        yield replace(split, start=split.start + first, stop=split.start + after, size_bytes=size_bytes)
+
+
+def _is_plain_lines(split: Split) -> bool:
+    with open_binary(split.uri, split.etag) as stream:
+        head = stream.read(HEAD_BYTES)
+    return not compression_of(head) and told_by_content("jsonl", head) == "jsonl" and encoding_of(head)[0] == UTF8
+
+
+def describe_pieces(groups: Sequence[SplitGroup]) -> list[Piece]:
+    """What is known of pieces before they are read."""
+    return [_describe(group) for group in groups]
+
+
+def _describe(group: SplitGroup) -> Piece:
+    first = group.splits[0]
+    # The size of row groups is that once unpacked.
+    kind = ".".join(
+        filter(
+            None, (first.format, first.compression, "groups" if first.format == "parquet" and first.stop >= 0 else "")
+        )
+    )
+    name = f"{first.uri}#{first.start}"
+    return Piece(kind, name, sum(split.size_bytes for split in group.splits))
+
+
+@dataclass
+class Records:
+    """What was read of a piece.
+
+    Attributes:
+        counts: tallies as those of a run: rejects by level and reason, documents left out by reason, bytes.
+        read: how many records it has.
+        documents: how many of them became documents that are taken.
+        text_bytes: UTF-8 bytes of the texts of all these.
+        chosen: some of the documents by chance, or all, as rows of the `RECORDS` schema in their order.
+    """
+
+    counts: Counter[str] = field(default_factory=Counter)
+    read: int = 0
+    documents: int = 0
+    text_bytes: int = 0
+    chosen: list[dict[str, Any]] = field(default_factory=list)
+
+
+def read_piece(group: SplitGroup, reading: Reading, selection: Selection, seed: int, most: int | None) -> Records:
+    """Reads a piece to its end; of its documents those with the smallest digests of seed and place are chosen, at most so many."""
+    found = Records()
+    kept: list[tuple[int, int]] = []
+    held: dict[int, dict[str, Any]] = {}
+    with closing(read_group(group, reading, selection)) as pages:  # type: ignore[type-var]
+        for page in pages:
+            found.counts.update(page.counts)
+            found.counts.update(f"rejects.{row['level']}.{row['reason']}" for row in page.rejects)
+            for row in page.documents:
+                number = found.documents
+                found.documents += 1
+                found.text_bytes += len(row["text"].encode())
+                place = int.from_bytes(digest("plan", seed, row["source"], row["position"])[:8])
+                heapq.heappush(kept, (-place, number))
+                held[number] = row
+                if most is not None and len(kept) > most:
+                    del held[heapq.heappop(kept)[1]]
+    found.read = found.counts.pop("documents.read", 0)
+    found.chosen = [held[number] for number in sorted(held)]
+    return found
