@@ -224,6 +224,7 @@ def describe(config: Config, asked: Asked, plan: Forecast) -> dict[str, Any]:
             "pieces_read": len(sample.looked),
             "source_bytes": sum(piece.size_bytes for piece in sample.pieces),
             "source_bytes_read": read,
+            "pieces_begun": sum(not one.whole for one in sample.looked.values()),
             "documents": sample.documents,
         },
         "documents": {

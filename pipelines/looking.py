@@ -130,7 +130,7 @@ class _Looker:
         """Looks into at most so many documents of a piece."""
         if number in self._done:
             before, found = self._done[number]
-            if before == most or len(found.looked.measured) == found.looked.documents:
+            if before == most or (found.looked.whole and len(found.looked.measured) == found.looked.documents):
                 return found
         intended = self._intended
         records = read_piece(self._groups[number], intended.reading, intended.sources.selection, self._seed, most)
@@ -153,13 +153,15 @@ class _Looker:
                 contents += [chunk["content_key"] for chunk in chunks]
                 to_encode |= fresh
                 rows += chunks
-        counted = {name: float(count) for name, count in records.counts.items() if name != "splits.read"}
+        share = records.share
+        counted = {name: count / share for name, count in records.counts.items() if name != "splits.read"}
         looked = Looked(
-            {**counted, "documents.read": float(records.read)},
-            records.read,
-            records.documents,
-            records.text_bytes,
+            {**counted, "documents.read": records.read / share},
+            round(records.read / share),
+            round(records.documents / share),
+            round(records.text_bytes / share),
             measured,
+            share == 1,
         )
         rows.sort(key=lambda row: row["content_key"])
         ids = [row["document_id"] for row in records.chosen]

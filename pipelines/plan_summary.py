@@ -9,6 +9,10 @@ from pipelines.tables import size, table
 Estimated = Mapping[str, float]
 
 _COMMONEST_LANGUAGES = 20
+_BEGUN = (
+    "files that cannot be cut are too large to be read: their rest is taken to be like their beginning, "
+    "and no interval knows whether it is"
+)
 _LANGUAGES = {
     "language": "language",
     "documents": "documents",
@@ -56,13 +60,14 @@ def _sample(sample: Mapping[str, Any]) -> list[str]:
         f"  sample      {sample['pieces_read']:,} of {sample['pieces']:,} pieces, {read} of {whole}; "
         f"{sample['documents']:,} documents looked into, seed {sample['seed']}"
     )
+    begun = [f"  begun       {sample['pieces_begun']:,} {_BEGUN}"] if sample["pieces_begun"] else []
     if sample["complete"]:
         return [looked, "  confidence  every document was looked into: what is counted is exact"]
     reached = "" if sample["reached_margin"] is None else f"; tokens are known within {sample['reached_margin']:.1%}"
-    return [
-        looked,
-        f"  confidence  {sample['confidence']:.0%}: so many of such samples have the truth between both ends{reached}",
-    ]
+    sure = (
+        f"  confidence  {sample['confidence']:.0%}: so many of such samples have the truth between both ends{reached}"
+    )
+    return [looked, sure, *begun]
 
 
 def _line(name: str, estimate: Estimated, remark: str = "") -> str:
@@ -135,7 +140,7 @@ def _costs(plan: Mapping[str, Any]) -> list[str]:
         "device": "device",
         "machine": "machine",
         "speed": "tokens/s",
-        "hours": "machine hours",
+        "hours": "machine time",
         "on_demand": f"{plan['currency']} on demand",
         "spot": "spot",
         **{f"wall{count}": f"{count} worker{'s' if count > 1 else ''}" for count in counts},
@@ -146,7 +151,7 @@ def _costs(plan: Mapping[str, Any]) -> list[str]:
             "device": one["device"],
             "machine": one["machine"] or "-",
             "speed": round(one["tokens_per_second"]),
-            "hours": _ranged(one["hours"], _hours),
+            "hours": _ranged(one["hours"], _duration_of_hours),
             "on_demand": _ranged(one["on_demand"], _price),
             "spot": _ranged(one["spot"], _price),
             **{f"wall{count}": _duration(one["wall_seconds"][str(count)]["estimate"]) for count in counts},
@@ -167,8 +172,8 @@ def _ranged(estimate: Estimated | None, show: Any) -> str:
     return low if low == high else f"{low} - {high}"
 
 
-def _hours(hours: float) -> str:
-    return f"{hours:,.1f}" if hours >= _FEW else f"{hours:.3g}"
+def _duration_of_hours(hours: float) -> str:
+    return _duration(hours * _HOUR)
 
 
 def _price(price: float) -> str:
@@ -176,6 +181,8 @@ def _price(price: float) -> str:
 
 
 def _duration(seconds: float) -> str:
+    if seconds < 1:
+        return "under 1 s"
     if seconds < _MINUTE:
         return f"{seconds:.0f} s"
     if seconds < _HOUR:

@@ -1,6 +1,7 @@
 """Parts of a corpus to choose from, and what is read of one: records are parsed as a run parses them, texts are not looked into."""
 
 import heapq
+import io
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
@@ -11,8 +12,10 @@ from typing import Any
 import pyarrow as pa
 
 from transforms.adapters.formats import Split
+from transforms.adapters.formats.compression import unpacked
 from transforms.adapters.formats.footers import read_footer, row_group_ranges
 from transforms.adapters.formats.groups import SplitGroup, read_group
+from transforms.adapters.formats.raw import BROKEN_FILE
 from transforms.adapters.formats.sniffing import HEAD_BYTES, compression_of, encoding_of, told_by_content
 from transforms.adapters.storage import open_binary
 from transforms.logic.decoding import UTF8
@@ -24,6 +27,9 @@ from transforms.logic.selection import Selection
 PIECE_BYTES = 128 << 10
 """Some forty documents: so many that their number hardly matters, so few that several hundred pieces are read in seconds."""
 MOST_PIECES = 20_000
+MOST_READ_BYTES = 256 << 20
+"""Of one piece, unpacked: some seconds. Only a file that cannot be cut has more."""
+_HEAD_BYTES = 4 << 20
 MOST_FILES_LOOKED_INTO = 256
 """Of more files each is chosen or not as it was planned; looking into every one would take longer than the sample."""
 
@@ -111,6 +117,7 @@ class Records:
         documents: how many of them became documents that are taken.
         text_bytes: UTF-8 bytes of the texts of all these.
         chosen: some of the documents by chance, or all, as rows of the `RECORDS` schema in their order.
+        share: of the piece that was read, about, in (0, 1]; the figures are those of this share.
     """
 
     counts: Counter[str] = field(default_factory=Counter)
@@ -118,10 +125,15 @@ class Records:
     documents: int = 0
     text_bytes: int = 0
     chosen: list[dict[str, Any]] = field(default_factory=list)
+    share: float = 1.0
 
 
 def read_piece(group: SplitGroup, reading: Reading, selection: Selection, seed: int, most: int | None) -> Records:
-    """Reads a piece to its end; of its documents those with the smallest digests of seed and place are chosen, at most so many."""
+    """Reads a piece; of its documents those with the smallest digests of seed and place are chosen, at most so many.
+
+    A file that cannot be cut is read up to `MOST_READ_BYTES`; with `selection.limit`, and where all documents are wanted, to its end.
+    """
+    until = MOST_READ_BYTES if most is not None and selection.limit is None else None
     found = Records()
     kept: list[tuple[int, int]] = []
     held: dict[int, dict[str, Any]] = {}
@@ -138,6 +150,27 @@ def read_piece(group: SplitGroup, reading: Reading, selection: Selection, seed: 
                 held[number] = row
                 if most is not None and len(kept) > most:
                     del held[heapq.heappop(kept)[1]]
+            if until is not None and found.counts["bytes.read"] >= until:
+                found.share = min(1.0, found.counts["bytes.read"] / _unpacked_bytes(group.splits[0], reading))
+                break
     found.read = found.counts.pop("documents.read", 0)
     found.chosen = [held[number] for number in sorted(held)]
     return found
+
+
+def _unpacked_bytes(split: Split, reading: Reading) -> float:
+    """How many bytes a whole file unpacks to, about: as many times its size as its beginning does."""
+    with open_binary(split.uri, split.etag) as stream:
+        head = stream.read(_HEAD_BYTES)
+    compression = compression_of(head)
+    if not compression:
+        return float(split.size_bytes)
+    plain = unpacked(io.BufferedReader(io.BytesIO(head)), compression, reading, _HEAD_BYTES)  # type: ignore[type-var]
+    found = 0
+    try:
+        while block := plain.read1(_HEAD_BYTES):
+            found += len(block)
+    except BROKEN_FILE:
+        # The head ends within the packed data.
+        pass
+    return split.size_bytes * max(1, found) / len(head)

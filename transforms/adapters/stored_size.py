@@ -45,7 +45,9 @@ def _outputs(
     multi_offsets = np.cumsum([0, *(row["tokens"] + frame_tokens for row in rows)])
     return Outputs(
         vectors(len(rows), model.dimensions) if "dense" in outputs else None,
-        Sparse(sparse_offsets, np.concatenate(ids), chance.random(int(sparse_offsets[-1]), np.float32) + np.float32(0.01))
+        Sparse(
+            sparse_offsets, np.concatenate(ids), chance.random(int(sparse_offsets[-1]), np.float32) + np.float32(0.01)
+        )
         if "sparse" in outputs
         else None,
         Multi(multi_offsets, vectors(int(multi_offsets[-1]), model.multi_dimensions)) if "multi" in outputs else None,

@@ -2,10 +2,10 @@
 
 The design is the textbook one of a stratified two-stage cluster sample with ratio estimation (Cochran, "Sampling Techniques", 3rd ed.
 1977): pieces are put into strata in their order, so that a corpus that is sorted by language or date is met everywhere; of each stratum
-a few pieces are chosen; of a large piece only some documents are looked into. Bytes are known of every piece, tokens follow them, so that
-totals are estimated by the combined ratio to bytes (section 6.11) for each kind of file apart, with the variance of both stages
-(11.9) and Student's distribution. Rare counts get the interval of a share (`forecast_intervals`). A sample of everything gives
-exact figures.
+a few pieces are chosen; of a large piece only some documents are looked into. Bytes are known of every piece and tokens follow them, so
+that totals are estimated by the combined ratio to bytes (section 6.11) for each kind of file apart, with the variance of both stages
+(11.9) and Student's distribution with Satterthwaite's degrees of freedom (5.16). Rare counts get the interval of a share
+(`forecast_intervals`). A sample of everything gives exact figures.
 
 Chance comes from digests: the same corpus, seed and size give the same sample, and a larger one contains it.
 """
@@ -52,6 +52,8 @@ class Looked:
         documents: how many of them became documents.
         text_bytes: UTF-8 bytes of the texts of all documents.
         measured: figures of some documents or of all, with `text_bytes` among them.
+        whole: whether it was read to its end; else the figures are what they would be if the rest were like the beginning, and no interval
+            knows that.
     """
 
     counted: Mapping[str, float]
@@ -59,6 +61,7 @@ class Looked:
     documents: int
     text_bytes: int
     measured: Sequence[Mapping[str, float]]
+    whole: bool = True
 
 
 @dataclass(frozen=True)
@@ -107,9 +110,11 @@ class Sample:
     @property
     def is_complete(self) -> bool:
         """Whether every document of every piece was looked into."""
-        return len(self.looked) == len(self.pieces) and all(
-            len(one.measured) == one.documents for one in self.looked.values()
-        )
+        return self._is_read and all(len(one.measured) == one.documents for one in self.looked.values())
+
+    @property
+    def _is_read(self) -> bool:
+        return len(self.looked) == len(self.pieces) and all(one.whole for one in self.looked.values())
 
     @property
     def documents(self) -> int:
@@ -125,17 +130,15 @@ class Sample:
     def total(self, name: str, confidence: float) -> Estimate:
         """A figure of the whole corpus, and the interval that holds it with the given confidence in (0, 1).
 
-        It never begins below what was seen. Where few records have the figure it is the interval of a share, with the trials that a sample of independent records would need
-        for the same variance.
+        It never begins below what was seen. Where few records have the figure it is the interval of a share, with the trials that a sample
+        of independent records would need for the same variance.
         """
         found = {number: _of_piece(one, name) for number, one in self.looked.items()}
         parts = [self._of_kind(strata, found) for strata in self._kinds.values()]
         value, variance = sum(one.value for one in parts), sum(one.variance for one in parts)
         seen, holders = sum(one.seen for one in found.values()), sum(one.holders for one in found.values())
-        everywhere = len(self.looked) == len(self.pieces)
-        if self.is_complete or (
-            everywhere and not any(name in one for piece in self.looked.values() for one in piece.measured)
-        ):
+        is_measured = any(name in one for piece in self.looked.values() for one in piece.measured)
+        if self.is_complete or (self._is_read and not is_measured):
             return exactly(value)
         is_counted = any(name in one.counted for one in self.looked.values())
         trials = sum(one.records for one in self.looked.values()) if is_counted else self.documents
@@ -143,8 +146,8 @@ class Sample:
             return exactly(value)
         if holders < RARE and trials:
             return _by_share(value, variance, seen, holders, trials, confidence)
-        freedom = max(1.0, sum(one.freedom for one in parts))
-        half = student_quantile((1 + confidence) / 2, freedom) * math.sqrt(variance)
+        freedom = variance**2 / sum(one.over_freedom for one in parts)
+        half = student_quantile((1 + confidence) / 2, max(1.0, freedom)) * math.sqrt(variance)
         return Estimate(value, max(seen, value - half), value + half)
 
     def unseen(self, confidence: float) -> Estimate:
@@ -173,18 +176,20 @@ class Sample:
             of_sizes += weight * sum(self.pieces[number].size_bytes for number in numbers)
             whole += sum(self.pieces[number].size_bytes for number in stratum.pieces)
         ratio = of_values / of_sizes if of_sizes else 0.0
-        variance = freedom = 0.0
+        variance = over_freedom = 0.0
         for stratum, numbers in zip(strata, inside, strict=True):
             count, weight = len(stratum.pieces), len(stratum.pieces) / len(numbers)
-            variance += weight * sum(found[number].variance for number in numbers)
+            for number in numbers:
+                variance += weight * found[number].variance
+                degrees = max(1, len(self.looked[number].measured) - 1)
+                over_freedom += (weight * found[number].variance) ** 2 / degrees
             if 1 < len(numbers) < count:
                 residuals = [found[number].value - ratio * self.pieces[number].size_bytes for number in numbers]
-                variance += count**2 * (1 - len(numbers) / count) * float(np.var(residuals, ddof=1)) / len(numbers)
-                freedom += len(numbers) - 1
-        if not freedom:
-            freedom = sum(max(0, len(self.looked[number].measured) - 1) for numbers in inside for number in numbers)
+                between = count**2 * (1 - len(numbers) / count) * float(np.var(residuals, ddof=1)) / len(numbers)
+                variance += between
+                over_freedom += between**2 / (len(numbers) - 1)
         scale = whole / of_sizes if of_sizes else 1.0
-        return _Total(ratio * whole if of_sizes else of_values, variance * scale**2, freedom)
+        return _Total(ratio * whole if of_sizes else of_values, variance * scale**2, over_freedom * scale**4)
 
 
 @dataclass(frozen=True)
@@ -199,11 +204,11 @@ class _Part:
 
 @dataclass(frozen=True)
 class _Total:
-    """A figure of a kind, its variance, and the degrees of freedom of that."""
+    """A figure of a kind, its variance, and the sum of the squares of that of each part over its degrees of freedom."""
 
     value: float
     variance: float
-    freedom: float
+    over_freedom: float
 
 
 def _of_piece(one: Looked, name: str) -> _Part:

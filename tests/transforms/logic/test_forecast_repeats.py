@@ -1,0 +1,36 @@
+import numpy as np
+import pytest
+
+from transforms.logic.forecast_intervals import Estimate, exactly
+from transforms.logic.forecast_repeats import repeats
+
+NORMAL = 1.96
+
+
+def test_all_rows_are_counted() -> None:
+    assert repeats([[1, 2, 2], [3, 1]], exactly(5), NORMAL, complete=True) == Estimate(2, 2, 2)
+    assert repeats([], exactly(0), NORMAL, complete=True) == exactly(0)
+
+
+def test_a_sample_without_a_repeat_tells_of_none() -> None:
+    groups = [[number] for number in range(100)]
+    assert repeats(groups, exactly(10_000), NORMAL, complete=False).value == 0
+
+
+@pytest.mark.parametrize("times", [2, 4])
+def test_contents_that_come_equally_often_are_estimated_well(times: int) -> None:
+    found = []
+    for seed in range(20):
+        rows = np.random.default_rng(seed).permutation(np.repeat(np.arange(20_000 // times), times))
+        groups = [group.tolist() for group in np.array_split(rows[:4000], 100)]
+        estimate = repeats(groups, exactly(20_000), NORMAL, complete=False)
+        assert estimate.low <= estimate.value <= estimate.high <= 20_000
+        found.append(estimate)
+    true = 20_000 - 20_000 // times
+    assert np.mean([one.value for one in found]) == pytest.approx(true, rel=0.03)
+    assert sum(one.low <= true <= one.high for one in found) >= 16
+
+
+def test_what_was_seen_is_the_least() -> None:
+    estimate = repeats([["footer"] * 50, list(range(50))], exactly(200), NORMAL, complete=False)
+    assert estimate.low >= 49
