@@ -24,9 +24,9 @@ from transforms.logic.identity import digest
 from transforms.logic.records import Reading
 from transforms.logic.selection import Selection
 
-PIECE_BYTES = 128 << 10
-"""Some forty documents: so many that their number hardly matters, so few that several hundred pieces are read in seconds."""
-MOST_PIECES = 20_000
+PIECE_BYTES = 32 << 10
+"""Some ten documents: so many that where a piece begins hardly matters, so few that many pieces are read in seconds."""
+MOST_PIECES = 200_000
 MOST_READ_BYTES = 256 << 20
 """Of one piece, unpacked: some seconds. Only a file that cannot be cut has more."""
 _HEAD_BYTES = 4 << 20
