@@ -14,7 +14,7 @@ from transforms.adapters.models.arithmetic import arithmetic_of
 from transforms.adapters.stored_size import dataset_row_bytes, distinct_tokens, field_row_bytes
 from transforms.logic.errors import ConfigurationError
 from transforms.logic.forecast_costs import Cost, Device, Work, costs, paces
-from transforms.logic.forecast_intervals import Estimate, exactly, student_quantile
+from transforms.logic.forecast_intervals import Estimate, exactly
 from transforms.logic.forecast_repeats import repeats
 from transforms.logic.parity import ENGLISH, premium
 from transforms.logic.schemas import Reason
@@ -24,8 +24,6 @@ _PER_LANGUAGE = ("documents", "mixed", "chunks", "tokens", "characters", "bytes"
 _SPARSE_ENTRY_BYTES = 8
 _MULTI_NUMBER_BYTES = 4
 _SHARD_BYTES = 128 << 20
-_NORMAL = 1e9
-"""Degrees of freedom of a normal distribution, nearly."""
 
 
 @dataclass(frozen=True)
@@ -82,11 +80,10 @@ def forecast(config: Config, asked: Asked) -> Forecast:
     figures = {name: sample.total(name, confidence) for name in names}
     for name in ("documents.read", "chunks.split", "tokens.split", "documents.unchanged", "chunks.known"):
         figures.setdefault(name, exactly(0))
-    normal = student_quantile((1 + confidence) / 2, _NORMAL)
-    repeated = repeats(found.contents, figures["chunks.split"], normal, complete=sample.is_complete)
-    same_id = repeats(found.document_ids, figures["documents.read"], normal, complete=sample.is_complete)
+    repeated = repeats(found.contents, figures["chunks.split"], confidence, complete=sample.is_complete)
+    same_id = repeats(found.document_ids, figures["documents.read"], confidence, complete=sample.is_complete)
     rejects = {name.removeprefix("rejects."): figures.pop(name) for name in names if name.startswith("rejects.")}
-    if same_id.high:
+    if same_id.value:
         rejects[f"record.{Reason.DUPLICATE_ID.value}"] = same_id
     figures["documents.rejected"] = _sum([one for name, one in rejects.items() if name.startswith("record.")])
     work = _work(found, figures, repeated)

@@ -37,7 +37,7 @@ def summarise_plan(plan: Mapping[str, Any], config: Config) -> str:
         *_sample(sample),
         "",
         _line("documents", documents["read"], _of_documents(documents)),
-        _line("chunks", plan["chunks"], f"; {_number(plan['repeats'])} repeat another"),
+        _line("chunks", plan["chunks"], f"; {_number(plan['repeats'])}{_ends(plan['repeats'])} repeat another"),
         _line("tokens", plan["tokens"]),
         _line(
             "to encode",

@@ -18,7 +18,6 @@ from transforms.adapters.known_before import KnownBefore, read_known
 from transforms.adapters.milvus import CollectionSpace
 from transforms.adapters.models import ModelDescription, check_outputs, describe_model
 from transforms.adapters.run_records import newest_first
-from transforms.adapters.storage import join, list_names
 from transforms.adapters.tokenizer_proof import known_proof
 from transforms.adapters.tokenizers import ModelTokenizer, open_tokenizer
 from transforms.adapters.workspace import Ledger, Workspace, collection_key
@@ -121,11 +120,20 @@ def intend(config: Config) -> Intended:
         workspace,
         ledger,
         read_known(workspace, workspace.shards(), looked_up),
-        newest_first(uri) if list_names(join(uri, "runs")) else [],
+        _records(uri),
         bucket_count_of(sources.splits, model, wanted),
         choice.detector,
         partial(open_tokenizer, model.tokenizer_directory, proof),
     )
+
+
+def _records(uri: str) -> list[dict[str, Any]]:
+    """Run records, the newest first; none before the first run."""
+    try:
+        return newest_first(uri)
+    except ConfigurationError:
+        # What cannot be listed was refused when the dataset was.
+        return []
 
 
 def _space_of(workspace: Workspace, ledger: Ledger, collection: str) -> CollectionSpace | None:

@@ -81,7 +81,8 @@ def test_a_plan_of_an_incremental_run_knows_what_stays_and_what_is_known(
     assert exact(found["documents"]["unchanged"]) == record["documents"]["unchanged"] > 80
     assert exact(found["work"]["tokens_encoded"]) == record["stages"]["embed"]["tokens"] > 0
     assert exact(found["work"]["chunks"]) == record["chunks"]["split"]
-    assert exact(found["work"]["chunks_with_known_vectors"]) == record["vectors"]["reused"] > 0
+    known = record["chunks"]["split"] - record["vectors"]["encoded"]
+    assert exact(found["work"]["chunks_with_known_vectors"]) == known >= record["vectors"]["reused"] > 0
     rerun = plan(mixed, capsys, "--margin", "0")
     assert exact(rerun["work"]["tokens_encoded"]) == 0
     assert exact(rerun["work"]["chunks"]) == 0
@@ -134,11 +135,11 @@ def test_a_plan_beside_a_workspace_changes_nothing_there(mixed: Job, capsys: pyt
 
 def test_a_sample_tells_of_the_whole_within_its_interval(job: Job, capsys: pytest.CaptureFixture[str]) -> None:
     for number in range(300):
-        lang = ("en", "de", "fr")[number // 100]
-        job.write(
-            f"{number:03}.jsonl",
-            [document(f"{number}-{one}", story(f"{number}-{one}", 1 + one), lang) for one in range(9)],
-        )
+        lang, lengths = ("en", "de", "fr")[number // 100], [1 + number * one % 13 for one in range(3 + number % 7)]
+        records = [
+            document(f"{number}-{one}", story(f"{number}-{one}", length), lang) for one, length in enumerate(lengths)
+        ]
+        job.write(f"{number:03}.jsonl", records)
     whole = plan(job, capsys, "--margin", "0")
     part = plan(job, capsys, "--margin", "0.1", "--confidence", "0.99")
     assert not part["sample"]["complete"]

@@ -139,12 +139,12 @@ class Sample:
         seen, holders = sum(one.seen for one in found.values()), sum(one.holders for one in found.values())
         is_measured = any(name in one for piece in self.looked.values() for one in piece.measured)
         if self.is_complete or (self._is_read and not is_measured):
-            return exactly(value)
+            return exactly(seen)
         is_counted = any(name in one.counted for one in self.looked.values())
         trials = sum(one.records for one in self.looked.values()) if is_counted else self.documents
         if holders >= trials and not variance:
             return exactly(value)
-        if holders < RARE and trials:
+        if trials and (holders < RARE or not variance):
             return _by_share(value, variance, seen, holders, trials, confidence)
         freedom = variance**2 / sum(one.over_freedom for one in parts)
         half = student_quantile((1 + confidence) / 2, max(1.0, freedom)) * math.sqrt(variance)

@@ -4,17 +4,21 @@ import pytest
 from transforms.logic.forecast_intervals import Estimate, exactly
 from transforms.logic.forecast_repeats import repeats
 
-NORMAL = 1.96
+CONFIDENCE = 0.95
 
 
 def test_all_rows_are_counted() -> None:
-    assert repeats([[1, 2, 2], [3, 1]], exactly(5), NORMAL, complete=True) == Estimate(2, 2, 2)
-    assert repeats([], exactly(0), NORMAL, complete=True) == exactly(0)
+    assert repeats([[1, 2, 2], [3, 1]], exactly(5), CONFIDENCE, complete=True) == Estimate(2, 2, 2)
+    assert repeats([], exactly(0), CONFIDENCE, complete=True) == exactly(0)
 
 
-def test_a_sample_without_a_repeat_tells_of_none() -> None:
-    groups = [[number] for number in range(100)]
-    assert repeats(groups, exactly(10_000), NORMAL, complete=False).value == 0
+def test_a_sample_without_a_repeat_tells_how_many_it_may_have_missed() -> None:
+    groups = [[number] for number in range(1000)]
+    few = repeats(groups, exactly(2000), CONFIDENCE, complete=False)
+    # Of 15 pairs, each of which shows with a chance of a quarter, one shows nearly always.
+    assert (few.value, few.low) == (0, 0)
+    assert few.high == pytest.approx(3.69 / 0.25, abs=0.01)
+    assert repeats(groups, exactly(10**6), CONFIDENCE, complete=False).high == 10**6 / 2
 
 
 @pytest.mark.parametrize("times", [2, 4])
@@ -23,7 +27,7 @@ def test_contents_that_come_equally_often_are_estimated_well(times: int) -> None
     for seed in range(20):
         rows = np.random.default_rng(seed).permutation(np.repeat(np.arange(20_000 // times), times))
         groups = [group.tolist() for group in np.array_split(rows[:4000], 100)]
-        estimate = repeats(groups, exactly(20_000), NORMAL, complete=False)
+        estimate = repeats(groups, exactly(20_000), CONFIDENCE, complete=False)
         assert estimate.low <= estimate.value <= estimate.high <= 20_000
         found.append(estimate)
     true = 20_000 - 20_000 // times
@@ -32,5 +36,5 @@ def test_contents_that_come_equally_often_are_estimated_well(times: int) -> None
 
 
 def test_what_was_seen_is_the_least() -> None:
-    estimate = repeats([["footer"] * 50, list(range(50))], exactly(200), NORMAL, complete=False)
+    estimate = repeats([["footer"] * 50, list(range(50))], exactly(200), CONFIDENCE, complete=False)
     assert estimate.low >= 49
