@@ -11,11 +11,10 @@ import pyarrow as pa
 
 from pipelines.planning import Intended
 from transforms.adapters.detectors import Detector
-from transforms.adapters.formats.groups import SplitGroup
-from transforms.adapters.sampling import Records, cut_pieces, describe_pieces, read_piece
+from transforms.adapters.sampling import Part, Records, cut_pieces, describe_pieces, read_piece
 from transforms.adapters.tokenizers import ModelTokenizer
 from transforms.identify import identify_language, keep_languages, language_counts
-from transforms.logic.forecast import Looked, Sample, chosen, factor_to, stratify
+from transforms.logic.forecast import READ, Looked, Sample, chosen, factor_to, stratify
 from transforms.logic.recognition import with_keys
 from transforms.logic.schemas import KEY, MAX_BATCH_ROWS, RECORDS, batch_of
 from transforms.split import chunk_counts, split_into_chunks
@@ -77,10 +76,10 @@ class _OfPiece:
 
 def look(intended: Intended, wanted: Wanted) -> Found:
     """Looks into pieces, more of them until the tokens of the corpus are known within the margin."""
-    groups = cut_pieces(intended.sources.groups, together=intended.sources.selection.limit is not None)
-    pieces = describe_pieces(groups)
+    parts = cut_pieces(intended.sources.groups, together=intended.sources.selection.limit is not None)
+    pieces = describe_pieces(parts)
     strata = stratify(pieces, wanted.seed)
-    looker = _Looker(intended, groups, wanted.seed)
+    looker = _Looker(intended, parts, wanted.seed)
     per_stratum, most = 2, DOCUMENTS_OF_PIECE
     while True:
         numbers = chosen(strata, per_stratum)
@@ -119,9 +118,9 @@ def _found(sample: Sample, parts: Sequence[_OfPiece]) -> Found:
 class _Looker:
     """Looks into pieces; what was looked into whole is not read again."""
 
-    def __init__(self, intended: Intended, groups: Sequence[SplitGroup], seed: int) -> None:
+    def __init__(self, intended: Intended, parts: Sequence[Part], seed: int) -> None:
         self._intended = intended
-        self._groups = groups
+        self._parts = parts
         self._seed = seed
         self._done: dict[int, tuple[int | None, _OfPiece]] = {}
         self._opened: tuple[ModelTokenizer, Detector] | None = None
@@ -133,7 +132,7 @@ class _Looker:
             if before == most or (found.looked.whole and len(found.looked.measured) == found.looked.documents):
                 return found
         intended = self._intended
-        records = read_piece(self._groups[number], intended.reading, intended.sources.selection, self._seed, most)
+        records = read_piece(self._parts[number].group, intended.reading, intended.sources.selection, self._seed, most)
         found = self._measure(records)
         self._done[number] = (most, found)
         return found
@@ -156,7 +155,7 @@ class _Looker:
         share = records.share
         counted = {name: count / share for name, count in records.counts.items() if name != "splits.read"}
         looked = Looked(
-            {**counted, "documents.read": records.read / share},
+            {**counted, READ: records.read / share},
             round(records.read / share),
             round(records.documents / share),
             round(records.text_bytes / share),

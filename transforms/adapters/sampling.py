@@ -34,7 +34,15 @@ MOST_FILES_LOOKED_INTO = 256
 """Of more files each is chosen or not as it was planned; looking into every one would take longer than the sample."""
 
 
-def cut_pieces(groups: Iterable[SplitGroup], *, together: bool) -> list[SplitGroup]:
+@dataclass(frozen=True)
+class Part:
+    """A piece that can be read; `records` is how many it has where its file says so."""
+
+    group: SplitGroup
+    records: int | None = None
+
+
+def cut_pieces(groups: Iterable[SplitGroup], *, together: bool) -> list[Part]:
     """The corpus as pieces of which a sample is chosen, in order: splits, and finer parts of those that can be cut.
 
     Lines can be cut at any byte and Parquet files at row groups; other files and compressed ones stay whole.
@@ -45,58 +53,60 @@ def cut_pieces(groups: Iterable[SplitGroup], *, together: bool) -> list[SplitGro
     """
     planned = list(groups)
     if together:
-        return planned
+        return [Part(group) for group in planned]
     splits = [pair for group in planned for pair in zip(group.splits, group.dates, strict=True)]
     target = max(PIECE_BYTES, ceil(sum(split.size_bytes for split, _ in splits) / MOST_PIECES))
-    few = len({split.uri for split, _ in splits}) <= MOST_FILES_LOOKED_INTO
+    may_look = len({split.uri for split, _ in splits}) <= MOST_FILES_LOOKED_INTO
     return [
-        SplitGroup((part,), (date,))
+        Part(SplitGroup((part,), (date,)), records)
         for split, date in splits
-        for part in (_parts(split, target, may_look=few) if split.size_bytes > target else (split,))
+        for part, records in _parts(split, target, may_look=may_look)
     ]
 
 
-def _parts(split: Split, target: int, *, may_look: bool) -> Iterator[Split]:
-    if split.compression or split.format not in {"jsonl", "parquet"}:
-        yield split
-        return
+def _parts(split: Split, target: int, *, may_look: bool) -> Iterator[tuple[Split, int | None]]:
     try:
-        if split.format == "parquet":
-            yield from _row_groups(split, target) if may_look else (split,)
+        if split.format == "parquet" and not split.compression and may_look:
+            yield from _row_groups(split, target)
         # A split that begins within a file was looked into when it was planned.
-        elif split.start or (may_look and _is_plain_lines(split)):
+        elif split.size_bytes > target and (split.start or (may_look and _is_plain_lines(split))):
             for start in range(split.start, split.stop, target):
                 stop = min(split.stop, start + target)
-                yield replace(split, start=start, stop=stop, size_bytes=stop - start)
+                yield replace(split, start=start, stop=stop, size_bytes=stop - start), None
         else:
-            yield split
+            yield split, None
     except (OSError, EOFError, pa.ArrowException):
         # Reading it makes the reject.
-        yield split
+        yield split, None
 
 
-def _row_groups(split: Split, target: int) -> Iterator[Split]:
+def _row_groups(split: Split, target: int) -> Iterator[tuple[Split, int | None]]:
     with open_binary(split.uri, split.etag) as stream:
         footer = read_footer(stream)
     last = len(footer.groups) if split.stop < 0 else min(split.stop, len(footer.groups))
-    inside = replace(footer, groups=footer.groups[split.start : last])
-    for first, after, size_bytes in row_group_ranges(inside, target):
-        yield replace(split, start=split.start + first, stop=split.start + after, size_bytes=size_bytes)
+    inside = footer.groups[split.start : last]
+    if not inside:
+        yield split, None
+    for first, after, size_bytes in row_group_ranges(replace(footer, groups=inside), target):
+        part = replace(split, start=split.start + first, stop=split.start + after, size_bytes=size_bytes)
+        yield part, sum(group.rows for group in inside[first:after])
 
 
 def _is_plain_lines(split: Split) -> bool:
+    if split.format != "jsonl" or split.compression:
+        return False
     with open_binary(split.uri, split.etag) as stream:
         head = stream.read(HEAD_BYTES)
     return not compression_of(head) and told_by_content("jsonl", head) == "jsonl" and encoding_of(head)[0] == UTF8
 
 
-def describe_pieces(groups: Sequence[SplitGroup]) -> list[Piece]:
+def describe_pieces(parts: Sequence[Part]) -> list[Piece]:
     """What is known of pieces before they are read."""
-    return [_describe(group) for group in groups]
+    return [_describe(part) for part in parts]
 
 
-def _describe(group: SplitGroup) -> Piece:
-    first = group.splits[0]
+def _describe(part: Part) -> Piece:
+    group, first = part.group, part.group.splits[0]
     # The size of row groups is that once unpacked.
     kind = ".".join(
         filter(
@@ -104,7 +114,7 @@ def _describe(group: SplitGroup) -> Piece:
         )
     )
     name = f"{first.uri}#{first.start}"
-    return Piece(kind, name, sum(split.size_bytes for split in group.splits))
+    return Piece(kind, name, sum(split.size_bytes for split in group.splits), part.records)
 
 
 @dataclass

@@ -23,6 +23,8 @@ from transforms.logic.identity import digest
 
 STRATA = 32
 PER_STRATUM = 2
+READ = "documents.read"
+"""The figure that counts records: some kinds of files say it without being read."""
 RARE = 30
 """Of which fewer were seen, the interval is that of a share."""
 
@@ -35,11 +37,13 @@ class Piece:
         kind: its format; ratios are estimated for each kind apart.
         name: its place, unique in the corpus.
         size_bytes: as it lies there, packed or not.
+        records: how many it has, where its file says so.
     """
 
     kind: str
     name: str
     size_bytes: int
+    records: int | None = None
 
 
 @dataclass(frozen=True)
@@ -134,7 +138,10 @@ class Sample:
         of independent records would need for the same variance.
         """
         found = {number: _of_piece(one, name) for number, one in self.looked.items()}
-        parts = [self._of_kind(strata, found) for strata in self._kinds.values()]
+        parts = [
+            self._told(strata) if name == READ and self._tells(strata) else self._of_kind(strata, found)
+            for strata in self._kinds.values()
+        ]
         value, variance = sum(one.value for one in parts), sum(one.variance for one in parts)
         seen, holders = sum(one.seen for one in found.values()), sum(one.holders for one in found.values())
         is_measured = any(name in one for piece in self.looked.values() for one in piece.measured)
@@ -165,6 +172,15 @@ class Sample:
         for stratum in self.strata:
             kinds[stratum.kind].append(stratum)
         return kinds
+
+    def _tells(self, strata: Sequence[Stratum]) -> bool:
+        """Whether files of a kind say how many records they have."""
+        return all(self.pieces[number].records is not None for stratum in strata for number in stratum.pieces)
+
+    def _told(self, strata: Sequence[Stratum]) -> "_Total":
+        return _Total(
+            sum(self.pieces[number].records or 0 for stratum in strata for number in stratum.pieces), 0.0, 0.0
+        )
 
     def _of_kind(self, strata: Sequence[Stratum], found: Mapping[int, "_Part"]) -> "_Total":
         """The combined ratio estimate over the strata of one kind, and its variance."""

@@ -59,13 +59,15 @@ def test_pieces_hold_every_document_once(tmp_path: Path, name: str) -> None:
             path.write_bytes(gzip.compress(lines(documents), mtime=0))
     planned = groups_of(path)
     pieces = cut_pieces(planned, together=False)
-    assert read_all(pieces) == read_all(planned)
-    assert len(read_all(pieces)) == 300
+    found = read_all([piece.group for piece in pieces])
+    assert found == read_all(planned)
+    assert len(found) == 300
     # A file that is not what its name says, or cannot be cut, stays whole.
     assert (len(pieces) > 10) == (name in {"a.jsonl", "a.parquet"})
+    assert sum(piece.records or 0 for piece in pieces) == (300 if name == "a.parquet" else 0)
     described = describe_pieces(pieces)
     assert len({piece.name for piece in described}) == len(pieces)
-    assert [piece.size_bytes for piece in described] == [group.splits[0].size_bytes for group in pieces]
+    assert [piece.size_bytes for piece in described] == [piece.group.splits[0].size_bytes for piece in pieces]
 
 
 def test_packed_and_cut_files_are_kinds_of_their_own(tmp_path: Path) -> None:
@@ -90,7 +92,7 @@ def test_a_file_that_goes_before_it_is_cut_becomes_a_reject_when_it_is_read(tmp_
     planned = groups_of(path)
     path.unlink()
     (piece,) = cut_pieces(planned, together=False)
-    assert read_piece(piece, READING, EVERYTHING, 0, None).counts["rejects.file.changed_file"] == 1
+    assert read_piece(piece.group, READING, EVERYTHING, 0, None).counts["rejects.file.changed_file"] == 1
 
 
 def test_documents_are_chosen_by_seed_and_place_and_a_larger_choice_contains_the_smaller(tmp_path: Path) -> None:

@@ -1,12 +1,13 @@
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transforms.logic.forecast import STRATA, Looked, Piece, Sample, chosen, factor_to, stratify
+from transforms.logic.forecast import READ, STRATA, Looked, Piece, Sample, chosen, factor_to, stratify
 from transforms.logic.forecast_intervals import Estimate
 
 Document = tuple[int, int, float]
@@ -192,6 +193,19 @@ def test_how_much_more_is_needed_grows_with_the_square_of_the_width() -> None:
     assert factor_to(Estimate(100, 80, 120), 0.1) == pytest.approx(4)
     assert factor_to(Estimate(100, 100, 100), 0) == 1
     assert factor_to(Estimate(100, 99, 101), 0) == math.inf
+
+
+def test_what_files_say_of_their_records_is_not_estimated() -> None:
+    told = [Piece("parquet", f"p{number}", 100, records=7) for number in range(100)]
+    others = [Piece("jsonl", f"j{number}", 100) for number in range(100)]
+    one = Looked({READ: 3.0}, 3, 3, 90, [{"text_bytes": 30.0}] * 3)
+    for pieces, exact in ((told, True), ([*told, *others], False)):
+        strata = stratify(pieces, 0)
+        numbers = chosen(strata, 2)
+        looked = {number: replace(one, counted={READ: 2.0 + number % 3}) for number in numbers}
+        estimate = Sample(pieces, strata, looked).total(READ, CONFIDENCE)
+        assert estimate.is_exact == exact
+        assert estimate.value == (700 if exact else pytest.approx(1000, rel=0.1))
 
 
 def test_a_corpus_of_nothing_has_nothing() -> None:

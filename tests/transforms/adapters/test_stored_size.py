@@ -1,0 +1,35 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipelines import options
+from pipelines.looking import Wanted, look
+from pipelines.planning import intend
+from tests.pipelines.jobs import Job, document, make_model, story
+from transforms.adapters.models import describe_model
+from transforms.adapters.stored_size import dataset_row_bytes, distinct_tokens, field_row_bytes
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> list[dict[str, Any]]:
+    job = Job(tmp_path, make_model(tmp_path / "model"))
+    job.write("a.jsonl", [document(f"a{number}", story(f"a{number}", 6)) for number in range(50)])
+    return look(intend(options.to_config(job.options())), Wanted(0.95, 0)).rows
+
+
+def test_a_row_takes_what_it_would_take_in_a_shard(rows: list[dict[str, Any]], tmp_path: Path) -> None:
+    model = describe_model(str(tmp_path / "model"))
+    dense = dataset_row_bytes(rows, model, ("dense",), 5)
+    assert dense == dataset_row_bytes(rows[::-1], model, ("dense",), 5)
+    # Sixteen numbers of 16 bits, which hardly pack, three keys of 16 bytes, which do not, and text, which does.
+    assert 2 * 16 + 3 * 16 < dense < 2 * 16 + 3 * 16 + sum(len(row["text"]) for row in rows) / len(rows) + 150
+
+
+def test_fields_are_those_that_milvus_holds(rows: list[dict[str, Any]]) -> None:
+    some = rows[:1]
+    (row,) = some
+    texts = ("id", "document_id", "text", "language", "script", "chunk_language", "source", "date", "metadata")
+    numbers = ("ordinal", "start", "end", "language_score", "chunk_language_score", "tokens", "unknown_fraction")
+    assert field_row_bytes(some) == sum(len(row[name].encode()) for name in texts) + 8 * len(numbers)
+    assert distinct_tokens(some) == len(set(row["token_ids"].tolist()))
