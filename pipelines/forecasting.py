@@ -127,7 +127,9 @@ def _work(found: Found, figures: Mapping[str, Estimate], repeated: Estimate) -> 
     else:
         to_encode = figures.get("tokens.to_encode", zero)
         everything = max(1.0, figures["chunks.split"].value)
-        once, most, least = (1 - min(1.0, end / everything) for end in (repeated.value, repeated.low, repeated.high))
+        # Nobody should count on repeats that were not seen.
+        ends = (repeated.value, repeated.low, repeated.high if repeated.value else 0.0)
+        once, most, least = (1 - min(1.0, end / everything) for end in ends)
         encoded = Estimate(to_encode.value * once, to_encode.low * least, to_encode.high * most)
     return Work(figures["documents.read"], tokens, encoded, chunks)
 

@@ -14,7 +14,7 @@ from transforms.adapters.detectors import Detector
 from transforms.adapters.sampling import Part, Records, cut_pieces, describe_pieces, read_piece
 from transforms.adapters.tokenizers import ModelTokenizer
 from transforms.identify import identify_language, keep_languages, language_counts
-from transforms.logic.forecast import READ, Looked, Sample, chosen, factor_to, stratify
+from transforms.logic.forecast import PER_STRATUM, READ, Looked, Sample, chosen, factor_to, stratify
 from transforms.logic.recognition import with_keys
 from transforms.logic.schemas import KEY, MAX_BATCH_ROWS, RECORDS, batch_of
 from transforms.split import chunk_counts, split_into_chunks
@@ -80,7 +80,8 @@ def look(intended: Intended, wanted: Wanted) -> Found:
     pieces = describe_pieces(parts)
     strata = stratify(pieces, wanted.seed)
     looker = _Looker(intended, parts, wanted.seed)
-    per_stratum, most = 2, DOCUMENTS_OF_PIECE
+    per_stratum, most = PER_STRATUM, DOCUMENTS_OF_PIECE
+    reached = (-1, -1)
     while True:
         numbers = chosen(strata, per_stratum)
         if wanted.documents is not None and numbers:
@@ -88,7 +89,9 @@ def look(intended: Intended, wanted: Wanted) -> Found:
         of_pieces = {number: looker.look(number, None if wanted.margin == 0 else most) for number in numbers}
         sample = Sample(pieces, strata, {number: one.looked for number, one in of_pieces.items()})
         growth = _growth(sample, wanted)
-        if growth <= 1 or sample.is_complete:
+        before, reached = reached, (len(numbers), sample.documents)
+        # Of files that are too large to be read there is no more to look into.
+        if growth <= 1 or sample.is_complete or reached == before:
             return _found(sample, [of_pieces[number] for number in numbers])
         if len(numbers) == len(pieces):
             most *= growth

@@ -9,6 +9,7 @@ import pytest
 
 from pipelines import cli
 from tests.pipelines.jobs import Job, document, story
+from transforms.adapters import sampling
 from transforms.adapters.milvus import release
 
 Plan = dict[str, Any]
@@ -155,6 +156,19 @@ def test_a_sample_tells_of_the_whole_within_its_interval(job: Job, capsys: pytes
     assert plan(job, capsys, "--margin", "0.1", "--confidence", "0.99") == part
     assert plan(job, capsys, "--margin", "0.1", "--seed", "1")["tokens"] != part["tokens"]
     assert plan(job, capsys, "--sample-size", "500")["sample"]["documents"] >= 500
+
+
+def test_a_file_that_is_too_large_to_be_read_ends_the_search(
+    job: Job, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sampling, "MOST_READ_BYTES", 50_000)
+    job.write("a.jsonl.gz", [document(f"a{number}", story(f"a{number}", 1 + number % 9)) for number in range(6000)])
+    found = plan(job, capsys, "--margin", "0.001")
+    assert (found["sample"]["pieces_begun"], found["sample"]["complete"]) == (1, False)
+    assert found["documents"]["read"]["estimate"] == pytest.approx(6000, rel=0.1)
+    whole = plan(job, capsys, "--margin", "0")
+    assert whole["sample"]["complete"]
+    assert found["tokens"]["estimate"] == pytest.approx(exact(whole["tokens"]), rel=0.1)
 
 
 def test_documents_up_to_a_limit_are_those_of_the_run(mixed: Job, capsys: pytest.CaptureFixture[str]) -> None:
