@@ -11,7 +11,7 @@ from pipelines.planning import Intended, intend
 from pipelines.preflight import run_id
 from transforms.adapters.ledger_buckets import document_bucket_count
 from transforms.adapters.models.arithmetic import arithmetic_of
-from transforms.adapters.stored_size import dataset_row_bytes, distinct_tokens, field_row_bytes
+from transforms.adapters.stored_size import distinct_tokens, field_row_bytes, shard_bytes
 from transforms.logic.errors import ConfigurationError
 from transforms.logic.forecast_costs import Cost, Device, Work, costs, paces
 from transforms.logic.forecast_intervals import Estimate, exactly
@@ -90,12 +90,8 @@ def forecast(config: Config, asked: Asked) -> Forecast:
     chunks = figures["chunks.split"]
     mean_tokens = figures["tokens.split"].value / max(1.0, chunks.value) + intended.frame_tokens
     flops = arithmetic_of(intended.model).flops_of_token(mean_tokens)
-    if found.rows:
-        new_row_bytes = dataset_row_bytes(found.rows, intended.model, intended.outputs, intended.frame_tokens)
-        of_fields = field_row_bytes(found.rows)
-    else:
-        new_row_bytes = of_fields = 0.0
-    dataset_bytes = work.chunks.times(new_row_bytes)
+    of_fields = field_row_bytes(found.rows) if found.rows else 0.0
+    stored, files = _stored(intended, found, work)
     return Forecast(
         intended,
         found,
@@ -107,8 +103,8 @@ def forecast(config: Config, asked: Asked) -> Forecast:
         work,
         costs(asked.devices, paces(intended.records, intended.workspace.space), work, flops, asked.workers),
         flops,
-        dataset_bytes,
-        _files(intended, work, dataset_bytes),
+        stored,
+        files,
         _milvus(config, intended, found, chunks, of_fields),
         chunks.times(of_fields),
     )
@@ -155,14 +151,18 @@ def ratios(languages: Mapping[str, Mapping[str, Estimate]]) -> dict[str, dict[st
     }
 
 
-def _files(intended: Intended, work: Work, dataset_bytes: Estimate) -> dict[str, int]:
-    """How many files the run would write: shards of the dataset and parts of the ledger, about."""
-    contents = min(intended.bucket_count, ceil(work.chunks.value))
-    return {
-        "dataset": max(contents, ceil(dataset_bytes.value / _SHARD_BYTES)),
-        "ledger": min(document_bucket_count(intended.ledger, intended.bucket_count), ceil(work.documents.value)),
-        "source": intended.sources.files_planned,
-    }
+def _stored(intended: Intended, found: Found, work: Work) -> tuple[Estimate, dict[str, int]]:
+    """Bytes that the dataset grows by, and how many files the run would write: shards of it and parts of the ledger, about."""
+    chunks = ceil(work.chunks.value)
+    shards = min(intended.bucket_count, chunks)
+    of_shard = (
+        shard_bytes(found.rows, chunks / shards, intended.model, intended.outputs, intended.frame_tokens)
+        if shards
+        else 0.0
+    )
+    stored = work.chunks.times(shards * of_shard / max(1, chunks))
+    parts = min(document_bucket_count(intended.ledger, intended.bucket_count), ceil(work.documents.value))
+    return stored, {"dataset": max(shards, ceil(stored.value / _SHARD_BYTES)), "ledger": parts}
 
 
 def _milvus(

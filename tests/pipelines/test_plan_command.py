@@ -52,6 +52,9 @@ def test_a_plan_of_everything_is_what_the_run_then_records(mixed: Job, capsys: p
     assert exact(found["tokens"]) == record["tokens"]
     assert exact(found["repeats"]) == record["chunks"]["duplicates"] > 0
     assert exact(found["work"]["tokens_encoded"]) == record["stages"]["embed"]["tokens"]
+    shards = list((mixed.workspace / "dataset").rglob("*.parquet"))
+    assert found["files_written"]["dataset"] == len(shards)
+    assert exact(found["dataset_bytes"]) == pytest.approx(sum(path.stat().st_size for path in shards), rel=0.1)
     languages = {
         language: {
             name: exact(counted[name]) for name in ("documents", "mixed", "chunks", "tokens", "characters", "bytes")

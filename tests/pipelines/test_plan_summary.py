@@ -67,7 +67,7 @@ PLAN: dict[str, Any] = {
         },
     ],
     "dataset_bytes": about(30 << 20),
-    "files_written": {"dataset": 64, "ledger": 64, "source": 3},
+    "files_written": {"dataset": 64, "ledger": 64},
     "milvus": [
         {"vectors": "float32", "dimensions": 384, "index": "HNSW", "memory_bytes": 50 << 20, "disk_bytes": 90 << 20}
     ],

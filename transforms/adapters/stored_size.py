@@ -17,19 +17,25 @@ from transforms.logic.vectors import unit_rows
 _NUMBER_BYTES = 8
 
 
-def dataset_row_bytes(
-    rows: Sequence[Mapping[str, Any]], model: ModelDescription, outputs: Collection[Output], frame_tokens: int
+def shard_bytes(
+    rows: Sequence[Mapping[str, Any]],
+    row_count: float,
+    model: ModelDescription,
+    outputs: Collection[Output],
+    frame_tokens: int,
 ) -> float:
-    """Bytes of a row of the dataset: those of a shard of these rows of `CHUNKS`, at least one, over their number.
+    """Bytes of a shard of the dataset with so many rows, made of these rows of `CHUNKS`, at least one, the first by content key.
 
-    Numbers of real vectors pack about as badly as those of a normal distribution, from which they are drawn here.
+    With more rows than are at hand it grows by what each of these takes. Numbers of real vectors pack about as badly as those of a normal
+    distribution, from which they are drawn here.
     """
-    ordered = sorted(rows, key=lambda row: row["content_key"])
+    ordered = sorted(rows, key=lambda row: row["content_key"])[: max(1, round(row_count))]
     chunks = pa.Table.from_batches([batch_of(ordered, CHUNKS)])
     for name, column in to_columns(_outputs(ordered, model, outputs, frame_tokens)).items():
         chunks = chunks.append_column(name, column)
     stored = stored_rows(chunks, model.dimensions, outputs)
-    return (len(as_parquet(stored)) - len(as_parquet(stored.slice(0, 0)))) / len(rows)
+    size, of_none = (len(as_parquet(part)) for part in (stored, stored.slice(0, 0)))
+    return size + (row_count - len(ordered)) * (size - of_none) / len(ordered)
 
 
 def _outputs(

@@ -8,7 +8,7 @@ from pipelines.looking import Wanted, look
 from pipelines.planning import intend
 from tests.pipelines.jobs import Job, document, make_model, story
 from transforms.adapters.models import describe_model
-from transforms.adapters.stored_size import dataset_row_bytes, distinct_tokens, field_row_bytes
+from transforms.adapters.stored_size import distinct_tokens, field_row_bytes, shard_bytes
 
 
 @pytest.fixture
@@ -18,12 +18,17 @@ def rows(tmp_path: Path) -> list[dict[str, Any]]:
     return look(intend(options.to_config(job.options())), Wanted(0.95, 0)).rows
 
 
-def test_a_row_takes_what_it_would_take_in_a_shard(rows: list[dict[str, Any]], tmp_path: Path) -> None:
+def test_a_shard_takes_what_its_rows_and_its_frame_take(rows: list[dict[str, Any]], tmp_path: Path) -> None:
     model = describe_model(str(tmp_path / "model"))
-    dense = dataset_row_bytes(rows, model, ("dense",), 5)
-    assert dense == dataset_row_bytes(rows[::-1], model, ("dense",), 5)
+
+    def size(count: float) -> float:
+        return shard_bytes(rows, count, model, ("dense",), 5)
+
+    assert size(100) == shard_bytes(rows[::-1], 100, model, ("dense",), 5)
+    of_row = (size(1100) - size(100)) / 1000
     # Sixteen numbers of 16 bits, which hardly pack, three keys of 16 bytes, which do not, and text, which does.
-    assert 2 * 16 + 3 * 16 < dense < 2 * 16 + 3 * 16 + sum(len(row["text"]) for row in rows) / len(rows) + 150
+    assert 2 * 16 + 3 * 16 < of_row < 2 * 16 + 3 * 16 + sum(len(row["text"]) for row in rows) / len(rows) + 150
+    assert size(100) / 100 < size(10) / 10 < size(1)
 
 
 def test_fields_are_those_that_milvus_holds(rows: list[dict[str, Any]]) -> None:
