@@ -21,7 +21,7 @@ from transforms.split import chunk_counts, split_into_chunks
 
 Row = dict[str, Any]
 
-DOCUMENTS_OF_PIECE = 64
+DOCUMENTS_OF_PIECE = 16
 FEWEST_DOCUMENTS = 256
 """However alike documents are, so many are looked into."""
 KEPT_ROWS = 1000

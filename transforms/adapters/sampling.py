@@ -24,8 +24,9 @@ from transforms.logic.identity import digest
 from transforms.logic.records import Reading
 from transforms.logic.selection import Selection
 
-PIECE_BYTES = 32 << 10
-"""Some ten documents: so many that where a piece begins hardly matters, so few that many pieces are read in seconds."""
+PIECE_BYTES = 512 << 10
+"""Some hundred documents. A piece is read whole, which is cheap, so that a document that is much longer than others is not missed where it
+begins; only some of its documents are cut, which is not."""
 MOST_PIECES = 200_000
 MOST_READ_BYTES = 256 << 20
 """Of one piece, unpacked: some seconds. Only a file that cannot be cut has more."""

@@ -35,8 +35,9 @@ class Estimate:
         return Estimate(self.value * factor, self.low * factor, self.high * factor)
 
     def describe(self) -> dict[str, float]:
-        """Plain values."""
-        return {"estimate": self.value, "low": self.low, "high": self.high}
+        """Plain values, to twelve digits."""
+        ends = {"estimate": self.value, "low": self.low, "high": self.high}
+        return {name: float(f"{end:.12g}") for name, end in ends.items()}
 
 
 def exactly(value: float) -> Estimate:

@@ -35,6 +35,24 @@ def test_contents_that_come_equally_often_are_estimated_well(times: int) -> None
     assert sum(one.low <= true <= one.high for one in found) >= 16
 
 
+@pytest.mark.parametrize("share", [0.02, 0.1, 0.4])
+def test_footers_do_not_make_contents_rare_that_are_there_once(share: float) -> None:
+    """Half of the rows are there once, half are ten footers."""
+    rows = np.random.default_rng(1).permutation(np.concatenate([np.arange(10_000), 10_000 + np.arange(10_000) % 10]))
+    groups = [group.tolist() for group in np.array_split(rows[: int(share * 20_000)], 50)]
+    estimate = repeats(groups, exactly(20_000), CONFIDENCE, complete=False)
+    assert estimate.value == pytest.approx(9_990, rel=0.05)
+    assert estimate.low <= 9_990 <= estimate.high
+
+
+def test_of_a_mixture_the_interval_holds_what_both_ways_say() -> None:
+    """A third of the rows is there once, the others some thirty times each."""
+    rows = np.concatenate([np.arange(10_000), 10_000 + np.arange(20_000) % 700])
+    groups = [group.tolist() for group in np.array_split(np.random.default_rng(2).permutation(rows)[:3000], 50)]
+    estimate = repeats(groups, exactly(30_000), CONFIDENCE, complete=False)
+    assert estimate.low <= 19_300 <= estimate.high
+
+
 def test_what_was_seen_is_the_least() -> None:
     estimate = repeats([["footer"] * 50, list(range(50))], exactly(200), CONFIDENCE, complete=False)
     assert estimate.low >= 49
