@@ -80,7 +80,7 @@ def forecast(config: Config, asked: Asked) -> Forecast:
     figures = {name: sample.total(name, confidence) for name in names}
     for name in ("documents.read", "chunks.split", "tokens.split", "documents.unchanged", "chunks.known"):
         figures.setdefault(name, exactly(0))
-    repeated = repeats(found.contents, figures["chunks.split"], confidence, complete=sample.is_complete)
+    repeated = _repeats(found, figures, confidence)
     same_id = repeats(found.document_ids, figures["documents.read"], confidence, complete=sample.is_complete)
     rejects = {name.removeprefix("rejects."): figures.pop(name) for name in names if name.startswith("rejects.")}
     if same_id.value:
@@ -108,6 +108,13 @@ def forecast(config: Config, asked: Asked) -> Forecast:
         _milvus(config, intended, found, chunks, of_fields),
         chunks.times(of_fields),
     )
+
+
+def _repeats(found: Found, figures: Mapping[str, Estimate], confidence: float) -> Estimate:
+    """Chunks that repeat another: those within a document add up over documents, only those across documents are hard to tell."""
+    within, chunks = figures.get("chunks.repeated_within", exactly(0)), figures["chunks.split"]
+    apart = Estimate(*(max(0.0, end - within.value) for end in (chunks.value, chunks.low, chunks.high)))
+    return _sum([within, repeats(found.contents, apart, confidence, complete=found.sample.is_complete)])
 
 
 def _sum(parts: Sequence[Estimate]) -> Estimate:

@@ -52,7 +52,7 @@ class Found:
 
     Attributes:
         sample: what does.
-        contents: content keys of all chunks, by piece.
+        contents: content keys of each document's chunks, each once, by piece.
         document_ids: by piece.
         rows: some chunks, by content key.
         to_encode: tokens of each content that would be encoded.
@@ -152,7 +152,7 @@ class _Looker:
             batch = batch_of(records.chosen[start : start + MAX_BATCH_ROWS], RECORDS)
             for figures, chunks, fresh in measure_documents(batch, self._intended, tokenizer, detector):
                 measured.append(figures)
-                contents += [chunk["content_key"] for chunk in chunks]
+                contents += {chunk["content_key"]: None for chunk in chunks}
                 to_encode |= fresh
                 rows += chunks
         share = records.share
@@ -211,6 +211,7 @@ def _work(chunks: Sequence[Row], unchanged: float, intended: Intended) -> tuple[
     known = intended.known.contents(pa.array(keys, KEY))
     figures = {
         "documents.unchanged": unchanged,
+        "chunks.repeated_within": float(len(keys) - len(set(keys))),
         "chunks.changed": len(chunks) * (1 - unchanged),
         "tokens.changed": float(tokens.sum()) * (1 - unchanged),
     }

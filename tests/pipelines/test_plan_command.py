@@ -34,7 +34,12 @@ def mixed(job: Job) -> Job:
     job.write("a.jsonl", [document(f"a{number}", story(f"a{number}", 1 + number % 7)) for number in range(40)])
     job.write("b.jsonl.gz", [document(f"b{number}", f"Zeile {number}. " * number, "de") for number in range(30)])
     job.write("c.parquet", [document(f"c{number}", story("same", 4), "fr") for number in range(20)])
-    bad = [b"not JSON", {"text": "no id"}, document("empty", " "), document("a1", story("again", 2))]
+    bad: list[Mapping[str, Any] | bytes] = [
+        b"not JSON",
+        {"text": "no id"},
+        document("empty", " "),
+        document("a1", story("again", 2)),
+    ]
     job.write("d.jsonl", [*bad, document("d1", "x" * 200), document("d2", story("a5", 6))])
     return job
 

@@ -41,7 +41,8 @@ class KnownBefore:
 
 def _weights(keys: pa.Array, prefixes: np.ndarray, known: pa.Array, below: int) -> Weights:
     found = pc.is_in(keys, known).to_numpy(zero_copy_only=False) & (prefixes < below)
-    return found * (PREFIXES / below)
+    weights: Weights = found * (PREFIXES / below)
+    return weights
 
 
 def read_known(workspace: Workspace, shards: Sequence[Shard], ledger: Ledger) -> KnownBefore:

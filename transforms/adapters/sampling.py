@@ -176,7 +176,7 @@ def _unpacked_bytes(split: Split, reading: Reading) -> float:
     compression = compression_of(head)
     if not compression:
         return float(split.size_bytes)
-    plain = unpacked(io.BufferedReader(io.BytesIO(head)), compression, reading, _HEAD_BYTES)  # type: ignore[type-var]
+    plain = unpacked(io.BufferedReader(io.BytesIO(head)), compression, reading, _HEAD_BYTES)
     found = 0
     try:
         while block := plain.read1(_HEAD_BYTES):

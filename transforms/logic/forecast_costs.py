@@ -199,8 +199,8 @@ def _cost(
         pace is not None,
         speed,
         hours,
-        _price(hours, device and device.on_demand_hour),
-        _price(hours, device and device.spot_hour),
+        _price(hours, None if device is None else device.on_demand_hour),
+        _price(hours, None if device is None else device.spot_hour),
         {count: Estimate(one.value + start, one.low + start, one.high + start) for count, one in walls.items()},
     )
 

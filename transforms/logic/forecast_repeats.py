@@ -2,13 +2,12 @@
 
 import math
 from collections import Counter
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Sequence
 
 from transforms.logic.forecast_intervals import Estimate, exactly, student_quantile
 
 _GROUPS = 20
 _COMMON = 10
-_Z = 1.96
 _NORMAL = 1e9
 """Degrees of freedom of a normal distribution, nearly."""
 
@@ -17,18 +16,16 @@ def repeats(groups: Sequence[Sequence[Hashable]], rows: Estimate, confidence: fl
     """Rows of the corpus that repeat an earlier one.
 
     Contents met more than ten times are taken to be all that are so common (as Chao and Lee do, "Estimating the Number of Classes via
-    Sample Coverage", JASA 87, 1992); of the others, the distinct ones are estimated as `HYBSKEW` does: Haas, Naughton, Seshadri and Stokes,
-    "Sampling-Based Estimation of the Number of Distinct Values of an Attribute", VLDB 1995. With n rows, a share q of all, of d contents,
-    f_i of which are met i times:
+    Sample Coverage", JASA 87, 1992). Of the others the distinct ones are estimated as Shlosser does for skewed contents (in Haas,
+    Naughton, Seshadri and Stokes, "Sampling-Based Estimation of the Number of Distinct Values of an Attribute", VLDB 1995): of a share q
+    of all rows, with d contents, f_i of which are met i times, d + f_1 sum (1 - q)^i f_i / sum i q (1 - q)^(i - 1) f_i.
 
-        all equally often (the first-order jackknife)    d / (1 - (1 - q) f_1 / n)
-        some more often (Shlosser's)                     d + f_1 sum (1 - q)^i f_i / sum i q (1 - q)^(i - 1) f_i
-
-    The first is right for documents that are there twice, the second for skewed contents; a chi-squared test of the sample chooses. No
-    sample can tell for sure: the interval begins where each content that was met once stands for 1 / q that are there once (Charikar et
-    al., "Towards Estimation Error Guarantees for Distinct Values", PODS 2000), and ends at the larger of both with what a delete-a-group
-    jackknife over the pieces adds. Where no repeat was seen it ends where contents that are there twice would have shown one at this
-    confidence: a pair shows with a chance of q^2.
+    That is right where most contents are there once, and finds too few repeats where all are there equally often: a price that follows
+    from it is too high rather than too low. No sample can tell for sure. The interval begins where each content that was met once stands
+    for 1 / q that are there once (Charikar et al., "Towards Estimation Error Guarantees for Distinct Values", PODS 2000), and ends where
+    all rarer contents come equally often (the first-order jackknife of Haas et al., d / (1 - (1 - q) f_1 / n) of n rows), each with
+    what a delete-a-group jackknife over the pieces adds. Where no repeat was seen it ends where contents that are there twice would have
+    shown one at this confidence: a pair shows with a chance of q^2.
 
     Args:
         groups: contents of the sampled rows, of each piece.
@@ -43,9 +40,9 @@ def repeats(groups: Sequence[Sequence[Hashable]], rows: Estimate, confidence: fl
     if not seen:
         share = min(1.0, sampled / rows.value)
         return Estimate(0.0, 0.0, min(rows.high / 2, -math.log((1 - confidence) / 2) / share**2))
-    least, most, value = _repeated(groups, rows.value)
+    least, value, most = _repeated(groups, rows.value)
     parts = [[group for place, group in enumerate(groups) if place % _GROUPS != part] for part in range(_GROUPS)]
-    others = [_repeated(part, rows.value)[2] for part in parts if 0 < sum(map(len, part)) < sampled]
+    others = [_repeated(part, rows.value)[1] for part in parts if 0 < sum(map(len, part)) < sampled]
     mean = sum(others) / len(others) if others else value
     variance = sum((one - mean) ** 2 for one in others) * (len(others) - 1) / max(1, len(others))
     half = student_quantile((1 + confidence) / 2, _NORMAL) * math.sqrt(variance)
@@ -55,7 +52,7 @@ def repeats(groups: Sequence[Sequence[Hashable]], rows: Estimate, confidence: fl
 
 
 def _repeated(groups: Sequence[Sequence[Hashable]], rows: float) -> tuple[float, float, float]:
-    """Repeats at least, by the larger of both estimates, and by the one that the sample speaks for."""
+    """Repeats at least, as they are estimated, and if all rarer contents come equally often."""
     uses = Counter(one for group in groups for one in group)
     times = Counter(uses.values())
     share = min(1.0, sum(uses.values()) / rows)
@@ -63,19 +60,11 @@ def _repeated(groups: Sequence[Sequence[Hashable]], rows: float) -> tuple[float,
     sampled, distinct, once = sum(count * met for count, met in rare.items()), sum(rare.values()), times[1]
     if not sampled:
         return (rows - len(uses),) * 3
-    even = distinct / (1 - (1 - share) * once / sampled)
     missed = sum((1 - share) ** count * met for count, met in rare.items())
     shown = sum(count * share * (1 - share) ** (count - 1) * met for count, met in rare.items())
     skewed = distinct + (once * missed / shown if once else 0.0)
-    chosen = even if _is_even(rare, sampled / distinct, distinct) else skewed
+    even = distinct / (1 - (1 - share) * once / sampled)
     common = len(uses) - distinct
-    found = (distinct - once + once / share, min(even, skewed), chosen)
-    least, most, value = (max(0.0, rows - common - min(sampled / share, one)) for one in found)
-    return least, most, value
-
-
-def _is_even(times: Mapping[int, int], mean: float, distinct: int) -> bool:
-    """Whether contents may all come equally often, by a chi-squared test at 0.975 (Wilson and Hilferty's approximation of it)."""
-    freedom = max(1, distinct - 1)
-    spread = sum((count - mean) ** 2 / mean * met for count, met in times.items())
-    return spread <= freedom * (1 - 2 / (9 * freedom) + _Z * math.sqrt(2 / (9 * freedom))) ** 3
+    found = (distinct - once + once / share, skewed, min(even, skewed))
+    least, value, most = (max(0.0, rows - common - min(sampled / share, one)) for one in found)
+    return least, value, most

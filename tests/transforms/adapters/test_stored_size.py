@@ -9,6 +9,7 @@ from pipelines.planning import intend
 from tests.pipelines.jobs import Job, document, make_model, story
 from transforms.adapters.models import describe_model
 from transforms.adapters.stored_size import distinct_tokens, field_row_bytes, shard_bytes
+from transforms.logic.outputs import OUTPUTS
 
 
 @pytest.fixture
@@ -22,9 +23,9 @@ def test_a_shard_takes_what_its_rows_and_its_frame_take(rows: list[dict[str, Any
     model = describe_model(str(tmp_path / "model"))
 
     def size(count: float) -> float:
-        return shard_bytes(rows, count, model, ("dense",), 5)
+        return shard_bytes(rows, count, model, OUTPUTS[:1], 5)
 
-    assert size(100) == shard_bytes(rows[::-1], 100, model, ("dense",), 5)
+    assert size(100) == shard_bytes(rows[::-1], 100, model, OUTPUTS[:1], 5)
     of_row = (size(1100) - size(100)) / 1000
     # Sixteen numbers of 16 bits, which hardly pack, three keys of 16 bytes, which do not, and text, which does.
     assert 2 * 16 + 3 * 16 < of_row < 2 * 16 + 3 * 16 + sum(len(row["text"]) for row in rows) / len(rows) + 150

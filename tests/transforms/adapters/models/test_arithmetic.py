@@ -18,7 +18,10 @@ def layered(home: Path) -> Path:
     model = make_model(home / "model")
     config = json.loads((model / "config.json").read_text())
     (model / "config.json").write_text(json.dumps({**config, "num_hidden_layers": LAYERS}))
-    tensors = {"embeddings.word_embeddings.weight": (1000, HIDDEN), "pooler.dense.weight": (HIDDEN, HIDDEN)}
+    tensors: dict[str, tuple[int, ...]] = {
+        "embeddings.word_embeddings.weight": (1000, HIDDEN),
+        "pooler.dense.weight": (HIDDEN, HIDDEN),
+    }
     for layer in range(LAYERS):
         name = f"encoder.layer.{layer}"
         tensors |= {f"{name}.attention.self.{one}.weight": (HIDDEN, HIDDEN) for one in ("query", "key", "value")}
