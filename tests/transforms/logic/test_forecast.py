@@ -71,7 +71,7 @@ def truth(corpus: list[list[Document]]) -> dict[str, float]:
     ("pieces", "documents", "tail", "per_stratum", "most"),
     [
         (400, 15, 1.0, 2, None),
-        (200, 80, 1.0, 2, 24),
+        (150, 50, 1.0, 2, 16),
         (400, 15, 1.8, 2, None),
         (1, 3000, 1.0, 2, 300),
         (3000, 1, 1.2, 8, None),
