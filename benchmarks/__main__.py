@@ -2,7 +2,7 @@
 
 import sys
 
-from benchmarks import compression, pipeline, text
+from benchmarks import compression, pipeline, plan, text
 
 if __name__ == "__main__":
-    sys.exit(pipeline.main(sys.argv[1:]) or text.main([]) or compression.main([]))
+    sys.exit(pipeline.main(sys.argv[1:]) or text.main([]) or compression.main([]) or plan.main([]))

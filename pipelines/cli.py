@@ -35,6 +35,12 @@ def _run() -> ModuleType:
     return embed_corpus
 
 
+def _plan() -> ModuleType:
+    from pipelines import plan_command  # noqa: PLC0415
+
+    return plan_command
+
+
 def _launch() -> ModuleType:
     from pipelines import launch  # noqa: PLC0415
 
@@ -122,6 +128,7 @@ def _report() -> ModuleType:
 COMMANDS: MappingProxyType[str, tuple[str, Callable[[], ModuleType]]] = MappingProxyType(
     {
         "run": ("embed a corpus into a Milvus collection; run again, it writes only what changed", _run),
+        "plan": ("tell from a sample what a run would find, do, cost and leave behind; nothing is written", _plan),
         "launch": ("hand a run to a runner elsewhere without waiting, as the Dataflow template does", _launch),
         "calibrate": ("measure what each vector type loses on this corpus, and freeze what binary needs", _calibrate),
         "search": ("ask a collection a question in any language", _search),

@@ -145,7 +145,7 @@ def plan_run(
     choice = read_choice(config.language.detector, config.language.language_floor)
     own = read_own_partitions(config.language, choice)
     keep_languages = read_kept_languages(config.selection)
-    reading = _reading(config, choice.column)
+    reading = reading_of(config, choice.column)
     labels = labels_of(config)
     wanted = computation(config, processes)
     if config.run.push_metrics is not None:
@@ -172,13 +172,13 @@ def plan_run(
         target,
         workspace,
         lambda: of_new_collection(own, splits, reading, choice, config),
-        lambda: _check_limits(config, model, prompt),
+        lambda: check_limits(config, model, prompt),
     )
     space = opened.space
     partitioning = Partitioning(
         config.language.partition_by, space.languages, config.language.language_floor, keep_languages
     )
-    splitting = _splitting(config, space.embedding_space)
+    splitting = splitting_of(config, space.embedding_space)
     importing = importing_of(config.loading, storage, opened.import_folder)
     return Plan(
         groups=sources.groups,
@@ -192,7 +192,7 @@ def plan_run(
         shards=workspace.shards(),
         held=replace(opened.held, claim=claim),
         recipe=recipe_of(config.language.detector, choice, partitioning, splitting),
-        bucket_count=_bucket_count(splits, model, wanted),
+        bucket_count=bucket_count_of(splits, model, wanted),
         full_dimensions=model.dimensions,
         representation=None if opened.choice is None else opened.choice.representation,
         remarks="" if opened.choice is None else opened.choice.text,
@@ -208,7 +208,8 @@ def plan_run(
     )
 
 
-def _reading(config: Config, language_column: str | None) -> Reading:
+def reading_of(config: Config, language_column: str | None) -> Reading:
+    """How sources are read; the column is that of `--detector column:NAME`."""
     source = config.source
     return Reading(
         columns=Columns(
@@ -228,7 +229,8 @@ def _reading(config: Config, language_column: str | None) -> Reading:
     )
 
 
-def _splitting(config: Config, space: str) -> Splitting:
+def splitting_of(config: Config, space: str) -> Splitting:
+    """How documents are cut, for an embedding space."""
     chunking = config.chunking
     return Splitting(
         Limits(chunking.max_tokens, chunking.overlap, min_tokens=chunking.min_tokens),
@@ -265,7 +267,8 @@ def _room_tokens(model: ModelDescription, tokenizer: ModelTokenizer, prompt: str
     return model.max_sequence_tokens - len(before) - len(after) - len(tokenizer.ids(prompt))
 
 
-def _check_limits(config: Config, model: ModelDescription, prompt: str) -> None:
+def check_limits(config: Config, model: ModelDescription, prompt: str) -> None:
+    """Raises `ConfigurationError` where the model cannot read a chunk, or Milvus not hold its vectors of tokens."""
     wanted = config.chunking.max_tokens
     room = _room_tokens(model, open_tokenizer(model.tokenizer_directory), prompt)
     if wanted > room:
@@ -283,7 +286,8 @@ def _check_limits(config: Config, model: ModelDescription, prompt: str) -> None:
         raise ConfigurationError(message)
 
 
-def _bucket_count(splits: list[Split], model: ModelDescription, wanted: Computation) -> int:
+def bucket_count_of(splits: list[Split], model: ModelDescription, wanted: Computation) -> int:
+    """Into how many buckets the contents of a run are put."""
     bucket_bytes = _BUCKET_BYTES
     if "multi" in wanted.outputs:
         token_vector_bytes = 2 * model.multi_dimensions
@@ -293,7 +297,7 @@ def _bucket_count(splits: list[Split], model: ModelDescription, wanted: Computat
 
 def _load_bucket_count(splits: list[Split], model: ModelDescription, wanted: Computation, *, files: bool) -> int:
     """Each bucket is written to files of its own, one or more a partition: few buckets, few small files."""
-    return max(1, ceil(_text_bytes(splits) / _FILES_BUCKET_BYTES)) if files else _bucket_count(splits, model, wanted)
+    return max(1, ceil(_text_bytes(splits) / _FILES_BUCKET_BYTES)) if files else bucket_count_of(splits, model, wanted)
 
 
 def _text_bytes(splits: list[Split]) -> int:

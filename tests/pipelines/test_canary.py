@@ -62,6 +62,7 @@ def _flags(job: Job, milvus: str, **changes: Any) -> list[str]:
 COMMANDS: dict[str, Arguments] = {
     "run": _flags,
     "run --publish": lambda job, milvus: _flags(job, milvus, collection=None, publish="live"),
+    "plan": _flags,
     "launch": _flags,
     "calibrate": _flags,
     "search": lambda _, milvus: ["rivers", "--milvus", milvus, "--collection", COLLECTION],

@@ -123,7 +123,7 @@ class Workspace:
     def write_shard(self, rows: pa.Table) -> str:
         """Stores rows, sorted by content key, and gives the shard's name."""
         prefixes = key_prefixes(rows.column("content_key"))
-        data = _parquet(rows)
+        data = as_parquet(rows)
         name = f"{int(prefixes[0]):08x}-{int(prefixes[-1]):08x}-{_digest(data)}.parquet"
         with durable("dataset shard"):
             write_bytes(join(self._dataset, name), data)
@@ -169,6 +169,10 @@ class Workspace:
         if number == 0:
             return Ledger(0, (), {})
         return read_ledger(self._ledger_uri(number), number)[0]
+
+    def run_of_ledger(self, number: int) -> str:
+        """The id of the run that committed a ledger."""
+        return read_ledger(self._ledger_uri(number), number)[1]
 
     def commit_ledger(self, ledger: Ledger, run_id: str) -> None:
         """Makes a ledger the current one; of two runs that try the same number one wins, the other gets `TransientError`.
@@ -246,7 +250,7 @@ class Workspace:
         return join(self.uri, "ledger", self.collection_key)
 
     def _write_named(self, step: Step, directory: str, rows: pa.Table, prefix: str = "") -> str:
-        data = _parquet(rows)
+        data = as_parquet(rows)
         name = f"{prefix}{_digest(data)}.parquet"
         with durable(step):
             write_bytes(join(directory, name), data)
@@ -276,7 +280,8 @@ def _digest(data: bytes) -> str:
     return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
-def _parquet(rows: pa.Table) -> bytes:
+def as_parquet(rows: pa.Table) -> bytes:
+    """Rows as a file of a workspace holds them."""
     stored = rows.replace_schema_metadata({_FORMAT_KEY: str(FORMAT).encode()})
     stream = io.BytesIO()
     pq.write_table(

@@ -70,7 +70,7 @@ def index_bytes(index: str, vector_type: VectorType, dimensions: int, rows: int)
 
 
 _ROWS = 1_000_000
-_TABLE: tuple[tuple[VectorType, str], ...] = (
+TABLED: tuple[tuple[VectorType, str], ...] = (
     ("float32", "FLAT"),
     ("float32", "IVF_FLAT"),
     ("float32", "HNSW"),
@@ -84,6 +84,7 @@ _TABLE: tuple[tuple[VectorType, str], ...] = (
     ("binary", "BIN_FLAT"),
     ("binary", "BIN_IVF_FLAT"),
 )
+"""Vector types and indexes that tables of sizes show."""
 
 
 def sizing_table(dimensions: tuple[int, ...] = (384, 1024)) -> str:
@@ -92,7 +93,7 @@ def sizing_table(dimensions: tuple[int, ...] = (384, 1024)) -> str:
         f"| vectors | index | {' | '.join(f'{one:,} dimensions' for one in dimensions)} |",
         f"| --- | --- |{' ---: |' * len(dimensions)}",
     ]
-    for vector_type, index in _TABLE:
+    for vector_type, index in TABLED:
         sizes = [f"{index_bytes(index, vector_type, one, _ROWS) / 1e6:,.0f}" for one in dimensions]
         lines.append(f"| {vector_type} | {index} | {' | '.join(sizes)} |")
     return "\n".join(lines) + "\n"
