@@ -1,7 +1,7 @@
 """Search: a question in any language against a collection. `Retriever` is for a service that asks many, `search` asks one."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from types import TracebackType
@@ -160,18 +160,37 @@ class Retriever:
             ConfigurationError: an empty query, a `top` out of bounds, an unknown language or label, or a collection of another space.
             TransientError: the server does not answer.
         """
-        restriction = restriction or Restriction()
-        if not 1 <= top <= MAX_TOP:
-            raise ConfigurationError(f"--top {top} is out of bounds; choose 1 to {MAX_TOP:,}")
         text = normalise_text(query).strip()
         if is_blank(text):
             raise ConfigurationError(f"the query {query!r} holds nothing to search for")
+        return self._found(lambda: self._encode([text]), top, restriction, by_document=by_document)
+
+    def encode(self, queries: Sequence[str]) -> Outputs:
+        """Vectors of normalised questions that are not empty, encoded together, each as `retrieve` encodes it alone.
+
+        Raises:
+            ConfigurationError: the model makes no sound vector of one.
+        """
+        return self._encode(list(queries))
+
+    def retrieve_encoded(
+        self, encoded: Outputs, top: int = 10, restriction: Restriction | None = None, *, by_document: bool = False
+    ) -> list[dict[str, Any]]:
+        """What `retrieve` finds for the one question that `encode` gave these vectors of."""
+        return self._found(lambda: encoded, top, restriction, by_document=by_document)
+
+    def _found(
+        self, encode: Callable[[], Outputs], top: int, restriction: Restriction | None, *, by_document: bool
+    ) -> list[dict[str, Any]]:
+        restriction = restriction or Restriction()
+        if not 1 <= top <= MAX_TOP:
+            raise ConfigurationError(f"--top {top} is out of bounds; choose 1 to {MAX_TOP:,}")
         while True:
             held = self._current()
             refused: CorpusEmbedError | None = None
             rows: list[dict[str, Any]] = []
             try:
-                rows = self._ranked(text, top, restriction, held, by_document=by_document)
+                rows = self._ranked(encode, top, restriction, held, by_document=by_document)
             except CorpusEmbedError as error:
                 refused = error
             # An alias may have moved before the search: to vectors of another space, or to such that the server does not compare.
@@ -181,7 +200,7 @@ class Retriever:
                 return rows
 
     def _ranked(
-        self, text: str, top: int, restriction: Restriction, held: "_Held", *, by_document: bool
+        self, encode: Callable[[], Outputs], top: int, restriction: Restriction, held: "_Held", *, by_document: bool
     ) -> list[dict[str, Any]]:
         asked = replace(
             restricted(restriction, held.space, self._collection),
@@ -189,7 +208,7 @@ class Retriever:
             weights=self._method.weights,
             consistency=self._method.consistency,
         )
-        encoded = self._encode(text)
+        encoded = encode()
         asked = _with_vectors(asked, encoded, held)
         # A query whose words all weigh nothing finds nothing by them.
         if not asked.searches and self._finding != ("multi",):
@@ -247,14 +266,14 @@ class Retriever:
             self._encoder = open_encoder(self._model, self._held.space.query_prompt, self._computation, "query")
         return self._encoder
 
-    def _encode(self, text: str) -> Outputs:
+    def _encode(self, texts: list[str]) -> Outputs:
         with self._encoding:
             encoder, tokenizer = self._loaded(), open_tokenizer(self._model.tokenizer_directory)
-            ids = tokenizer.ids(text)[: self._model.max_sequence_tokens // 2]
-            encoded = encoder.encode([text], [np.array(ids, np.int32)])
-        for reason in encoded.faults.values():
+            most = self._model.max_sequence_tokens // 2
+            encoded = encoder.encode(texts, [np.array(tokenizer.ids(text)[:most], np.int32) for text in texts])
+        for number, reason in encoded.faults.items():
             raise ConfigurationError(
-                f"the model makes no sound vector of the query {text!r}: {reason}; word it otherwise"
+                f"the model makes no sound vector of the query {texts[number]!r}: {reason}; word it otherwise"
             )
         return encoded.outputs
 

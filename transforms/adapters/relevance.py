@@ -1,5 +1,7 @@
-"""Measures of rankings, by the reference implementation of the field: trec_eval, through pytrec_eval (Van Gysel and de Rijke 2018,
-doi:10.1145/3209978.3210065), kept up as pytrec-eval-terrier."""
+"""Measures of rankings, by the reference implementation of the field: trec_eval.
+
+It is called through pytrec_eval (Van Gysel and de Rijke 2018, doi:10.1145/3209978.3210065), kept up as pytrec-eval-terrier.
+"""
 
 from collections.abc import Hashable, Mapping, Sequence
 from typing import TypeVar

@@ -43,7 +43,7 @@ class BestDocuments:
                 name = names[place]
                 best[name] = max(best.get(name, -np.inf), float(scores[query, place]))
                 self._languages[query][name] = languages[rows[place]]
-            kept = sorted(best, key=lambda name: (-best[name], name))[: self._depth]  # noqa: B023  used at once
+            kept = sorted(best, key=lambda name: (-best[name], name))[: self._depth]
             self._best[query] = {name: best[name] for name in kept}
             self._languages[query] = {name: self._languages[query][name] for name in kept}
             if len(kept) == self._depth:

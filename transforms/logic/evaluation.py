@@ -64,9 +64,7 @@ def grades_of(pool: Pool, questions: Sequence[Question], languages: Mapping[str,
     """Grade by document id, of the answers that are in a pool."""
     number, language = pool
     return {
-        name: grade
-        for name, grade in questions[number].answers.items()
-        if language in {ALL_LANGUAGES, languages[name]}
+        name: grade for name, grade in questions[number].answers.items() if language in {ALL_LANGUAGES, languages[name]}
     }
 
 
@@ -137,9 +135,7 @@ class Evaluated:
                 if cell is not None:
                     cells[cell].append(values)
             for (asking, answering), some in cells.items():
-                means = {
-                    name: _rounded(float(np.mean([one[name] for one in some]))) for name in measure_names(self.k)
-                }
+                means = {name: _rounded(float(np.mean([one[name] for one in some]))) for name in measure_names(self.k)}
                 row = {
                     "query_language": asking,
                     "answer_language": answering,
@@ -235,9 +231,7 @@ def language_bias(
     return rows
 
 
-def below_floors(
-    rows: Iterable[Mapping[str, Any]], representation: str, floors: Mapping[str, float]
-) -> list[str]:
+def below_floors(rows: Iterable[Mapping[str, Any]], representation: str, floors: Mapping[str, float]) -> list[str]:
     """What is below a floor, in words.
 
     Args:
@@ -251,9 +245,7 @@ def below_floors(
             continue
         pair = f"{row['query_language']} to {row['answer_language']}" if row.get("query_language") else "overall"
         found += [
-            f"{pair}: {name} {row[name]:.4f} is below {floor:g}"
-            for name, floor in floors.items()
-            if row[name] < floor
+            f"{pair}: {name} {row[name]:.4f} is below {floor:g}" for name, floor in floors.items() if row[name] < floor
         ]
     return found
 

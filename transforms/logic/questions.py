@@ -61,7 +61,9 @@ class QuestionSample:
         self.rows = 0
 
     def add(self, row: Mapping[str, Any], place: str) -> None:
-        """Takes a row with `query`, `query_language`, and one of `answers`, `answer` and `answer_text`; the latter two with a `grade` or without.
+        """Takes a row with `query`, `query_language`, and one of `answers`, `answer` and `answer_text`.
+
+        The latter two may have a `grade` beside them.
 
         Args:
             row: values by column; `answers` is a list of document ids, or of objects with `id` and `grade`.
@@ -109,14 +111,13 @@ def read_question(row: Mapping[str, Any], place: str) -> Question:
             f"{place}: one of the columns answers, answer and answer_text must say what answers the query; there is {found}"
         )
     (column,) = given
-    if column != "answers" and row.get("grade") not in (None, ""):
-        grade = _grade(row["grade"], f"{place}, column grade")
-    else:
-        grade = _GRADE
+    if column == "answers":
+        return Question(text, language, _answers(row[column], place))
+    graded = row.get("grade") not in (None, "")
+    grade = _grade(row["grade"], f"{place}, column grade") if graded else _GRADE
     if column == "answer_text":
         return Question(text, language, answer_texts={_text(row, column, place): grade})
-    answers = _answers(row[column], place) if column == "answers" else {_id(row[column], f"{place}, column answer"): grade}
-    return Question(text, language, answers)
+    return Question(text, language, {_id(row[column], f"{place}, column answer"): grade})
 
 
 def _answers(values: Any, place: str) -> dict[str, int]:
@@ -156,7 +157,9 @@ def _grade(value: Any, where: str) -> int:
     if isinstance(value, str) and re.fullmatch(r"[0-9]{1,4}", value):
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_GRADE:
-        raise ConfigurationError(f"{where}: a whole number from 0 (no answer) to {MAX_GRADE} is needed, not {_shown(value)}")
+        raise ConfigurationError(
+            f"{where}: a whole number from 0 (no answer) to {MAX_GRADE} is needed, not {_shown(value)}"
+        )
     return value
 
 
@@ -254,14 +257,10 @@ def mine(documents: Numbers, keys: Numbers, languages: npt.NDArray[np.int32], mo
     shared, counts = np.unique(pairs[:, 0], return_counts=True)
     eligible = np.isin(keys, shared[counts > 1])
     order = np.argsort(documents[eligible], kind="stable")[:most]
-    return Mined(
-        documents[eligible][order], np.unique(keys[eligible][order]), int(np.count_nonzero(eligible))
-    )
+    return Mined(documents[eligible][order], np.unique(keys[eligible][order]), int(np.count_nonzero(eligible)))
 
 
-def mined_questions(
-    documents: Mapping[str, tuple[str, str]], texts: Mapping[str, str]
-) -> list[Question]:
+def mined_questions(documents: Mapping[str, tuple[str, str]], texts: Mapping[str, str]) -> list[Question]:
     """Questions that documents ask: the others with their key answer.
 
     Args:
