@@ -10,6 +10,7 @@
     ledger/<collection>/imports/<number>/*.json                  journal of the bulk import towards that ledger (`milvus/imports.py`)
     rejects/<run id>/<digest>.parquet                            what could not be processed
     runs/<run id>/run.json                                       the run record
+    evaluations/<collection>/<name>.json                         what a collection found of what it should find
 
 Files are named by their content and never changed: whoever reads one whole checks it against the digest in its name; of a shard that is
 read in part, the checksums of its pages are checked. Readers trust a ledger that was committed by exclusive creation, and of the dataset

@@ -25,7 +25,7 @@ def test_the_best_documents_are_those_of_a_full_sort(seed: int, rows: int, depth
         best: dict[str, float] = {}
         for name, vector in zip(documents, vectors, strict=True):
             best[name] = max(best.get(name, -np.inf), float(query @ vector))
-        order = sorted(best, key=lambda name: (-best[name], name))[:depth]  # noqa: B023
+        order = sorted(best, key=lambda name: (-best[name], name))[:depth]
         assert search.found(number) == [(name, languages[name]) for name in order]
 
 
