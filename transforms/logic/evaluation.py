@@ -18,6 +18,7 @@ from transforms.logic.questions import Question
 FULL_PRECISION = "full precision"
 RESAMPLES = 2000
 CONFIDENCE = 0.95
+_DRAWN_AT_ONCE = 200
 _SEED = 8
 _DIGITS = 4
 
@@ -168,11 +169,11 @@ def bootstrap(values: npt.NDArray[np.float64], groups: Sequence[str]) -> tuple[f
         return None, None
     sums, counts = np.bincount(places, values), np.bincount(places)
     generator = np.random.default_rng(_SEED)
-    means = np.empty(RESAMPLES)
-    for resample in range(RESAMPLES):
-        drawn = generator.integers(0, len(names), len(names))
-        means[resample] = sums[drawn].sum() / counts[drawn].sum()
-    low, high = np.quantile(means, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    means = []
+    for _ in range(RESAMPLES // _DRAWN_AT_ONCE):
+        drawn = generator.integers(0, len(names), (_DRAWN_AT_ONCE, len(names)))
+        means.append(sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1))
+    low, high = np.quantile(np.concatenate(means), [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return float(low), float(high)
 
 
