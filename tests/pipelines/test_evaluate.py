@@ -369,6 +369,7 @@ def real(tmp_path: Path, offline_model: Path, sample_corpus: Path) -> Job:
     return job
 
 
+@pytest.mark.slow
 def test_translations_are_found_by_the_real_model(real: Job) -> None:
     """By chance one first document in eight would be right."""
     for collection, more in ((COLLECTION, {}), ("cut", {"dimensions": 32})):
