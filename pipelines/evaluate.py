@@ -35,6 +35,7 @@ FORMAT = 1
 _ENCODED_AT_ONCE = 64
 _SEARCHED_AT_ONCE = 8
 _SHOWN_UNKNOWN = 20
+_FIELDS = ("document_id", "language")
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
 
 
@@ -235,7 +236,9 @@ def _searched(
         number, language = pool
         restriction = Restriction(() if language == ALL_LANGUAGES else (language,))
         # The document that asks is found too.
-        hits = retriever.retrieve_encoded(vectors.take([number]), request.k + 1, restriction, by_document=True)
+        hits = retriever.retrieve_encoded(
+            vectors.take([number]), request.k + 1, restriction, by_document=True, fields=_FIELDS
+        )
         found = [(str(hit["document_id"]), str(hit["language"])) for hit in hits]
         return Ranking.of(found, questions[number].itself, request.k)
 

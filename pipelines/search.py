@@ -174,13 +174,28 @@ class Retriever:
         return self._encode(list(queries))
 
     def retrieve_encoded(
-        self, encoded: Outputs, top: int = 10, restriction: Restriction | None = None, *, by_document: bool = False
+        self,
+        encoded: Outputs,
+        top: int = 10,
+        restriction: Restriction | None = None,
+        *,
+        by_document: bool = False,
+        fields: Sequence[str] | None = None,
     ) -> list[dict[str, Any]]:
-        """What `retrieve` finds for the one question that `encode` gave these vectors of."""
-        return self._found(lambda: encoded, top, restriction, by_document=by_document)
+        """What `retrieve` finds for the one question that `encode` gave these vectors of.
+
+        With `fields` each row has these of them only, besides `id` and `score`: most of the time of a search is that of fetching texts.
+        """
+        return self._found(lambda: encoded, top, restriction, by_document=by_document, fields=fields)
 
     def _found(
-        self, encode: Callable[[], Outputs], top: int, restriction: Restriction | None, *, by_document: bool
+        self,
+        encode: Callable[[], Outputs],
+        top: int,
+        restriction: Restriction | None,
+        *,
+        by_document: bool,
+        fields: Sequence[str] | None = None,
     ) -> list[dict[str, Any]]:
         restriction = restriction or Restriction()
         if not 1 <= top <= MAX_TOP:
@@ -190,7 +205,7 @@ class Retriever:
             refused: CorpusEmbedError | None = None
             rows: list[dict[str, Any]] = []
             try:
-                rows = self._ranked(encode, top, restriction, held, by_document=by_document)
+                rows = self._ranked(encode, top, restriction, held, by_document=by_document, fields=fields)
             except CorpusEmbedError as error:
                 refused = error
             # An alias may have moved before the search: to vectors of another space, or to such that the server does not compare.
@@ -200,7 +215,14 @@ class Retriever:
                 return rows
 
     def _ranked(
-        self, encode: Callable[[], Outputs], top: int, restriction: Restriction, held: "_Held", *, by_document: bool
+        self,
+        encode: Callable[[], Outputs],
+        top: int,
+        restriction: Restriction,
+        held: "_Held",
+        *,
+        by_document: bool,
+        fields: Sequence[str] | None,
     ) -> list[dict[str, Any]]:
         asked = replace(
             restricted(restriction, held.space, self._collection),
@@ -213,11 +235,13 @@ class Retriever:
         # A query whose words all weigh nothing finds nothing by them.
         if not asked.searches and self._finding != ("multi",):
             return []
-        fields = (*FIELDS, *_LABEL_FIELDS) if held.space.labels else FIELDS
+        if fields is None:
+            fields = (*FIELDS, *_LABEL_FIELDS) if held.space.labels else FIELDS
         if self._full is None or encoded.dense is None:
             rows = self._collection.search(asked, top, fields)
         else:
-            candidates = self._collection.search(asked, min(MAX_TOP, _RESCORED * top), fields)
+            # Their text names their vectors.
+            candidates = self._collection.search(asked, min(MAX_TOP, _RESCORED * top), sorted({*fields, "text"}))
             rows = _rescored(candidates, encoded.dense[0], self._full)[:top]
         return [{name: row[name] for name in ("id", "score", *fields) if name in row} for row in rows]
 
