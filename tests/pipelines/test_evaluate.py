@@ -219,7 +219,7 @@ def test_a_key_may_be_a_part_of_a_column(filled: Job) -> None:
 
 
 def test_questions_of_a_file_are_asked_and_what_is_not_held_is_said(filled: Job) -> None:
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "query": _text(1, "de", 5),
             "query_language": "de",
