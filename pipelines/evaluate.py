@@ -183,6 +183,11 @@ def _evaluated(
     questions, languages = asked.questions, asked.held.languages
     asked_pools = pools(questions, languages)
     rankings: dict[str, dict[Pool, Ranking]] = {}
+    if request.rescore and not _is_dense(request, space):
+        raise ConfigurationError(
+            "--rescore ranks again by dense vectors of full precision what dense vectors found; choose --mode dense, of a collection "
+            "without vectors of tokens, or leave it out"
+        )
     method = Method(request.mode, workspace=request.workspace if request.rescore else None)
     with Retriever(request.target, method, model=request.model, device=request.device) as retriever:
         say(f"encoding {len(questions):,} queries\n")

@@ -57,13 +57,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="leave out exact search over the dataset's vectors, which reads all of them",
     )
-    for flag, what in (("--floor", "the mean over all language pairs"), ("--pair-floor", "every language pair")):
+    for flag, what in (("--floor", "the mean over all searches"), ("--pair-floor", "any language pair")):
         parser.add_argument(
             flag,
             nargs="+",
             default=[],
             metavar="MEASURE=VALUE",
-            help=f"exit code {EXIT_BELOW_FLOOR} if {what} is below in top_1, recall_at_K, ndcg_at_K or mrr",
+            help=f"exit code {EXIT_BELOW_FLOOR} if {what} within the answer's language is below in top_1, recall_at_K, ndcg_at_K or mrr",
         )
     parser.add_argument("--name", help="of the file in the workspace; default made of source and mode")
     parser.add_argument("--model", help="directory of the model, if it is no longer where the collection says")

@@ -14,6 +14,7 @@ import pytest
 
 from pipelines import cli
 from pipelines.evaluate import Request, evaluate_collection
+from tests import fakes
 from tests.pipelines.jobs import COLLECTION, DIMENSIONS, Job, document, make_model
 from transforms.adapters.encoders import Computation, Encoded, TokenIds
 from transforms.adapters.milvus import Target
@@ -213,6 +214,26 @@ def test_a_key_may_be_a_part_of_a_column(filled: Job) -> None:
     few = _evaluated(filled, max_queries=5)
     assert (few["pairs"]["queries"], few["pairs"]["sampled"]) == (5, True)
     assert sum(row["queries"] for row in few["results"] if row["representation"] == "float32") == 10
+
+
+@pytest.mark.parametrize("mode", ["sparse", "hybrid"])
+def test_other_vectors_are_evaluated_without_full_precision(
+    job: Job, heads: Path, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    """Sparse weights are not compressed, and fused rankings are no dense ones."""
+    monkeypatch.setattr(
+        "pipelines.search.open_encoder",
+        lambda model, prompt, computation, _: fakes.open_fake_encoder(model, prompt, computation),
+    )
+    job.write("a.jsonl", _documents(5))
+    assert job.run(model=str(heads), outputs="dense,sparse")["exit_code"] == 0
+    found = _evaluated(job, mode=mode)
+    assert {row["representation"] for row in (*found["results"], *found["language_bias"])} == {mode}
+    assert [row["queries"] for row in found["overall"]] == [24, 12]
+    assert (found["mode"], found["differences"]) == (mode, [])
+    assert all(0 <= row[name] <= 1 for row in found["results"] for name in ("top_1", f"ndcg_at_{K}", "mrr"))
+    with pytest.raises(ConfigurationError, match="--rescore ranks again by dense vectors"):
+        _evaluated(job, mode=mode, rescore=True)
 
 
 # --- files ---
