@@ -124,8 +124,9 @@ def show(found: Mapping[str, Any]) -> str:
     """An evaluation as a person reads it."""
     pairs, k = found["pairs"], found["k"]
     headings = {"top_1": "top-1", f"recall_at_{k}": f"recall@{k}", f"ndcg_at_{k}": f"nDCG@{k}", "mrr": "MRR"}
+    held = "" if found["dimensions"] is None else f" ({found['dimensions']} dimensions)"
     title = (
-        f"evaluation {found['name']} of {found['collection']}: {pairs['queries']:,} queries with {pairs['answers']:,} answers, "
+        f"evaluation {found['name']} of {found['collection']}{held}: {pairs['queries']:,} queries with {pairs['answers']:,} answers, "
         f"from {pairs['source']}, among {sum(found['documents'].values()):,} documents\n{_left_out(pairs)}"
     )
     parts = [

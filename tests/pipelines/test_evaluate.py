@@ -336,7 +336,7 @@ def test_tables_for_people_and_json(filled: Job, capsys: pytest.CaptureFixture[s
     assert _main(filled, collection="cut") == 0
     shown = capsys.readouterr()
     assert (
-        "evaluation metadata-topic-dense of cut: 12 queries with 24 answers, from metadata.topic, among 15 documents"
+        "evaluation metadata-topic-dense of cut (8 dimensions): 12 queries with 24 answers, from metadata.topic, among 15 documents"
         in shown.out
     )
     assert "float32 against full precision, within the answer's language" in shown.out
