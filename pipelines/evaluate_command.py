@@ -203,12 +203,12 @@ def _matrix(rows: Sequence[Mapping[str, Any]]) -> str:
 def _worst(rows: Sequence[Mapping[str, Any]], headings: Mapping[str, str]) -> str:
     served = [row for row in rows if row["representation"] == rows[-1]["representation"]]
     ndcg = next(name for name in headings if name.startswith("ndcg"))
-    # A pair with few queries is low by chance, so it is shown where there are no others only.
+    # A pair with few queries is low by chance, so it is shown only where there are no others.
     enough = [row for row in served if row["queries"] >= _FEW_QUERIES] or served
     worst = sorted(enough, key=lambda row: (row[ndcg], row["query_language"], row["answer_language"]))[:_WORST]
     shown = [{**row, "queries": f"{row['queries']:,}", **_figures(row, headings)} for row in worst]
     columns = {"query_language": "query", "answer_language": "answer", "queries": "queries", **headings}
-    return f"lowest {headings[ndcg]} of {len(served):,} language pairs, {len(enough):,} of them with enough queries to be listed\n{table(shown, columns)}"
+    return f"lowest {headings[ndcg]} of the {len(enough):,} language pairs that are asked most, of {len(served):,}\n{table(shown, columns)}"
 
 
 def _bias(rows: Sequence[Mapping[str, Any]], k: int) -> str:
