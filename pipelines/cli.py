@@ -125,6 +125,12 @@ def _report() -> ModuleType:
     return report_command
 
 
+def _evaluate() -> ModuleType:
+    from pipelines import evaluate_command  # noqa: PLC0415
+
+    return evaluate_command
+
+
 COMMANDS: MappingProxyType[str, tuple[str, Callable[[], ModuleType]]] = MappingProxyType(
     {
         "run": ("embed a corpus into a Milvus collection; run again, it writes only what changed", _run),
@@ -132,6 +138,7 @@ COMMANDS: MappingProxyType[str, tuple[str, Callable[[], ModuleType]]] = MappingP
         "launch": ("hand a run to a runner elsewhere without waiting, as the Dataflow template does", _launch),
         "calibrate": ("measure what each vector type loses on this corpus, and freeze what binary needs", _calibrate),
         "search": ("ask a collection a question in any language", _search),
+        "evaluate": ("measure what a collection finds across languages, before and after compression", _evaluate),
         "capabilities": ("show what a Milvus can do, or what each version of it can", _capabilities),
         "verify": ("hold a collection against its ledger and the dataset", _verify),
         "load": ("fill a collection from the dataset, in another representation perhaps, without a model", _load),

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from pipelines.interruption import EXIT_CODES
+from pipelines.interruption import SIGNALS, exit_code_of
 from transforms.logic.record import (
     EXIT_COMPLETE,
     EXIT_CONFIGURATION,
@@ -15,6 +15,7 @@ from transforms.logic.record import (
 )
 
 EXIT_FAILED = 1
+EXIT_BELOW_FLOOR = 8
 MEANINGS: Mapping[int, str] = MappingProxyType(
     {
         EXIT_COMPLETE: "complete",
@@ -27,12 +28,7 @@ MEANINGS: Mapping[int, str] = MappingProxyType(
         "the same command resumes",
         EXIT_DELETES: "complete, but `--mirror` would have deleted more than `--max-delete-fraction` and deleted nothing, or `--publish` "
         "would have served so many fewer documents",
-        **dict(
-            zip(
-                EXIT_CODES,
-                (f"interrupted by {how}: the same command resumes" for how in ("Ctrl-C", "SIGTERM")),
-                strict=True,
-            )
-        ),
+        EXIT_BELOW_FLOOR: "complete, but `evaluate` found less than a `--floor` or `--pair-floor`",
+        **{exit_code_of(number): f"interrupted by {number.name}: the same command resumes" for number in SIGNALS},
     }
 )

@@ -17,13 +17,16 @@ from typing import NoReturn, TypeVar
 
 from transforms.adapters.device_thread import DeviceThread
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _OF_SIGNALS = 128
 """A shell gives this and the number of the signal as the exit code of a process that a signal ended."""
 
-EXIT_CODES = tuple(_OF_SIGNALS + number for number in _SIGNALS)
-
 _Result = TypeVar("_Result")
+
+
+def exit_code_of(number: int) -> int:
+    """Of a command that a signal ended."""
+    return _OF_SIGNALS + number
 
 
 class InterruptedCommand(KeyboardInterrupt):
@@ -31,7 +34,7 @@ class InterruptedCommand(KeyboardInterrupt):
 
     def __init__(self, number: int) -> None:
         super().__init__(signal.Signals(number).name)
-        self.exit_code = _OF_SIGNALS + number
+        self.exit_code = exit_code_of(number)
 
 
 @contextmanager
@@ -54,7 +57,7 @@ def interruptible() -> Iterator[None]:
         raise InterruptedCommand(number)
 
     # Who starts a command in the background, by nohup or & in a script, wants it not to hear of Ctrl-C.
-    heard = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    heard = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
     before = {number: signal.signal(number, stop) for number in heard}
     try:
         yield
@@ -70,7 +73,7 @@ def apart(function: Callable[[], _Result]) -> _Result:
 
 def leave(code: int) -> NoReturn:
     """Ends the process; at once if it was interrupted, as threads may still be at work that nobody waits for."""
-    if code not in EXIT_CODES:
+    if code not in map(exit_code_of, SIGNALS):
         sys.exit(code)
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):

@@ -1,7 +1,7 @@
 """Search: a question in any language against a collection. `Retriever` is for a service that asks many, `search` asks one."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from types import TracebackType
@@ -161,18 +161,52 @@ class Retriever:
             ConfigurationError: an empty query, a `top` out of bounds, an unknown language or label, or a collection of another space.
             TransientError: the server does not answer.
         """
-        restriction = restriction or Restriction()
-        if not 1 <= top <= MAX_TOP:
-            raise ConfigurationError(f"--top {top} is out of bounds; choose 1 to {MAX_TOP:,}")
         text = normalise_text(query).strip()
         if is_blank(text):
             raise ConfigurationError(f"the query {query!r} holds nothing to search for")
+        return self._found(lambda: self._encode([text]), top, restriction, by_document=by_document)
+
+    def encode(self, queries: Sequence[str]) -> Outputs:
+        """Vectors of normalised questions that are not empty, encoded together, each as `retrieve` encodes it alone.
+
+        Raises:
+            ConfigurationError: the model makes no sound vector of one.
+        """
+        return self._encode(list(queries))
+
+    def retrieve_encoded(
+        self,
+        encoded: Outputs,
+        top: int = 10,
+        restriction: Restriction | None = None,
+        *,
+        by_document: bool = False,
+        fields: Sequence[str] | None = None,
+    ) -> list[dict[str, Any]]:
+        """What `retrieve` finds for the one question that `encode` gave these vectors of.
+
+        With `fields` each row has these of them only, besides `id` and `score`: most of the time of a search is that of fetching texts.
+        """
+        return self._found(lambda: encoded, top, restriction, by_document=by_document, fields=fields)
+
+    def _found(
+        self,
+        encode: Callable[[], Outputs],
+        top: int,
+        restriction: Restriction | None,
+        *,
+        by_document: bool,
+        fields: Sequence[str] | None = None,
+    ) -> list[dict[str, Any]]:
+        restriction = restriction or Restriction()
+        if not 1 <= top <= MAX_TOP:
+            raise ConfigurationError(f"--top {top} is out of bounds; choose 1 to {MAX_TOP:,}")
         while True:
             held = self._current()
             refused: CorpusEmbedError | None = None
             rows: list[dict[str, Any]] = []
             try:
-                rows = self._ranked(text, top, restriction, held, by_document=by_document)
+                rows = self._ranked(encode, top, restriction, held, by_document=by_document, fields=fields)
             except CorpusEmbedError as error:
                 refused = error
             # An alias may have moved before the search: to vectors of another space, or to such that the server does not compare.
@@ -182,7 +216,14 @@ class Retriever:
                 return rows
 
     def _ranked(
-        self, text: str, top: int, restriction: Restriction, held: "_Held", *, by_document: bool
+        self,
+        encode: Callable[[], Outputs],
+        top: int,
+        restriction: Restriction,
+        held: "_Held",
+        *,
+        by_document: bool,
+        fields: Sequence[str] | None,
     ) -> list[dict[str, Any]]:
         asked = replace(
             restricted(restriction, held.space, self._collection),
@@ -190,16 +231,18 @@ class Retriever:
             weights=self._method.weights,
             consistency=self._method.consistency,
         )
-        encoded = self._encode(text)
+        encoded = encode()
         asked = _with_vectors(asked, encoded, held)
         # A query whose words all weigh nothing finds nothing by them.
         if not asked.searches and self._finding != ("multi",):
             return []
-        fields = (*FIELDS, *_LABEL_FIELDS) if held.space.labels else FIELDS
+        if fields is None:
+            fields = (*FIELDS, *_LABEL_FIELDS) if held.space.labels else FIELDS
         if self._full is None or encoded.dense is None:
             rows = self._collection.search(asked, top, fields)
         else:
-            candidates = self._collection.search(asked, min(MAX_TOP, _RESCORED * top), fields)
+            # Their text names their vectors.
+            candidates = self._collection.search(asked, min(MAX_TOP, _RESCORED * top), sorted({*fields, "text"}))
             rows = _rescored(candidates, encoded.dense[0], self._full)[:top]
         return [{name: row[name] for name in ("id", "score", *fields) if name in row} for row in rows]
 
@@ -248,14 +291,14 @@ class Retriever:
             self._encoder = open_encoder(self._model, self._held.space.query_prompt, self._computation, "query")
         return self._encoder
 
-    def _encode(self, text: str) -> Outputs:
+    def _encode(self, texts: list[str]) -> Outputs:
         with self._encoding:
             encoder, tokenizer = self._loaded(), open_tokenizer(self._model.tokenizer_directory)
-            ids = tokenizer.ids(text)[: self._model.max_sequence_tokens // 2]
-            encoded = encoder.encode([text], [np.array(ids, np.int32)])
-        for reason in encoded.faults.values():
+            most = self._model.max_sequence_tokens // 2
+            encoded = encoder.encode(texts, [np.array(tokenizer.ids(text)[:most], np.int32) for text in texts])
+        for number, reason in encoded.faults.items():
             raise ConfigurationError(
-                f"the model makes no sound vector of the query {text!r}: {reason}; word it otherwise"
+                f"the model makes no sound vector of the query {texts[number]!r}: {reason}; word it otherwise"
             )
         return encoded.outputs
 

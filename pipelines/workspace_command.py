@@ -166,6 +166,7 @@ def show(found: Mapping[str, Any]) -> str:
     }
     parts += [f"\n{name}\n{text}" for name, text in tables.items() if text]
     kinds = {
+        "evaluations": "evaluations",
         "proofs of tokenizers": "tokenizers",
         "temporary files": "temporary",
         "files of other programs or versions": "other",

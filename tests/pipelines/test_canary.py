@@ -59,6 +59,12 @@ def _flags(job: Job, milvus: str, **changes: Any) -> list[str]:
     return job.flags(milvus=milvus, **changes)
 
 
+def _question_file(job: Job) -> str:
+    path = job.home / "questions.jsonl"
+    path.write_text(json.dumps({"query": "rivers", "query_language": "en", "answer": "d7"}))
+    return str(path)
+
+
 COMMANDS: dict[str, Arguments] = {
     "run": _flags,
     "run --publish": lambda job, milvus: _flags(job, milvus, collection=None, publish="live"),
@@ -69,6 +75,10 @@ COMMANDS: dict[str, Arguments] = {
     "capabilities": lambda _, milvus: ["--milvus", milvus],
     "verify": lambda job, milvus: [
         *("--workspace", str(job.workspace), "--milvus", milvus, "--collection", COLLECTION)
+    ],
+    "evaluate": lambda job, milvus: [
+        *("--workspace", str(job.workspace), "--milvus", milvus, "--collection", COLLECTION),
+        *("--pairs", _question_file(job)),
     ],
     "load": lambda job, milvus: [
         *("--workspace", str(job.workspace), "--from", COLLECTION, "--milvus", milvus, "--collection", "copy")
@@ -84,7 +94,7 @@ COMMANDS: dict[str, Arguments] = {
 }
 """In an order in which each finds what it needs."""
 WITHOUT_MILVUS = {"workspace", "runs", "report", "rejects", "completion"}
-RUNNING = {"run", "run --publish", "load", "search", "verify", "rollback", "drop", "capabilities"}
+RUNNING = {"run", "run --publish", "load", "search", "evaluate", "verify", "rollback", "drop", "capabilities"}
 """Those that open Milvus where they run."""
 
 

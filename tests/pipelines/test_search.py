@@ -71,6 +71,9 @@ def answers(target: Target) -> dict[str, list[dict[str, Any]]]:
             "th, hi": retriever.retrieve(QUESTION, 3, Restriction(["th", "hi"])),
             "tha, hi-Deva": retriever.retrieve(QUESTION, 3, Restriction(["tha", "hi-Deva"])),
             "very long": retriever.retrieve(f"{QUESTION} " * 400, 2, Restriction(["de"])),
+            "encoded beside others": retriever.retrieve_encoded(
+                retriever.encode(["What is bread?", QUESTION, "ขนมปัง"]).take([1]), 5, fields=["document_id", "language"]
+            ),
         }
 
 
@@ -86,6 +89,13 @@ def test_a_german_question_finds_the_thai_and_the_hindi_page(answers: dict[str, 
 
 def test_one_question_finds_what_a_retriever_finds(target: Target, answers: dict[str, list[dict[str, Any]]]) -> None:
     assert search(QUESTION, target, top=5) == answers["all"]
+
+
+def test_questions_encoded_together_find_what_each_finds_alone(answers: dict[str, list[dict[str, Any]]]) -> None:
+    together, alone = answers["encoded beside others"], answers["all"]
+    assert [tuple(row) for row in together] == [("id", "score", "document_id", "language")] * 5
+    assert [row["id"] for row in together] == [row["id"] for row in alone]
+    assert [row["score"] for row in together] == pytest.approx([row["score"] for row in alone], abs=1e-4)
 
 
 def test_languages_restrict_what_is_found(answers: dict[str, list[dict[str, Any]]]) -> None:

@@ -1,5 +1,6 @@
 """What the ledger and the dataset say that a collection holds."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -112,6 +113,16 @@ class HeldRows:
                 for partition in sorted(set(partitions)):
                     chosen = np.flatnonzero(partitions[order] == partition)
                     yield partition, ids.take(pa.array(chosen)), restore(vectors[chosen], self.representation)
+
+    def tables(self, columns: Sequence[str]) -> Iterator[pa.Table]:
+        """Columns of the dataset of every held row once, shard by shard."""
+        shards: Counter[str] = Counter()
+        for held in self.parts():
+            shards.update({one["values"]: one["counts"] for one in held.column("shard").value_counts().to_pylist()})
+        for group in _groups(shards):
+            places = self._places(group)
+            for shard in group:
+                yield self._workspace.read_shard(shard, columns, np.sort(places[shard][0]))
 
     def _represented(self, table: pa.Table) -> npt.NDArray[Any]:
         column = table.column(VECTOR_COLUMNS["dense"])

@@ -96,6 +96,7 @@ def describe_workspace(uri: str) -> dict[str, Any]:
         ],
         "runs": [_run(run_id, records[run_id]) for run_id in records],
         "rejects": [_rejects(uri, listing, run_id, records.get(run_id)) for run_id in listing.owners(Kind.REJECTS)],
+        "evaluations": sizes(listing.of(Kind.EVALUATION)),
         "tokenizers": sizes(listing.of(Kind.TOKENIZER)),
         "temporary": sizes(listing.of(Kind.TEMPORARY)),
         "other": sizes(listing.of(Kind.OTHER)),

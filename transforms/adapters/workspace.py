@@ -11,6 +11,7 @@
     rejects/<run id>/<digest>.parquet                            what could not be processed
     runs/<run id>/run.json                                       the run record
     runs/<run id>/report.html                                    a page made of it, which may be made again at any time (`report/`)
+    evaluations/<collection>/<name>.json                         what a collection found of what it should find
 
 Files are named by their content and never changed: whoever reads one whole checks it against the digest in its name; of a shard that is
 read in part, the checksums of its pages are checked. Readers trust a ledger that was committed by exclusive creation, and of the dataset

@@ -21,6 +21,7 @@ class Kind(StrEnum):
     REJECTS = "rejects"
     RECORD = "run record"
     REPORT = "report"
+    EVALUATION = "evaluation"
     CALIBRATION = "calibration"
     PROJECTION = "projection"
     TOKENIZER = "tokenizer"
@@ -40,6 +41,7 @@ _PATHS = (
     (Kind.REJECTS, r"rejects/(?P<owner>[^/]+)/[^/.][^/]*\.parquet"),
     (Kind.RECORD, r"runs/(?P<owner>[^/]+)/run\.json"),
     (Kind.REPORT, r"runs/(?P<owner>[^/]+)/report\.html"),
+    (Kind.EVALUATION, r"evaluations/(?P<owner>[^/]+)/[^/.][^/]*\.json"),
     (Kind.CALIBRATION, r"calibration/(?P<owner>[^/]+)/\d+\.json"),
     (Kind.PROJECTION, r"calibration/(?P<owner>[^/]+)/[0-9a-f]+\.safetensors"),
     (Kind.PUBLICATION, r"publications/(?P<owner>[^/]+)/(?:lease/)?\d+\.json"),
@@ -57,7 +59,7 @@ class KeptFile:
         size_bytes: as listed.
         modified_seconds: when the store says that it was written; None if it does not say.
         kind: what it is.
-        owner: the embedding space, collection key or run id that it belongs to; empty for kinds without one.
+        owner: the embedding space, collection, collection key or run id that it belongs to; empty for kinds without one.
         number: of the ledger that it is, or that it is an intent or import towards; 0 for other kinds.
     """
 

@@ -18,6 +18,8 @@ from transforms.logic.inventory import Kind, Listing, kept_file
         ("rejects/run-1/ab.parquet", Kind.REJECTS, "run-1", 0),
         ("runs/run-1/run.json", Kind.RECORD, "run-1", 0),
         ("runs/run-1/report.html", Kind.REPORT, "run-1", 0),
+        ("evaluations/corpus/metadata-key-dense.json", Kind.EVALUATION, "corpus", 0),
+        ("evaluations/corpus/notes.txt", Kind.OTHER, "", 0),
         ("calibration/abc/00000001.json", Kind.CALIBRATION, "abc", 0),
         ("calibration/abc/0a1b.safetensors", Kind.PROJECTION, "abc", 0),
         ("tokenizers/abc.json", Kind.TOKENIZER, "", 0),
