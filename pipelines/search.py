@@ -69,6 +69,51 @@ class Method:
                 raise ConfigurationError(f"--weights {self.weights}: choose two numbers of at least 0, one above 0")
 
 
+class QueryEncoder:
+    """A model that encodes questions, one at a time; the first loads it. Threads may share one."""
+
+    def __init__(self, model: ModelDescription, prompt: str, computation: Computation) -> None:
+        """Takes what is put before every question, and what is made of it."""
+        self.model, self.prompt, self.computation = model, prompt, computation
+        self._encoding = threading.Lock()
+        self._encoder: Encoder | None = None
+
+    def does_as(self, other: "QueryEncoder") -> bool:
+        """Whether both make the same of every question."""
+        same_model = (self.model.directory, self.model.files) == (other.model.directory, other.model.files)
+        return same_model and (self.prompt, self.computation) == (other.prompt, other.computation)
+
+    def load(self) -> None:
+        """Loads the model if that was not done yet."""
+        with self._encoding:
+            self._loaded()
+
+    def encode(self, text: str) -> Outputs:
+        """Outputs of a question, of which the beginning counts if it is longer than half of what the model reads.
+
+        Raises:
+            ConfigurationError: the model makes no sound vector of it.
+        """
+        with self._encoding:
+            encoder, tokenizer = self._loaded(), open_tokenizer(self.model.tokenizer_directory)
+            ids = tokenizer.ids(text)[: self.model.max_sequence_tokens // 2]
+            encoded = encoder.encode([text], [np.array(ids, np.int32)])
+        for reason in encoded.faults.values():
+            raise ConfigurationError(
+                f"the model makes no sound vector of the query {text!r}: {reason}; word it otherwise"
+            )
+        return encoded.outputs
+
+    def count_tokens(self, text: str) -> int:
+        """Tokens of a text, without prompt and special tokens."""
+        return len(open_tokenizer(self.model.tokenizer_directory).ids(text))
+
+    def _loaded(self) -> Encoder:
+        if self._encoder is None:
+            self._encoder = open_encoder(self.model, self.prompt, self.computation, "query")
+        return self._encoder
+
+
 class Retriever:
     """A collection with its model, opened once and asked many times.
 
@@ -88,7 +133,13 @@ class Retriever:
     """
 
     def __init__(
-        self, target: Target, method: Method | None = None, *, model: str | None = None, device: str = "auto"
+        self,
+        target: Target,
+        method: Method | None = None,
+        *,
+        model: str | None = None,
+        device: str = "auto",
+        queries: "QueryEncoder | None" = None,
     ) -> None:
         """Connects and checks that model and collection belong together.
 
@@ -97,12 +148,12 @@ class Retriever:
             method: how chunks are found.
             model: directory of the model, if it is not where the collection says.
             device: where questions are encoded, as in `--device` of a run.
+            queries: of another retriever; where this one's would do the same they are shared, and the model is in memory once.
 
         Raises:
             ConfigurationError: an unknown collection or mode, a model of another space, or a workspace without its vectors.
         """
         self._target, self._method = target, method or Method()
-        self._encoding = threading.Lock()
         with ExitStack() as opened:
             opened.callback(release, target.uri)
             self._collection = Collection(served(target))
@@ -118,10 +169,11 @@ class Retriever:
             held = space.milvus_outputs
             outputs = tuple(one for one in OUTPUTS if one in self._finding or (one == "multi" and one in held))
             self._full = self._full_vectors(outputs, space.embedding_space)
-            self._computation = Computation(
+            computation = Computation(
                 cast("Any", space.dtype), device, outputs, budget_tokens=self._model.max_sequence_tokens
             )
-            self._encoder: Encoder | None = None
+            own = QueryEncoder(self._model, space.query_prompt, computation)
+            self.queries = queries if queries is not None and queries.does_as(own) else own
             opened.pop_all()
 
     def __enter__(self) -> Self:
@@ -139,8 +191,7 @@ class Retriever:
 
     def load_model(self) -> None:
         """Loads the model now, which takes seconds; otherwise the first question does."""
-        with self._encoding:
-            self._loaded()
+        self.queries.load()
 
     def retrieve(
         self, query: str, top: int = 10, restriction: Restriction | None = None, *, by_document: bool = False
@@ -189,7 +240,7 @@ class Retriever:
             weights=self._method.weights,
             consistency=self._method.consistency,
         )
-        encoded = self._encode(text)
+        encoded = self.queries.encode(text)
         asked = _with_vectors(asked, encoded, held)
         # A query whose words all weigh nothing finds nothing by them.
         if not asked.searches and self._finding != ("multi",):
@@ -241,22 +292,6 @@ class Retriever:
                 "of a collection without vectors of tokens, or leave --workspace out"
             )
         return FullVectors(self._method.workspace, embedding_space)
-
-    def _loaded(self) -> Encoder:
-        if self._encoder is None:
-            self._encoder = open_encoder(self._model, self._held.space.query_prompt, self._computation, "query")
-        return self._encoder
-
-    def _encode(self, text: str) -> Outputs:
-        with self._encoding:
-            encoder, tokenizer = self._loaded(), open_tokenizer(self._model.tokenizer_directory)
-            ids = tokenizer.ids(text)[: self._model.max_sequence_tokens // 2]
-            encoded = encoder.encode([text], [np.array(ids, np.int32)])
-        for reason in encoded.faults.values():
-            raise ConfigurationError(
-                f"the model makes no sound vector of the query {text!r}: {reason}; word it otherwise"
-            )
-        return encoded.outputs
 
 
 @dataclass(frozen=True)

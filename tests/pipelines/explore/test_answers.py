@@ -1,0 +1,128 @@
+"""What the page is told of the sample corpus, with the real model: across languages, and one representation beside others."""
+
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from pipelines.explore.answers import Comparison, Explorer, Question
+from pipelines.search import Method, Retriever
+from tests.pipelines.jobs import COLLECTION, Job
+from transforms.adapters.milvus import Target
+from transforms.logic.errors import ConfigurationError
+
+LANGUAGES = ("ar", "de", "en", "ja", "th")
+TOPICS = ("volcanoes", "bread", "tides")
+QUESTION = "Wie entsteht ein Vulkan?"
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory, offline_model: Path, sample_corpus: Path) -> Job:
+    """A slice of the sample corpus in two collections, of which one holds a sixth of the dimensions."""
+    job = Job(tmp_path_factory.mktemp("demo"), offline_model)
+    for topic in TOPICS:
+        lines = (sample_corpus / f"{topic}.jsonl").read_bytes().splitlines()
+        job.write(f"{topic}.jsonl", [line for line in lines if json.loads(line)["lang"] in LANGUAGES])
+    for changes in ({}, {"collection": "short", "dimensions": 64}):
+        assert job.run(max_tokens=256, **changes)["exit_code"] == 0
+    return job
+
+
+@pytest.fixture(scope="module")
+def explorer(demo: Job) -> Iterator[Explorer]:
+    found = Explorer(Target(str(demo.milvus), "short"), workspace=str(demo.workspace), compare=[COLLECTION])
+    yield found
+    found.close()
+
+
+def test_what_there_is_to_ask(explorer: Explorer, demo: Job) -> None:
+    told = explorer.describe()
+    rows = demo.stored()
+    assert told["rows"] == len(rows)
+    assert {one["code"]: one["rows"] for one in told["languages"]} == {
+        code: sum(row["language"] == code for row in rows.values()) for code in LANGUAGES
+    }
+    assert [(one["collection"], one["vector_type"], one["dimensions"]) for one in told["rankings"]] == [
+        ("short", "float32", 64),
+        ("short", "float32", 64),
+        (COLLECTION, "float32", 384),
+    ]
+    assert told["labels"] == []
+    assert "metadata" in told["fields"]
+    assert "text" not in told["fields"]
+
+
+def test_a_german_question_finds_pages_in_all_languages(explorer: Explorer) -> None:
+    (ranking,) = explorer.search(Question(query=QUESTION, top=5, by_document=True))["rankings"]
+    assert {hit["document_id"] for hit in ranking["hits"]} == {f"volcanoes-{code}" for code in LANGUAGES}
+    assert [hit["rank"] for hit in ranking["hits"]] == [1, 2, 3, 4, 5]
+    only = Question(query=QUESTION, top=2, languages=("ar", "th"), by_document=True)
+    assert {hit["document_id"] for hit in explorer.search(only)["rankings"][0]["hits"]} == {"volcanoes-ar", "volcanoes-th"}  # fmt: skip
+    dated = Comparison(field=("metadata", "title"), operator="in", value=("Bread", "Brot"))
+    found = explorer.search(Question(query=QUESTION, where=(dated,)))["rankings"][0]["hits"]
+    assert {hit["document_id"] for hit in found} <= {"bread-en", "bread-de"}
+
+
+def test_rankings_stand_side_by_side_with_what_moved(explorer: Explorer, demo: Job) -> None:
+    question = Question(query="How does sea water rise and fall?", top=10, compare=True)
+    coarse, fine, full = explorer.search(question)["rankings"]
+    with Retriever(Target(str(demo.milvus), COLLECTION)) as retriever:
+        exact = [hit["id"] for hit in retriever.retrieve(question.query, 10)]
+    assert [hit["id"] for hit in full["hits"]] == exact
+    assert [hit["id"] for hit in coarse["hits"]] != exact
+    # There are fewer rows than candidates, so that the ranking by full precision is complete.
+    assert [hit["id"] for hit in fine["hits"]] == exact
+    assert [hit["score"] for hit in fine["hits"]] == pytest.approx([hit["score"] for hit in full["hits"]], abs=2e-3)
+    ranks = {hit["id"]: hit["rank"] for hit in coarse["hits"]}
+    for other in (fine, full):
+        assert [hit["first_rank"] for hit in other["hits"]] == [ranks.get(hit["id"]) for hit in other["hits"]]
+        assert other["shared"] == len(ranks.keys() & set(exact))
+    assert all("first_rank" not in hit for hit in coarse["hits"])
+    assert fine["title"] == "short: four times as many, ranked by full precision"
+
+
+def test_a_ranking_that_cannot_answer_says_why_beside_those_that_can(explorer: Explorer, demo: Job) -> None:
+    shards = sorted((demo.workspace / "dataset").rglob("*.parquet"))
+    moved = [path.rename(path.with_suffix(".away")) for path in shards]
+    try:
+        first, fine, full = explorer.search(Question(query="Where do birds go in winter?", compare=True))["rankings"]
+    finally:
+        for path in moved:
+            path.rename(path.with_suffix(".parquet"))
+    assert first["hits"]
+    assert full["hits"]
+    assert fine["hits"] == []
+    assert fine["error"]
+
+
+def test_one_model_serves_all_rankings_of_its_space(explorer: Explorer) -> None:
+    assert len({id(one.retriever.queries) for one in explorer._rankings}) == 1
+
+
+def test_threads_share_an_explorer(explorer: Explorer) -> None:
+    questions = [Question(query=f"{QUESTION} {number}", compare=True, top=3) for number in range(8)]
+    alone = [explorer.search(question) for question in questions]
+    with ThreadPoolExecutor(8) as threads:
+        assert list(threads.map(explorer.search, questions)) == alone
+
+
+def test_retrievers_that_encode_alike_share_what_they_are_given(demo: Job) -> None:
+    with Retriever(Target(str(demo.milvus), COLLECTION)) as one:
+        for method in (Method("dense"), Method("dense", workspace=str(demo.workspace))):
+            with Retriever(Target(str(demo.milvus), "short"), method, queries=one.queries) as other:
+                assert other.queries is one.queries
+        with Retriever(Target(str(demo.milvus), "short"), device="cpu", queries=one.queries) as other:
+            assert other.queries is not one.queries
+
+
+def test_what_is_not_there_is_refused_before_the_model_is_loaded(demo: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipelines.search.open_encoder", lambda *_: pytest.fail("the model was loaded"))
+    target = Target(str(demo.milvus), COLLECTION)
+    with pytest.raises(ConfigurationError, match="there is no collection 'nowhere'"):
+        Explorer(target, compare=["nowhere"])
+    with pytest.raises(ConfigurationError, match="holds no vectors of the collection's embedding space"):
+        Explorer(target, workspace=str(demo.home / "elsewhere"))
+    with pytest.raises(ConfigurationError, match="--mode sparse: the collection holds no sparse vectors"):
+        Explorer(target, mode="sparse")
