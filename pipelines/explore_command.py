@@ -68,7 +68,7 @@ def execute(parser: argparse.ArgumentParser, argv: Sequence[str]) -> int:
     try:
         from pipelines.explore.service import application  # noqa: PLC0415  an extra
     except ModuleNotFoundError as error:
-        if error.name not in {"starlette", "uvicorn"}:
+        if str(error.name).partition(".")[0] not in {"starlette", "uvicorn"}:
             raise
         raise ConfigurationError("explore needs its extra: pip install 'corpus-embed[explore]'") from error
     with closing(_listen(values.host, values.port)) as listening:

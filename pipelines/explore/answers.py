@@ -1,6 +1,5 @@
 """What the page is told: what there is to ask, ranked chunks of each ranking, a chunk in its document."""
 
-import threading
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -108,7 +107,6 @@ class Explorer:
             ConfigurationError: see `Retriever`.
         """
         self._rankings: list[_Ranking] = []
-        self._describing = threading.Lock()
         with ExitStack() as opened:
             opened.callback(release, target.uri)
             self._add(opened, target, target.collection, Method(mode), model, device)
@@ -129,8 +127,7 @@ class Explorer:
         """What there is to ask: rankings, languages with their rows, labels, fields and bounds."""
         first = self._rankings[0].collection
         space = first.space()
-        with self._describing:
-            rows = first.counts()
+        rows = first.counts()
         return {
             "rankings": [
                 {"title": one.title, "collection": one.name, **_described(one.collection.space())}
