@@ -154,7 +154,7 @@ class Explorer:
             TransientError: the server does not answer.
         """
         first = self._rankings[0].find(question)
-        answers = [{"title": self._rankings[0].title, "hits": _numbered(first)}]
+        answers: list[dict[str, Any]] = [{"title": self._rankings[0].title, "hits": _numbered(first)}]
         for ranking in self._rankings[1:] if question.compare else []:
             try:
                 hits = ranking.find(question)
