@@ -111,7 +111,7 @@ class Explorer:
             opened.callback(release, target.uri)
             self._add(opened, target, target.collection, Method(mode), model, device)
             if workspace is not None:
-                title = f"{target.collection}: four times as many, ranked by full precision"
+                title = f"{target.collection}, ranked again by full precision"
                 self._add(opened, target, title, Method("dense", workspace=workspace), model, device)
             for name in compare:
                 self._add(opened, Target(target.uri, name, target.access), name, Method(mode), model, device)

@@ -1,6 +1,6 @@
 // Asks, and shows what is answered. What is asked stands behind the # of the address, which a browser keeps to itself.
 
-import { element, facts, languageName, passage, ranking } from "./view.js";
+import { element, facts, languageName, passage, ranking, vectors } from "./view.js";
 
 const STEP = 3;
 const byId = (name) => document.getElementById(name);
@@ -126,9 +126,8 @@ async function search() {
 }
 
 function showRankings(rankings) {
-  const first = known.rankings[0].collection;
   byId("rankings").className = rankings.length > 1 ? "" : "one";
-  byId("rankings").replaceChildren(...rankings.map((answer, number) => ranking(answer, number, first, openDocument)));
+  byId("rankings").replaceChildren(...rankings.map((answer, number) => ranking(answer, number, known.rankings, openDocument)));
   const hits = rankings[0].hits;
   const languages = new Set(hits.map((hit) => hit.language));
   byId("status").textContent = hits.length
@@ -202,8 +201,9 @@ function describe() {
   const [first] = known.rankings;
   document.title = `${first.collection} – explore`;
   byId("name").textContent = first.collection;
-  const vectors = first.dimensions === null ? first.milvus_outputs.join(", ") : `${first.vector_type}, ${first.dimensions} dimensions`;
-  byId("about").textContent = `${known.rows.toLocaleString("en")} chunks · ${vectors} · ${first.model}`;
+  // Of a directory its name: a picture of the page need not show where on a disk it lies.
+  const model = /^[./~]/.test(first.model) ? first.model.split("/").filter(Boolean).at(-1) : first.model;
+  byId("about").textContent = `${known.rows.toLocaleString("en")} chunks · ${vectors(first)} · ${model}`;
   const languages = known.languages.map((one) => ({ value: one.code, label: languageName(one.code), rows: one.rows }));
   chips("languages", languages.sort((one, other) => one.label.localeCompare(other.label, "en")));
   chips("labels", known.labels.map((name) => ({ value: name, label: name })));

@@ -44,23 +44,28 @@ function hiddenText(content) {
   return element("span", { className: "for-readers" }, content);
 }
 
-/** One ranking: its title, what is said of it, and its chunks. `open(ranking, hit)` shows a chunk in its document. */
-export function ranking(answer, number, first, open) {
+/** What a collection holds of its vectors. */
+export function vectors(of) {
+  return of.dimensions === null ? of.milvus_outputs.join(", ") : `${of.vector_type}, ${of.dimensions} dimensions`;
+}
+
+/** One ranking: its title, what is said of it, and its chunks. `open(number, hit)` shows a chunk in its document. */
+export function ranking(answer, number, known, open) {
+  const first = known[0].collection;
   const heading = element("h2", { id: `ranking-${number}`, dir: "auto" }, answer.title);
   const section = element("section", { className: "ranking", "aria-labelledby": heading.id }, heading);
   if (answer.error !== undefined) {
     section.append(element("p", { dir: "auto" }, answer.error));
     return section;
   }
-  if (answer.shared !== undefined) {
-    section.append(element("p", {}, `${answer.shared} of ${answer.hits.length} are in ${first}`));
-  }
+  const shared = answer.shared === undefined ? [] : [`${answer.shared} of ${answer.hits.length} are in ${first}`];
+  section.append(element("p", { dir: "auto" }, [vectors(known[number]), ...shared].join(" · ")));
   section.append(element("ol", {}, ...answer.hits.map((one) => hit(one, number, first, open))));
   return section;
 }
 
 function hit(one, number, first, open) {
-  const button = element("button", { type: "button" }, "In its document");
+  const button = element("button", { type: "button" }, "In document");
   button.setAttribute("aria-label", `Show rank ${one.rank}, ${one.document_id}, in its document`);
   button.addEventListener("click", () => open(number, one));
   const label = one.label ? [element("span", { className: "tag", dir: "auto" }, one.label)] : [];
@@ -108,7 +113,8 @@ export function facts(found) {
 /** A passage of a document. */
 export function passage(one, found) {
   const chosen = one.id === found.id;
-  const between = one.skipped > 1 ? [element("p", { className: "place" }, `… ${one.skipped} characters …`)] : [];
+  // Chunks leave out the line breaks between them.
+  const between = one.skipped > 2 ? [element("p", { className: "place" }, `… ${one.skipped} characters …`)] : [];
   const made = element(
     "section",
     { className: chosen ? "passage chosen" : "passage", "aria-label": chosen ? "the chunk that was found" : `chunk ${one.ordinal}` },
