@@ -36,7 +36,6 @@ def target(tmp_path_factory: pytest.TempPathFactory, offline_model: Path) -> Tar
 @pytest.mark.parametrize(
     ("question", "german", "japanese"),
     [
-        ("How do I remove limescale?", "Entkalkertablette", "クエン酸30グラム"),
         ("How do I reset the device to factory settings?", "OK und HOME zehn Sekunden", "工場出荷時の状態に戻ります"),
         ("How do I dispose of the battery?", "Lithium-Akku gehört nicht in den Hausmüll", "リチウム電池は取り外し"),
     ],
