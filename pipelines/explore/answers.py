@@ -71,6 +71,7 @@ class _Ranking:
 
     title: str
     name: str
+    by_full_precision: bool
     collection: AuditedCollection
     retriever: Retriever
 
@@ -130,7 +131,12 @@ class Explorer:
         rows = first.counts()
         return {
             "rankings": [
-                {"title": one.title, "collection": one.name, **_described(one.collection.space())}
+                {
+                    "title": one.title,
+                    "collection": one.name,
+                    "by_full_precision": one.by_full_precision,
+                    **_described(one.collection.space()),
+                }
                 for one in self._rankings
             ],
             "rows": sum(rows.values()),
@@ -203,7 +209,8 @@ class Explorer:
             # A collection of another space has another model, which is where that collection says.
             model = model if len(set(spaces)) == 1 else None
         retriever = opened.enter_context(Retriever(target, method, model=model, device=device, queries=queries))
-        self._rankings.append(_Ranking(title, target.collection, collection, retriever))
+        by_full_precision = method.workspace is not None
+        self._rankings.append(_Ranking(title, target.collection, by_full_precision, collection, retriever))
 
 
 def _described(space: CollectionSpace) -> dict[str, Any]:

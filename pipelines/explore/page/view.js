@@ -59,7 +59,7 @@ export function ranking(answer, number, known, open) {
     return section;
   }
   const shared = answer.shared === undefined ? [] : [`${answer.shared} of ${answer.hits.length} are in ${first}`];
-  section.append(element("p", { dir: "auto" }, [vectors(known[number]), ...shared].join(" · ")));
+  section.append(element("p", { dir: "auto" }, [known[number].by_full_precision ? "four times as many candidates" : vectors(known[number]), ...shared].join(" · ")));
   section.append(element("ol", {}, ...answer.hits.map((one) => hit(one, number, first, open))));
   return section;
 }

@@ -56,6 +56,7 @@ def test_what_there_is_to_ask(explorer: Explorer, demo: Job) -> None:
         ("short", "float32", 64),
         (COLLECTION, "float32", 384),
     ]
+    assert [one["by_full_precision"] for one in told["rankings"]] == [False, True, False]
     assert told["labels"] == []
     assert "metadata" in told["fields"]
     assert "text" not in told["fields"]
