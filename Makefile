@@ -66,6 +66,13 @@ demo: $(VENV)/.stamp-project model ## Embed the demo corpus into demo/milvus.db
 	@echo "A question in German finds the Thai and the Hindi page:"
 	@echo "  $(BIN)/corpus-embed search 'Wie entsteht ein Vulkan?' --milvus demo/milvus.db --collection demo --languages th hi --top 4"
 
+QUESTION ?= How do I remove limescale?
+.PHONY: ask-manuals
+ask-manuals: $(VENV)/.stamp-project model ## Print the prompt for a question (QUESTION=...) about German and Japanese manuals
+	@$(BIN)/corpus-embed run --input 'deploy/local/manuals/*.md' --workspace demo/manuals --milvus demo/manuals.db \
+		--collection manuals --model $(MODEL) --keep-languages de,ja --max-tokens 128 >demo/manuals.log
+	@$(BIN)/python -m deploy.local.ask_manuals $(call quoted,$(QUESTION)) --milvus demo/manuals.db --collection manuals
+
 .PHONY: benchmark
 benchmark: setup model $(VENV)/.stamp-benchmark ## Run the benchmarks
 	@$(BIN)/python -m benchmarks

@@ -131,6 +131,12 @@ def _evaluate() -> ModuleType:
     return evaluate_command
 
 
+def _explore() -> ModuleType:
+    from pipelines import explore_command  # noqa: PLC0415
+
+    return explore_command
+
+
 COMMANDS: MappingProxyType[str, tuple[str, Callable[[], ModuleType]]] = MappingProxyType(
     {
         "run": ("embed a corpus into a Milvus collection; run again, it writes only what changed", _run),
@@ -139,6 +145,7 @@ COMMANDS: MappingProxyType[str, tuple[str, Callable[[], ModuleType]]] = MappingP
         "calibrate": ("measure what each vector type loses on this corpus, and freeze what binary needs", _calibrate),
         "search": ("ask a collection a question in any language", _search),
         "evaluate": ("measure what a collection finds across languages, before and after compression", _evaluate),
+        "explore": ("serve a page to this machine: search, chunks in their documents, rankings side by side", _explore),
         "capabilities": ("show what a Milvus can do, or what each version of it can", _capabilities),
         "verify": ("hold a collection against its ledger and the dataset", _verify),
         "load": ("fill a collection from the dataset, in another representation perhaps, without a model", _load),

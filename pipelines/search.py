@@ -70,6 +70,51 @@ class Method:
                 raise ConfigurationError(f"--weights {self.weights}: choose two numbers of at least 0, one above 0")
 
 
+class QueryEncoder:
+    """A model that encodes questions, of one caller at a time; the first loads it. Threads may share one."""
+
+    def __init__(self, model: ModelDescription, prompt: str, computation: Computation) -> None:
+        """Takes what is put before every question, and what is made of it."""
+        self.model, self.prompt, self.computation = model, prompt, computation
+        self._encoding = threading.Lock()
+        self._encoder: Encoder | None = None
+
+    def does_as(self, other: "QueryEncoder") -> bool:
+        """Whether both make the same of every question."""
+        same_model = (self.model.directory, self.model.files) == (other.model.directory, other.model.files)
+        return same_model and (self.prompt, self.computation) == (other.prompt, other.computation)
+
+    def load(self) -> None:
+        """Loads the model if that was not done yet."""
+        with self._encoding:
+            self._loaded()
+
+    def encode(self, texts: Sequence[str]) -> Outputs:
+        """Outputs of questions, of each of which the beginning counts if it is longer than half of what the model reads.
+
+        Raises:
+            ConfigurationError: the model makes no sound vector of one.
+        """
+        with self._encoding:
+            encoder, tokenizer = self._loaded(), open_tokenizer(self.model.tokenizer_directory)
+            most = self.model.max_sequence_tokens // 2
+            encoded = encoder.encode(list(texts), [np.array(tokenizer.ids(text)[:most], np.int32) for text in texts])
+        for number, reason in encoded.faults.items():
+            raise ConfigurationError(
+                f"the model makes no sound vector of the query {texts[number]!r}: {reason}; word it otherwise"
+            )
+        return encoded.outputs
+
+    def count_tokens(self, text: str) -> int:
+        """Tokens of a text, without prompt and special tokens."""
+        return len(open_tokenizer(self.model.tokenizer_directory).ids(text))
+
+    def _loaded(self) -> Encoder:
+        if self._encoder is None:
+            self._encoder = open_encoder(self.model, self.prompt, self.computation, "query")
+        return self._encoder
+
+
 class Retriever:
     """A collection with its model, opened once and asked many times.
 
@@ -89,7 +134,13 @@ class Retriever:
     """
 
     def __init__(
-        self, target: Target, method: Method | None = None, *, model: str | None = None, device: str = "auto"
+        self,
+        target: Target,
+        method: Method | None = None,
+        *,
+        model: str | None = None,
+        device: str = "auto",
+        queries: "QueryEncoder | None" = None,
     ) -> None:
         """Connects and checks that model and collection belong together.
 
@@ -98,12 +149,12 @@ class Retriever:
             method: how chunks are found.
             model: directory of the model, if it is not where the collection says.
             device: where questions are encoded, as in `--device` of a run.
+            queries: of another retriever; where this one's would do the same they are shared, and the model is in memory once.
 
         Raises:
             ConfigurationError: an unknown collection or mode, a model of another space, or a workspace without its vectors.
         """
         self._target, self._method = target, method or Method()
-        self._encoding = threading.Lock()
         with ExitStack() as opened:
             opened.callback(release, target.uri)
             self._collection = Collection(served(target))
@@ -119,10 +170,11 @@ class Retriever:
             held = space.milvus_outputs
             outputs = tuple(one for one in OUTPUTS if one in self._finding or (one == "multi" and one in held))
             self._full = self._full_vectors(outputs, space.embedding_space)
-            self._computation = Computation(
+            computation = Computation(
                 cast("Any", space.dtype), device, outputs, budget_tokens=self._model.max_sequence_tokens
             )
-            self._encoder: Encoder | None = None
+            own = QueryEncoder(self._model, space.query_prompt, computation)
+            self.queries = queries if queries is not None and queries.does_as(own) else own
             opened.pop_all()
 
     def __enter__(self) -> Self:
@@ -140,8 +192,7 @@ class Retriever:
 
     def load_model(self) -> None:
         """Loads the model now, which takes seconds; otherwise the first question does."""
-        with self._encoding:
-            self._loaded()
+        self.queries.load()
 
     def retrieve(
         self, query: str, top: int = 10, restriction: Restriction | None = None, *, by_document: bool = False
@@ -164,7 +215,7 @@ class Retriever:
         text = normalise_text(query).strip()
         if is_blank(text):
             raise ConfigurationError(f"the query {query!r} holds nothing to search for")
-        return self._found(lambda: self._encode([text]), top, restriction, by_document=by_document)
+        return self._found(lambda: self.queries.encode([text]), top, restriction, by_document=by_document)
 
     def encode(self, queries: Sequence[str]) -> Outputs:
         """Vectors of normalised questions that are not empty, encoded together, each as `retrieve` encodes it alone.
@@ -172,7 +223,7 @@ class Retriever:
         Raises:
             ConfigurationError: the model makes no sound vector of one.
         """
-        return self._encode(list(queries))
+        return self.queries.encode(queries)
 
     def retrieve_encoded(
         self,
@@ -285,22 +336,6 @@ class Retriever:
                 "of a collection without vectors of tokens, or leave --workspace out"
             )
         return FullVectors(self._method.workspace, embedding_space)
-
-    def _loaded(self) -> Encoder:
-        if self._encoder is None:
-            self._encoder = open_encoder(self._model, self._held.space.query_prompt, self._computation, "query")
-        return self._encoder
-
-    def _encode(self, texts: list[str]) -> Outputs:
-        with self._encoding:
-            encoder, tokenizer = self._loaded(), open_tokenizer(self._model.tokenizer_directory)
-            most = self._model.max_sequence_tokens // 2
-            encoded = encoder.encode(texts, [np.array(tokenizer.ids(text)[:most], np.int32) for text in texts])
-        for number, reason in encoded.faults.items():
-            raise ConfigurationError(
-                f"the model makes no sound vector of the query {texts[number]!r}: {reason}; word it otherwise"
-            )
-        return encoded.outputs
 
 
 @dataclass(frozen=True)

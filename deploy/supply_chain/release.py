@@ -16,6 +16,7 @@ ROOT: Final = Path(__file__).parents[2]
 PACKAGES: Final = ("pipelines", "transforms")
 KINDS: Final = ("Added", "Changed", "Deprecated", "Removed", "Fixed", "Security")
 """Headings of Keep a Changelog 1.1.0."""
+_SHIPPED: Final = frozenset({".py", ".html", ".css", ".js", ".svg"})
 _VERSION: Final = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(?:-(?:alpha|beta|rc)\.\d+)?")
 _SECTION: Final = re.compile(r"## \[(?P<version>[^\]]+)\](?: - (?P<date>\d{4}-\d\d-\d\d|Unreleased))?")
 _DAY: Final = re.compile(r"\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])")
@@ -85,7 +86,7 @@ def wheel_faults(wheel: Path, version: str) -> list[str]:
         str(path.relative_to(ROOT))
         for package in PACKAGES
         for path in (ROOT / package).rglob("*")
-        if path.suffix == ".py" or path.name == "py.typed"
+        if path.suffix in _SHIPPED or path.name == "py.typed"
     }
     inside = {name for name in names if not name.startswith(f"{described}/")}
     faults = [f"{name} is not in the wheel" for name in sorted(wanted - inside)]

@@ -22,8 +22,10 @@ from urllib.parse import quote
 import apache_beam as beam
 import pyarrow.parquet as pq
 import pytest
+import uvicorn
 from apache_beam.internal.cloudpickle import cloudpickle
 from pymilvus import MilvusException
+from starlette.testclient import TestClient
 
 from pipelines import cli, options
 from pipelines.embed_corpus import build
@@ -72,6 +74,7 @@ COMMANDS: dict[str, Arguments] = {
     "launch": _flags,
     "calibrate": _flags,
     "search": lambda _, milvus: ["rivers", "--milvus", milvus, "--collection", COLLECTION],
+    "explore": lambda _, milvus: ["--milvus", milvus, "--collection", COLLECTION, "--port", "0"],
     "capabilities": lambda _, milvus: ["--milvus", milvus],
     "verify": lambda job, milvus: [
         *("--workspace", str(job.workspace), "--milvus", milvus, "--collection", COLLECTION)
@@ -94,7 +97,18 @@ COMMANDS: dict[str, Arguments] = {
 }
 """In an order in which each finds what it needs."""
 WITHOUT_MILVUS = {"workspace", "runs", "report", "rejects", "completion"}
-RUNNING = {"run", "run --publish", "load", "search", "evaluate", "verify", "rollback", "drop", "capabilities"}
+RUNNING = {
+    "run",
+    "run --publish",
+    "load",
+    "search",
+    "evaluate",
+    "explore",
+    "verify",
+    "rollback",
+    "drop",
+    "capabilities",
+}
 """Those that open Milvus where they run."""
 
 
@@ -120,6 +134,18 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
         "pipelines.search.open_encoder",
         lambda model, prompt, computation, _: fakes.open_fake_encoder(model, prompt, computation),
     )
+    monkeypatch.setattr("uvicorn.Server.run", _look_at_the_page)
+
+
+def _look_at_the_page(server: uvicorn.Server, sockets: list[socket.socket]) -> None:
+    """In place of serving: what a browser would be told."""
+    client = TestClient(server.config.app, "http://127.0.0.1")
+    answers = [
+        *(client.get(path) for path in ("/", "/api/collection", "/api/document")),
+        client.post("/api/search", json={"query": "rivers", "compare": True}),
+    ]
+    for answer in answers:
+        sys.stdout.write(f"{answer.headers} {answer.text}\n")
 
 
 @pytest.fixture
