@@ -139,7 +139,8 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _look_at_the_page(server: uvicorn.Server, sockets: list[socket.socket]) -> None:
     """In place of serving: what a browser would be told."""
-    client = TestClient(server.config.app, "http://127.0.0.1")
+    page: Any = server.config.app
+    client = TestClient(page, "http://127.0.0.1")
     answers = [
         *(client.get(path) for path in ("/", "/api/collection", "/api/document")),
         client.post("/api/search", json={"query": "rivers", "compare": True}),
