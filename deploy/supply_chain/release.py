@@ -77,7 +77,7 @@ def tag_faults(tag: str, version: str, changelog: str) -> list[str]:
 
 
 def wheel_faults(wheel: Path, version: str) -> list[str]:
-    """In what a wheel does not hold exactly the modules and markers of the two packages, and what describes them."""
+    """In what a wheel does not hold exactly the modules, markers, styles and scripts of the two packages, and what describes them."""
     described = f"corpus_embed-{version}.dist-info"
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
@@ -85,7 +85,7 @@ def wheel_faults(wheel: Path, version: str) -> list[str]:
         str(path.relative_to(ROOT))
         for package in PACKAGES
         for path in (ROOT / package).rglob("*")
-        if path.suffix == ".py" or path.name == "py.typed"
+        if path.suffix in {".py", ".css", ".js"} or path.name == "py.typed"
     }
     inside = {name for name in names if not name.startswith(f"{described}/")}
     faults = [f"{name} is not in the wheel" for name in sorted(wanted - inside)]
