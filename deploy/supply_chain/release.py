@@ -78,7 +78,7 @@ def tag_faults(tag: str, version: str, changelog: str) -> list[str]:
 
 
 def wheel_faults(wheel: Path, version: str) -> list[str]:
-    """In what a wheel does not hold exactly the modules and markers of the two packages, and what describes them."""
+    """In what a wheel does not hold exactly the modules, markers, styles and scripts of the two packages, and what describes them."""
     described = f"corpus_embed-{version}.dist-info"
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
