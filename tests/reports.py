@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.hostile import HOSTILE
+from tests.hostile_markup import HOSTILE
 from transforms.logic.record import RunContext, build_record
 from transforms.logic.report.page import Material
 from transforms.logic.report.sample import ReportSample, SampledChunk

@@ -124,7 +124,7 @@ def test_configuration_files_of_a_page_are_taken(page: Path, tmp_path: Path, mon
         else:
             needed = {"input": "a", "workspace": "w", "milvus": "m.db", "model": "m"}
             missing = {} if {"collection", "publish"} & set(values) else {"collection": "c"}
-            options.to_config({**needed, **missing, **options._read_toml(name)})
+            options.to_config({**needed, **missing, **options.read_toml(name)})
     for block in blocks(page, "json"):
         json.loads(block.text)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.browser import Page, browser
-from tests.hostile import MARK
+from tests.hostile_markup import MARK
 from tests.reports import TEXTS, hostile, material
 from transforms.adapters.report import render_report
 

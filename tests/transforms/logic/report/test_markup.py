@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.hostile import HOSTILE
+from tests.hostile_markup import HOSTILE
 from transforms.logic.report.markup import clean, language_attribute, tag, write
 
 
