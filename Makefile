@@ -69,6 +69,7 @@ demo: $(VENV)/.stamp-project model ## Embed the demo corpus into demo/milvus.db
 QUESTION ?= How do I remove limescale?
 .PHONY: ask-manuals
 ask-manuals: $(VENV)/.stamp-project model ## Print the prompt for a question (QUESTION=...) about German and Japanese manuals
+	@mkdir -p demo
 	@$(BIN)/corpus-embed run --input 'deploy/local/manuals/*.md' --workspace demo/manuals --milvus demo/manuals.db \
 		--collection manuals --model $(MODEL) --keep-languages de,ja --max-tokens 128 >demo/manuals.log
 	@$(BIN)/python -m deploy.local.ask_manuals $(call quoted,$(QUESTION)) --milvus demo/manuals.db --collection manuals

@@ -25,6 +25,7 @@ from pipelines.summary import summarise
 from transforms.adapters.events import report, report_run
 from transforms.adapters.lease import Claim, leased
 from transforms.adapters.milvus import release
+from transforms.adapters.report import find_report
 from transforms.bulk_import import ImportToMilvus
 from transforms.commit import CommitRun
 from transforms.compress import CompressVectors
@@ -203,7 +204,7 @@ def execute(parser: argparse.ArgumentParser, argv: Sequence[str]) -> int:
 
         return publish.execute_run(config, beam_options)
     record = run(config, beam_options, sys.stdout.write)
-    sys.stdout.write(summarise(record, config))
+    sys.stdout.write(summarise(record, config, find_report(config.storage.workspace, record["run_id"])))
     return int(record["exit_code"])
 
 

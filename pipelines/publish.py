@@ -30,6 +30,7 @@ from transforms.adapters.milvus import Target, release, served
 from transforms.adapters.milvus.aliases import Alias, no_such_alias
 from transforms.adapters.models import describe_model
 from transforms.adapters.publications import Publications
+from transforms.adapters.report import find_report
 from transforms.adapters.storage import check_writable
 from transforms.adapters.workspace import Workspace, collection_key
 from transforms.logic.access import Access
@@ -266,7 +267,8 @@ def execute_run(config: Config, beam_options: PipelineOptions) -> int:
     if done.filled is not None:
         searched = config.run.publish if done.filled == done.served else done.filled
         storage = config.storage.model_copy(update={"collection": searched})
-        sys.stdout.write(summarise(done.record, config.model_copy(update={"storage": storage})))
+        shown = config.model_copy(update={"storage": storage})
+        sys.stdout.write(summarise(done.record, shown, find_report(storage.workspace, done.record["run_id"])))
     return done.exit_code
 
 

@@ -11,8 +11,8 @@ _COMMONEST_REASONS = 5
 _LANGUAGES = "  language   documents   chunks      tokens   tokens/chunk   tokens/character   premium"
 
 
-def summarise(record: Mapping[str, Any], config: Config) -> str:
-    """A few lines and a table per language, ending with what to do next."""
+def summarise(record: Mapping[str, Any], config: Config, report: str | None = None) -> str:
+    """A few lines and a table per language, ending with what to do next; `report` is the URI of the report, if there is one."""
     documents, vectors, rows = record["documents"], record["vectors"], record["rows"]
     embed = record["stages"]["embed"]
     speed = f", {embed['tokens_per_second']:,.0f} tokens/s" if embed["tokens_per_second"] else ""
@@ -39,6 +39,7 @@ def summarise(record: Mapping[str, Any], config: Config) -> str:
         ]
     lines += _over_limit(record, config)
     lines += ["", *(f"DOES NOT BALANCE: {difference}" for difference in record["differences"])]
+    lines += [f"report: {report}", ""] if report else []
     lines += ["search it:", f"  {_search_command(config)}"]
     return "\n".join(lines) + "\n"
 

@@ -23,8 +23,9 @@ from typing import NoReturn
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from pipelines import embed_corpus, logs, options
-from pipelines.cli import COMMANDS
+from pipelines import embed_corpus, options
+from pipelines.arguments import take
+from pipelines.cli import COMMANDS, add_common_arguments
 from pipelines.template import from_parameters
 from tests.conftest import ROOT
 from tests.docs.pages import SHELL, Block, blocks, name_of, read
@@ -49,7 +50,9 @@ ELSEWHERE: Mapping[str, str] = {
     "printf": "the shell's own",
     "read": "the shell's own",
 }
-_OPTIONS_OF_A_RUN = ("run", "launch", "calibrate")
+_OPTIONS_OF_A_RUN = ("run", "plan", "launch", "calibrate")
+_SERVING = ("explore",)
+"""Commands that end when they are told to; their own tests run them."""
 _ASSIGNMENT = re.compile(r"^([A-Za-z_]+)=(.*)$", re.DOTALL)
 _FILE_NAME = re.compile(r"# (\S+\.(?:toml|py|json))\n")
 
@@ -79,13 +82,18 @@ class Command:
         return int(said[1]) if said else 0
 
     def parts(self) -> list[list[str]]:
-        """The words of each simple command, without comment; pipes, lists and `&` part them."""
-        reader = shlex.shlex(self.text, posix=True, punctuation_chars="|&;")
+        """The words of each simple command, without comment or file that it writes; pipes, lists and `&` part them."""
+        reader = shlex.shlex(self.text, posix=True, punctuation_chars="|&;>")
         reader.whitespace_split = True
         parts: list[list[str]] = [[]]
+        is_file = False
         for word in reader:
-            if set(word) <= set("|&;"):
+            if set(word) <= set("|&;>"):
+                # What follows > is a file, and no command.
                 parts.append([])
+                is_file = word == ">"
+            elif is_file:
+                is_file = False
             else:
                 parts[-1].append(word)
         return [part for part in parts if part]
@@ -136,7 +144,8 @@ def _kind_of_part(words: Sequence[str], command: Command) -> str:
     if program == "make":
         return "demo" if arguments == ["demo"] else "make"
     if program in PROGRAMS:
-        return "demo" if MORE not in arguments and any(one.startswith("demo/") for one in arguments) else "parsed"
+        on_demo = any(one.startswith("demo/") for one in arguments)
+        return "demo" if on_demo and MORE not in arguments and arguments[0] not in _SERVING else "parsed"
     if program in PYTHONS and arguments[:1] == ["-m"]:
         return "module"
     if program in ELSEWHERE:
@@ -217,7 +226,7 @@ def check_arguments(arguments: Sequence[str]) -> None:
         if set(beam) - beam_flags():
             raise ValueError(f"neither corpus-embed {name} nor Beam has {sorted(set(beam) - beam_flags())}")
         return
-    _, rest = logs.take_arguments(rest)
+    _, rest = take(rest, add_common_arguments)
     parser = _parser(name)
     if name in _OPTIONS_OF_A_RUN:
         options.parse(parser, from_parameters(rest) if name == "launch" else rest)
@@ -229,7 +238,7 @@ def _parser(name: str) -> argparse.ArgumentParser:
     parser = _Parser(f"corpus-embed {name}", allow_abbrev=False)
     module = embed_corpus if name == "run" else COMMANDS[name][1]()
     module.add_arguments(parser)
-    logs.add_arguments(parser)
+    add_common_arguments(parser)
     return parser
 
 

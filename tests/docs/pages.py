@@ -8,7 +8,13 @@ from pathlib import Path
 from tests.conftest import ROOT
 
 README = ROOT / "README.md"
-PAGES = sorted([README, ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "deploy").rglob("*.md")])
+CORPUS = ROOT / "deploy" / "local"
+"""Markdown there is text to embed."""
+PAGES = sorted(
+    page
+    for page in [README, ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "deploy").rglob("*.md")]
+    if not page.is_relative_to(CORPUS)
+)
 SHELL = ("console", "bash")
 """Languages of blocks that hold commands: with prompts and what came out, or without either."""
 
@@ -17,6 +23,7 @@ _FENCE = re.compile(
 )
 _SPAN = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 _LINK = re.compile(r"\]\(([^)\s]+)\)|(?:src|srcset|href)=\"([^\"]+)\"")
+_ANCHOR = re.compile(r"<a id=\"([^\"]+)\"></a>")
 _HEADING = re.compile(r"^#{1,6} +(.+?) *$", re.MULTILINE)
 
 
@@ -76,8 +83,8 @@ def links(page: Path) -> Iterator[str]:
 
 
 def anchors(page: Path) -> set[str]:
-    """Anchors of the page's headings as GitHub makes them: lower case, spaces to hyphens, punctuation dropped, repeats numbered."""
-    found: set[str] = set()
+    """Anchors of a page: its own, and GitHub's of headings: lower case, spaces to hyphens, no punctuation, repeats numbered."""
+    found = set(_ANCHOR.findall(prose(page)))
     for heading in _HEADING.findall(prose(page)):
         slug = re.sub(r"[^\w\- ]", "", re.sub(r"\[([^\]]+)\]\([^)]*\)", r"\1", heading).lower()).replace(" ", "-")
         repeat = 0

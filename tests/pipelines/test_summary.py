@@ -1,8 +1,11 @@
 """What a person reads at the end of a run."""
 
+from pathlib import Path
+
 from pipelines import options
 from pipelines.summary import summarise
 from tests.pipelines.jobs import Job, document, story
+from transforms.adapters.report import find_report
 
 
 def test_summary_tells_every_figure_of_the_record(job: Job) -> None:
@@ -121,3 +124,16 @@ def test_summary_says_what_mirroring_came_to(job: Job) -> None:
     }
     for outcome, sentence in said.items():
         assert sentence in summarise({**record, "mirror": {**found, "outcome": outcome}}, config)
+
+
+def test_the_report_is_named_if_there_is_one(job: Job) -> None:
+    job.write("a.jsonl", [document("d0")])
+    record, config = job.run(), options.to_config(job.options())
+    uri = str(job.workspace)
+    report = find_report(uri, record["run_id"])
+    assert report == f"{uri}/runs/{record['run_id']}/report.html"
+    assert Path(report).read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+    assert f"\nreport: {report}\n\nsearch it:\n" in summarise(record, config, report)
+    Path(report).unlink()
+    assert find_report(uri, record["run_id"]) is None
+    assert "report:" not in summarise(record, config)

@@ -6,7 +6,7 @@ from importlib.resources import files
 from typing import Any
 
 from transforms.adapters.report.reading import MOST_SAMPLED, read_material
-from transforms.adapters.storage import join, write_bytes
+from transforms.adapters.storage import join, list_names, write_bytes
 from transforms.logic.errors import CorpusEmbedError
 from transforms.logic.report.page import Assets, Material, render
 
@@ -42,7 +42,17 @@ def write_report(uri: str, record: Mapping[str, Any], *, with_texts: bool = True
     Raises:
         OSError: it cannot be written.
     """
-    target = join(uri.rstrip("/"), "runs", record["run_id"], REPORT)
+    target = join(_directory(uri, record["run_id"]), REPORT)
     page = render_report(read_material(uri, record, MOST_SAMPLED, with_texts=with_texts))
     write_bytes(target, page.encode())
     return target
+
+
+def find_report(uri: str, run_id: str) -> str | None:
+    """The URI of the report of a run, if there is one."""
+    directory = _directory(uri, run_id)
+    return join(directory, REPORT) if REPORT in list_names(directory) else None
+
+
+def _directory(uri: str, run_id: str) -> str:
+    return join(uri.rstrip("/"), "runs", run_id)
