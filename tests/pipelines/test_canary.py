@@ -131,7 +131,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", AWS)
     monkeypatch.setattr("transforms.adapters.milvus.collection.CONNECT_TIMEOUT_SECONDS", 1.0)
     monkeypatch.setattr(
-        "pipelines.search.open_encoder",
+        "pipelines.queries.open_encoder",
         lambda model, prompt, computation, _: fakes.open_fake_encoder(model, prompt, computation),
     )
     monkeypatch.setattr("uvicorn.Server.run", _look_at_the_page)

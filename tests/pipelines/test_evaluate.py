@@ -75,7 +75,7 @@ def _documents(weight: int) -> list[dict[str, Any]]:
 @pytest.fixture(autouse=True)
 def telling(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
     if "real" not in request.fixturenames:
-        monkeypatch.setattr("pipelines.search.open_encoder", open_telling_encoder)
+        monkeypatch.setattr("pipelines.queries.open_encoder", open_telling_encoder)
 
 
 @pytest.fixture(scope="module")
@@ -222,7 +222,7 @@ def test_other_vectors_are_evaluated_without_full_precision(
 ) -> None:
     """Sparse weights are not compressed, and fused rankings are no dense ones."""
     monkeypatch.setattr(
-        "pipelines.search.open_encoder",
+        "pipelines.queries.open_encoder",
         lambda model, prompt, computation, _: fakes.open_fake_encoder(model, prompt, computation),
     )
     job.write("a.jsonl", _documents(5))

@@ -257,7 +257,7 @@ def test_a_run_on_an_alias_is_refused_and_a_search_of_it_is_not(first: Job, monk
     with pytest.raises(ConfigurationError, match="'docs' is an alias of 'docs_0001'; name that collection"):
         first.run(collection=ALIAS)
     monkeypatch.setattr(
-        "pipelines.search.open_encoder",
+        "pipelines.queries.open_encoder",
         lambda model, prompt, computation, _: fakes.open_fake_encoder(model, prompt, computation),
     )
     hits = search("rivers", Target(str(first.milvus), ALIAS), top=3)

@@ -113,7 +113,7 @@ def test_a_very_long_query_is_searched_by_its_beginning(answers: dict[str, list[
 @pytest.fixture
 def unloadable(monkeypatch: pytest.MonkeyPatch) -> None:
     """Loading the model fails the test: what is wrong is found before."""
-    monkeypatch.setattr("pipelines.search.open_encoder", lambda *_: pytest.fail("the model was loaded"))
+    monkeypatch.setattr("pipelines.queries.open_encoder", lambda *_: pytest.fail("the model was loaded"))
 
 
 def test_what_is_no_language_is_refused(unloadable: None, target: Target) -> None:
@@ -165,7 +165,7 @@ def test_a_top_out_of_bounds_is_refused(unloadable: None, target: Target, top: i
 @pytest.fixture
 def fake_queries(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "pipelines.search.open_encoder",
+        "pipelines.queries.open_encoder",
         lambda model, prompt, computation, _: fakes.open_fake_encoder(model, prompt, computation),
     )
 

@@ -15,7 +15,7 @@ from tests.pipelines.jobs import COLLECTION, Job, document, story
 def flags(job: Job, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Flags that name a collection of ten chunks in five documents."""
     monkeypatch.setattr(
-        "pipelines.search.open_encoder",
+        "pipelines.queries.open_encoder",
         lambda model, prompt, computation, _: fakes.open_fake_encoder(model, prompt, computation),
     )
     rows = [document(f"d{n}", story(f"d{n}", 4), ("en", "de")[n % 2], year=2020 + n, note='"x"') for n in range(5)]

@@ -25,7 +25,7 @@ def labelled(job: Job, monkeypatch: pytest.MonkeyPatch) -> Job:
     job.write("a.jsonl", [document(f"d{number}", story(f"d{number}", 3)) for number in range(12)])
     (job.home / "labels.toml").write_text(FILE, encoding="utf-8")
     monkeypatch.setattr(
-        "pipelines.search.open_encoder",
+        "pipelines.queries.open_encoder",
         lambda model, prompt, computation, _: fakes.open_fake_encoder(model, prompt, computation),
     )
     return job

@@ -34,7 +34,7 @@ def three(job: Job, heads: Path, monkeypatch: pytest.MonkeyPatch) -> Job:
         assert role == "query"
         return fakes.open_fake_encoder(model, prompt, computation)
 
-    monkeypatch.setattr("pipelines.search.open_encoder", open_for_query)
+    monkeypatch.setattr("pipelines.queries.open_encoder", open_for_query)
     return job
 
 
@@ -223,7 +223,7 @@ def test_a_server_of_today_holds_all_three_and_ranks_by_tokens(three: Job, serve
 
 def test_bits_of_rows_and_queries_are_cut_at_one_calibration(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "pipelines.search.open_encoder",
+        "pipelines.queries.open_encoder",
         lambda model, prompt, computation, _: fakes.open_fake_encoder(model, prompt, computation),
     )
     job.write("a.jsonl", [document(f"d{number}", story(f"d{number}", 4)) for number in range(60)])

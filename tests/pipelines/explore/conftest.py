@@ -12,7 +12,7 @@ from tests.pipelines.jobs import Job, document, story
 @pytest.fixture
 def fake_queries(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "pipelines.search.open_encoder",
+        "pipelines.queries.open_encoder",
         lambda model, prompt, computation, _: fakes.open_fake_encoder(model, prompt, computation),
     )
 

@@ -29,7 +29,7 @@ from pipelines import cli
 from tests import fakes
 
 opened = lambda model, prompt, computation, _: fakes.open_fake_encoder(model, prompt, computation)
-with mock.patch("pipelines.search.open_encoder", opened):
+with mock.patch("pipelines.queries.open_encoder", opened):
     sys.exit(cli.main(["explore", *sys.argv[1:]]))
 """
 

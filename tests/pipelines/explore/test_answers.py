@@ -135,7 +135,7 @@ def test_retrievers_that_encode_alike_share_what_they_are_given(demo: Job, addre
 def test_what_is_not_there_is_refused_before_the_model_is_loaded(
     demo: Job, address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipelines.search.open_encoder", lambda *_: pytest.fail("the model was loaded"))
+    monkeypatch.setattr("pipelines.queries.open_encoder", lambda *_: pytest.fail("the model was loaded"))
     target = Target(address, COLLECTION)
     with pytest.raises(ConfigurationError, match="there is no collection 'nowhere'"):
         Explorer(target, compare=["nowhere"])

@@ -22,7 +22,7 @@ ADDRESS = "http://127.0.0.1:8765"
 def explorer(hostile_job: Job) -> Iterator[Explorer]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            "pipelines.search.open_encoder",
+            "pipelines.queries.open_encoder",
             lambda model, prompt, computation, _: fakes.open_fake_encoder(model, prompt, computation),
         )
         found = Explorer(
