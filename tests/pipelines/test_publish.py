@@ -216,7 +216,7 @@ def test_a_rollback_to_what_is_not_there_is_refused(first: Job) -> None:
         ConfigurationError, match="'docs_0009' is no generation that this alias meant; there is docs_0001"
     ):
         _back(first, to="docs_0009")
-    with pytest.raises(ConfigurationError, match=r"there is no alias 'pages' at .*; there are docs$"):
+    with pytest.raises(ConfigurationError, match=r"there is no alias 'pages' at .*; there is docs$"):
         rollback(str(first.workspace), str(first.milvus), "pages")
 
 

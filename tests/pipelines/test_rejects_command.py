@@ -86,7 +86,7 @@ def test_unknown_runs_and_reasons_are_refused(job: Job, capsys: pytest.CaptureFi
     assert rejects(job, "ls", "--reason", "too_lrge") == 2
     assert "; did you mean too_large?" in capsys.readouterr().err
     assert rejects(job, "show", "--run", "run-0") == 2
-    assert f"there are {record['run_id']}" in capsys.readouterr().err
+    assert f"there is {record['run_id']}" in capsys.readouterr().err
     assert rejects(job, "replay", "--run", record["run_id"], "--reason", "bad_vector") == 2
     assert "has no rejects with bad_vector" in capsys.readouterr().err
     assert cli.main(["rejects", "ls", str(job.home / "nowhere")]) == 2

@@ -137,7 +137,7 @@ def test_an_empty_query_is_refused(unloadable: None, target: Target, query: str)
 def test_an_unknown_collection_is_refused(unloadable: None, target: Target) -> None:
     with pytest.raises(ConfigurationError) as caught:
         search(QUESTION, Target(target.uri, "nowhere"))
-    assert str(caught.value) == f"there is no collection 'nowhere' at {target.uri!r}; there are {COLLECTION}"
+    assert str(caught.value) == f"there is no collection 'nowhere' at {target.uri!r}; there is {COLLECTION}"
     with pytest.raises(ConfigurationError, match=f"; did you mean {COLLECTION}\\?"):
         search(QUESTION, Target(target.uri, f"{COLLECTION}s"))
 

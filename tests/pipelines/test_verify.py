@@ -354,7 +354,7 @@ def test_beside_a_run_it_is_refused(filled: Job, capsys: pytest.CaptureFixture[s
 def test_a_collection_without_a_ledger_or_none_at_all_is_refused(filled: Job, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="has no ledger of collection 'corpus'"):
         verify_collection(str(tmp_path), target(filled))
-    with pytest.raises(ConfigurationError, match=r"there is no collection 'nowhere' at .*; there are corpus$"):
+    with pytest.raises(ConfigurationError, match=r"there is no collection 'nowhere' at .*; there is corpus$"):
         verify_collection(str(filled.workspace), target(filled, "nowhere"))
 
 

@@ -33,6 +33,7 @@ def what_there_is(name: str, known: Collection[str], what: str) -> str:
     if not known:
         return f"; there are no {what}"
     if len(known) <= _LISTED:
-        return f"; there are {', '.join(sorted(known))}{did_you_mean(name, known)}"
+        verb = "is" if len(known) == 1 else "are"
+        return f"; there {verb} {', '.join(sorted(known))}{did_you_mean(name, known)}"
     near = get_close_matches(name, sorted(known), _LISTED, 0.3) or sorted(known)[:_LISTED]
     return f"; of {len(known)} {what}, the most alike are {', '.join(near)}"

@@ -40,6 +40,7 @@ def test_the_order_of_what_is_known_changes_nothing(name: str, known: list[str])
 
 def test_little_is_listed_and_much_is_narrowed() -> None:
     assert what_there_is("a", [], "runs") == "; there are no runs"
+    assert what_there_is("b", ["a"], "runs") == "; there is a"
     assert what_there_is("mnuals", ["docs", "manuals"], "runs") == "; there are docs, manuals; did you mean manuals?"
     many = [f"docs_{number:04d}" for number in range(50)]
     said = what_there_is("docs_0007x", many, "runs")
