@@ -8,6 +8,7 @@ from typing import Any
 from pipelines import options
 from pipelines.tables import as_json, table
 from transforms.adapters.rejected import check_reasons, count_rejects, read_rejects, reject_files
+from transforms.adapters.run_records import NAMES, find_record
 from transforms.logic.errors import ConfigurationError
 
 _SHOWN_CHARACTERS = 60
@@ -31,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     counting.set_defaults(act=_count)
     showing = commands.add_parser("show", help="show the rejects of a run", allow_abbrev=False)
     showing.set_defaults(act=_show)
-    showing.add_argument("--run", required=True, help="the run")
+    showing.add_argument("--run", required=True, help=NAMES)
     showing.add_argument("--limit", type=int, default=20, help="at most so many (default 20); 0 for all")
     replaying = commands.add_parser(
         "replay",
@@ -39,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         allow_abbrev=False,
     )
     replaying.set_defaults(act=_replay)
-    replaying.add_argument("--run", required=True, help="the run")
+    replaying.add_argument("--run", required=True, help=NAMES)
     options.add_arguments(replaying, needs_all=False)
     for command in (counting, showing, replaying):
         command.add_argument("uri", metavar="URI", help="the workspace")
@@ -96,7 +97,9 @@ def _replay(arguments: argparse.Namespace) -> int:
         raise ConfigurationError("--config is not for a replay: it is configured as its run was; change it by flags")
     beam_options = options.to_pipeline_options(arguments.rest, "rejects replay")
     say: Callable[[str], object] = (lambda _: None) if arguments.json else sys.stdout.write
-    found = replay(arguments.uri.rstrip("/"), arguments.run, arguments.reason, changes, beam_options, say)
+    uri = arguments.uri.rstrip("/")
+    run_id = find_record(uri, arguments.run)["run_id"]
+    found = replay(uri, run_id, arguments.reason, changes, beam_options, say)
     rows = [
         {
             "reason": reason,

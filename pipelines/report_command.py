@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 
 from transforms.adapters.report import MOST_SAMPLED, REPORT, read_material, render_report
-from transforms.adapters.run_records import LATEST, find_record
+from transforms.adapters.run_records import LATEST, NAMES, find_record
 from transforms.adapters.storage import join, write_bytes
 from transforms.logic.errors import ConfigurationError
 
@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="RUN",
         nargs="?",
         default=LATEST,
-        help=f"a run id, the beginning of one, or {LATEST!r} (default)",
+        help=f"{NAMES} (default)",
     )
     parser.add_argument("--output", metavar="FILE", help=f"where to (default: {REPORT} beside the run's record)")
     parser.add_argument("--no-texts", action="store_true", help="quote no chunk")

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipelines.tables import as_json, table
-from transforms.adapters.run_records import LATEST, find_record, newest_first
+from transforms.adapters.run_records import NAMES, find_record, newest_first
 from transforms.logic.record_diff import GROUPS, Change, compare_records
 
 _SHOWN_CHARACTERS = 60
@@ -44,10 +44,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         command.add_argument("--json", action="store_true", help="print JSON instead of tables")
     listing.add_argument("--collection", help="only runs on this collection")
     listing.add_argument("--limit", type=int, default=0, help="at most so many (default 0: all)")
-    run_help = f"a run id, the beginning of one, or {LATEST!r}"
-    showing.add_argument("run", metavar="RUN", help=run_help)
-    comparing.add_argument("before", metavar="BEFORE", help=run_help)
-    comparing.add_argument("after", metavar="AFTER", help=run_help)
+    showing.add_argument("run", metavar="RUN", help=NAMES)
+    comparing.add_argument("before", metavar="BEFORE", help=NAMES)
+    comparing.add_argument("after", metavar="AFTER", help=NAMES)
     comparing.add_argument(
         "--only",
         nargs="+",

@@ -87,6 +87,12 @@ def test_unknown_runs_and_reasons_are_refused(job: Job, capsys: pytest.CaptureFi
     assert "; did you mean too_large?" in capsys.readouterr().err
     assert rejects(job, "show", "--run", "run-0") == 2
     assert f"there is {record['run_id']}" in capsys.readouterr().err
+    assert rejects(job, "show", "--run", record["run_id"], "--json") == 0
+    rows = printed(capsys)
+    assert rows
+    for name in ("latest", record["run_id"][:9]):
+        assert rejects(job, "show", "--run", name, "--json") == 0
+        assert printed(capsys) == rows
     assert rejects(job, "replay", "--run", record["run_id"], "--reason", "bad_vector") == 2
     assert "has no rejects with bad_vector" in capsys.readouterr().err
     assert cli.main(["rejects", "ls", str(job.home / "nowhere")]) == 2

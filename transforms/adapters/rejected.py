@@ -8,31 +8,28 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from transforms.adapters.inventory import list_workspace, named_rejects
+from transforms.adapters.run_records import find_record
 from transforms.adapters.storage import join
 from transforms.adapters.workspace import Workspace, open_parquet
 from transforms.logic.errors import ConfigurationError, CorruptDataError
 from transforms.logic.inventory import Kind
 from transforms.logic.schemas import REJECTS, Reason, with_columns
-from transforms.logic.suggestions import did_you_mean, what_there_is
+from transforms.logic.suggestions import did_you_mean
 
 Kept = Mapping[str, list[str]]
 """URIs of the reject files of each run."""
 
 
-def reject_files(uri: str, run_id: str | None = None) -> Kept:
-    """URIs of the reject files of one run, or of every run that has a record; runs and files in order.
+def reject_files(uri: str, run: str | None = None) -> Kept:
+    """URIs of the reject files of one run (named as to `find_record`), or of every run that has a record; runs and files in order.
 
     Raises:
         ConfigurationError: there is no such workspace or run.
         CorruptDataError: a file that a record names is gone.
     """
     listing = list_workspace(uri)
-    runs = listing.owners(Kind.RECORD)
-    if run_id is not None and run_id not in runs:
-        known = what_there_is(run_id, runs, "run records")
-        raise ConfigurationError(f"--run {run_id}: the workspace {uri!r} has no record of such a run{known}")
     found = {}
-    for one in runs if run_id is None else [run_id]:
+    for one in listing.owners(Kind.RECORD) if run is None else [find_record(uri, run)["run_id"]]:
         record = Workspace(uri, "", "").read_record(one)
         named = named_rejects(listing.of(Kind.REJECTS, one), record)
         wanted = {name.rsplit("/", 1)[-1] for name in record["reject_files"]}

@@ -11,6 +11,8 @@ from transforms.logic.suggestions import what_there_is
 
 LATEST = "latest"
 """Names the record of the run that started last."""
+NAMES = f"a run id, the beginning of one, or {LATEST!r}"
+"""What `find_record` takes."""
 
 
 def newest_first(uri: str) -> list[dict[str, Any]]:
