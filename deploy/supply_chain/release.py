@@ -16,7 +16,7 @@ ROOT: Final = Path(__file__).parents[2]
 PACKAGES: Final = ("pipelines", "transforms")
 KINDS: Final = ("Added", "Changed", "Deprecated", "Removed", "Fixed", "Security")
 """Headings of Keep a Changelog 1.1.0."""
-_SHIPPED: Final = frozenset({".py", ".html", ".css", ".js", ".svg"})
+_SHIPPED: Final = frozenset({".py", ".html", ".css", ".js", ".svg", ".toml"})
 _VERSION: Final = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(?:-(?:alpha|beta|rc)\.\d+)?")
 _SECTION: Final = re.compile(r"## \[(?P<version>[^\]]+)\](?: - (?P<date>\d{4}-\d\d-\d\d|Unreleased))?")
 _DAY: Final = re.compile(r"\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])")
