@@ -245,27 +245,19 @@ def main(argv: Sequence[str] | None = None) -> int:
             progress.configure(of_progress.progress, quiet=of_progress.quiet)
             return int(COMMANDS[name][1]().execute(parser_of(name), rest))
     except CorpusEmbedError as error:
-        return _end(name, _exit_code(error), str(error), _tell_failed)
+        return _tell_end(name, "command failed", _exit_code(error), str(error))
     except InterruptedCommand as interrupt:
-        return _end(name, interrupt.exit_code, _INTERRUPTED.get(name, "interrupted"), _tell_interrupted)
+        return _tell_end(name, "command interrupted", interrupt.exit_code, _INTERRUPTED.get(name, "interrupted"))
 
 
-def _end(name: str, code: int, message: str, tell: Callable[..., None]) -> int:
+def _tell_end(name: str, event: str, code: int, message: str) -> int:
     """Says why a command ended before its end, and gives its exit code."""
     logging.disable(logging.NOTSET)
     if logs.is_json():
-        tell(command=name, exit_code=code, error=message)
+        report(_LOG, logging.ERROR, event, command=name, exit_code=code, error=message)
     else:
         sys.stderr.write(visible(redact(f"corpus-embed {name}: {message}\n")))
     return code
-
-
-def _tell_failed(**fields: object) -> None:
-    report(_LOG, logging.ERROR, "command failed", **fields)
-
-
-def _tell_interrupted(**fields: object) -> None:
-    report(_LOG, logging.ERROR, "command interrupted", **fields)
 
 
 def _check_arguments(arguments: Sequence[str]) -> None:

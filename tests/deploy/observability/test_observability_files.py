@@ -124,7 +124,9 @@ def test_the_page_names_every_event_and_flag() -> None:
         event
         for folder in ("pipelines", "transforms")
         for path in (ROOT / folder).rglob("*.py")
-        for event in re.findall(r'\breport(?:_run)?\(\s*\w+,\s*[^"]*?"([a-z ]+)"', path.read_text(encoding="utf-8"))
+        for event in re.findall(
+            r'\b(?:report|report_run|_tell_end)\(\s*\w+,\s*[^"]*?"([a-z ]+)"', path.read_text(encoding="utf-8")
+        )
     }
     assert listed == reported
     assert f"`--log-level {'|'.join(logs.LEVELS)}`" in text
