@@ -195,16 +195,12 @@ def _texts(name: str) -> dict[str, Any]:
     what, _ = COMMANDS[name]
     return {
         "description": _sentence(what),
-        "epilog": f"{_example(name)}Types, ranges, exit codes: docs/reference.md",
+        "epilog": f"for example:{EXAMPLES[name]}\n\nTypes, ranges, exit codes: docs/reference.md",
     }
 
 
 def _sentence(text: str) -> str:
     return f"{text[0].upper()}{text[1:]}."
-
-
-def _example(name: str) -> str:
-    return f"for example:{EXAMPLES[name]}\n\n" if name in EXAMPLES else ""
 
 
 def _overview(arguments: Sequence[str]) -> int:

@@ -123,8 +123,7 @@ def _commands() -> Iterator[str]:
     for name, (what, _) in cli.COMMANDS.items():
         parser = cli.parser_of(name)
         yield from ("", f"### corpus-embed {name}", "", f"{what[0].upper()}{what[1:]}.", "")
-        if name in EXAMPLES:
-            yield from ("```console", *_as_console(EXAMPLES[name]), "```", "")
+        yield from ("```console", *_as_console(EXAMPLES[name]), "```", "")
         yield from _command(parser)
         for sub_command, of_sub_command in sub_parsers(parser).items():
             yield from ("", f"#### corpus-embed {name} {sub_command}", "", str(of_sub_command.description), "")
