@@ -27,6 +27,7 @@ _LIMIT_SECONDS = 90.0
 PROCESSES = ("--direct_running_mode=multi_processing", "--direct_num_workers=2")
 RUN = (
     "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "from pipelines import logs; logs.configure('text'); "
     "from pipelines import cli, preflight; from tests.pipelines.test_interruption import open_slow_encoder; "
     "preflight.__dict__['open_encoder'] = open_slow_encoder; cli.script()"
 )
