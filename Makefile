@@ -111,7 +111,7 @@ test-airflow: setup model $(AIRFLOW)/.stamp ## Run the DAGs in a real Airflow: i
 	@$(BIN)/python -m pytest -q -m airflow tests/deploy/airflow
 
 .PHONY: test-browser
-test-browser: setup ## Look at the report in a headless Chromium, which must be on the path; without one the tests say so
+test-browser: setup ## Look at the report and the page of explore in a headless Chromium, which must be on the path; without one the tests say so
 	@$(BIN)/python -m pytest -q -m browser tests
 
 SECONDS_TO_FUZZ ?= 60

@@ -11,7 +11,7 @@ from pipelines.search import Method, Restriction, Retriever
 from transforms.adapters.held_documents import Survey, exact_rankings, mine_questions, survey
 from transforms.adapters.held_rows import HeldRows
 from transforms.adapters.milvus import MAX_TOP, CollectionSpace, Target, is_lite_path, release, served
-from transforms.adapters.milvus.aliases import Alias
+from transforms.adapters.milvus.aliases import Alias, no_such_collection
 from transforms.adapters.question_files import read_questions
 from transforms.adapters.relevance import check_installed, measure
 from transforms.adapters.secrets import redact
@@ -30,6 +30,7 @@ from transforms.logic.evaluation import (
 )
 from transforms.logic.outputs import Outputs, concatenate_outputs
 from transforms.logic.questions import Key, Question, answered
+from transforms.logic.redaction import redacted
 
 FORMAT = 1
 _ENCODED_AT_ONCE = 64
@@ -126,7 +127,7 @@ def evaluate_collection(request: Request, say: Callable[[str], object] = lambda 
     finally:
         release(request.target.uri)
     found = {**_described(request, name, space, ledger), **found}
-    text = redact(json.dumps(found, indent=2, ensure_ascii=False) + "\n")
+    text = json.dumps(redacted(found, redact), indent=2, ensure_ascii=False) + "\n"
     write_bytes(join(workspace.uri, "evaluations", name, f"{found['name']}.json"), text.encode())
     return found
 
@@ -135,7 +136,7 @@ def _opened(target: Target) -> tuple[str, CollectionSpace]:
     opened = Alias(served(target))
     try:
         if not opened.exists():
-            raise ConfigurationError(f"there is no collection {target.collection!r} at {target.uri!r}")
+            raise no_such_collection(target)
         return opened.meant(), opened.space()
     finally:
         opened.close()

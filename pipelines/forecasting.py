@@ -17,6 +17,7 @@ from transforms.logic.forecast_costs import Cost, Device, Work, costs, paces
 from transforms.logic.forecast_intervals import Estimate, exactly
 from transforms.logic.forecast_repeats import repeats
 from transforms.logic.parity import ENGLISH, premium
+from transforms.logic.record import reject_fraction
 from transforms.logic.schemas import Reason
 from transforms.logic.sizing import TABLED, index_bytes, vector_bytes
 
@@ -57,13 +58,13 @@ class Forecast:
 
     @property
     def reject_fraction(self) -> float:
-        """The larger of the rejected shares of records with files, and of chunks, as a run record has it."""
+        """As a run record has it."""
         files = sum(one.value for name, one in self.rejects.items() if name.startswith("file."))
         chunks = sum(one.value for name, one in self.rejects.items() if name.startswith("chunk."))
-        of_records = (self.figures["documents.rejected"].value + files) / max(
-            1, self.figures["documents.read"].value + files
+        records, read, split = (
+            self.figures[name].value for name in ("documents.rejected", "documents.read", "chunks.split")
         )
-        return float(max(of_records, chunks / max(1, self.figures["chunks.split"].value)))
+        return reject_fraction(records, read, files, chunks, split)
 
 
 def forecast(config: Config, asked: Asked) -> Forecast:
@@ -189,7 +190,7 @@ def _milvus(
                     "dimensions": dimensions,
                     "index": index,
                     "memory_bytes": memory,
-                    "disk_bytes": round(kept + of_fields * rows + index_bytes(index, vector_type, dimensions, rows)),
+                    "disk_bytes": round(kept + of_fields * rows + memory),
                 }
             )
     if found.rows and "sparse" in intended.milvus_outputs:

@@ -18,6 +18,7 @@ from typing import Any, Literal, TextIO
 
 from pipelines.arguments import take
 from transforms.adapters.events import EVENT, FIELDS
+from transforms.logic.redaction import redacted
 
 Format = Literal["text", "json"]
 FORMATS: tuple[Format, ...] = ("text", "json")
@@ -135,15 +136,6 @@ class _JsonHandler(logging.StreamHandler[TextIO]):
     def format(self, record: logging.LogRecord) -> str:
         # ASCII, so that no character of a message ends the line for anyone.
         return json.dumps(redacted(as_values(record), self._redact), default=str)
-
-
-def redacted(value: Any, redact: Callable[[str], str]) -> Any:
-    """A value with every text in it redacted."""
-    if isinstance(value, str):
-        return redact(value)
-    if isinstance(value, Mapping):
-        return {name: redacted(one, redact) for name, one in value.items()}
-    return [redacted(one, redact) for one in value] if isinstance(value, list | tuple) else value
 
 
 def as_values(record: logging.LogRecord) -> dict[str, Any]:

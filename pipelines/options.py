@@ -15,29 +15,10 @@ from pydantic import ValidationError
 from pipelines.accelerators import with_gpu
 from pipelines.access import MilvusAccess, check_workers
 from pipelines.config import Config
-from pipelines.definitions import Option, default_of, definitions, option_fields, section_titles
+from pipelines.definitions import Option, definitions, section_titles
 from transforms.logic.addresses import check_no_user
 from transforms.logic.errors import ConfigurationError
 from transforms.logic.suggestions import did_you_mean
-
-__all__ = [
-    "DEFAULT_RUNNER",
-    "Given",
-    "add_arguments",
-    "add_option",
-    "checked",
-    "default_of",
-    "explain",
-    "option_fields",
-    "parse",
-    "read",
-    "read_toml",
-    "runner_of",
-    "to_config",
-    "to_pipeline_options",
-    "worker_processes",
-    "workers_are_here",
-]
 
 # `DirectRunner` tries to download another engine first and silently falls back; the name below always means the same one.
 DEFAULT_RUNNER = "FnApiRunner"
@@ -154,7 +135,7 @@ def to_config(values: Mapping[str, Any]) -> Config:
         for one in value if isinstance(value, list | tuple) else [value]:
             check_no_user(str(one), f"--{name.replace('_', '-')}")
     sections: dict[str, dict[str, Any]] = {name: {} for name in Config.model_fields}
-    places = {name: section for section, name, _ in option_fields()}
+    places = {name: option.section for name, option in definitions().items()}
     for name, value in values.items():
         if name in places:
             sections[places[name]][name] = value

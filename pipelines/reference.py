@@ -19,7 +19,7 @@ from pipelines.exit_codes import MEANINGS
 from pipelines.parsers import metavar_of, options_of, sub_parsers, usage_of
 from pipelines.reject_reasons import REASONS
 from pipelines.tables import as_json
-from transforms.adapters import crashpoints
+from transforms.adapters import crashpoints, progress
 from transforms.logic.references import FORMS
 
 PAGE = "reference.md"
@@ -34,6 +34,7 @@ _ENVIRONMENT: Mapping[str, str] = MappingProxyType(
         "`GOOGLE_APPLICATION_CREDENTIALS`": "credentials for `gs://` and Secret Manager, read by Google's libraries",
         "`HF_TOKEN`": "for models of a hub that are not public, read by huggingface_hub",
         "`TERM`": "`dumb`: progress is shown in lines, on a terminal too",
+        f"`{progress.VARIABLE}`": "set by a run for its own worker processes: where they tell how far they are",
         f"`{crashpoints.VARIABLE}`": "for tests: the process kills itself at a named point",
     }
 )

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from pipelines import options
+from pipelines.definitions import definitions
 from pipelines.tables import as_json, table
 from transforms.adapters.rejected import check_reasons, count_rejects, read_rejects, reject_files
 from transforms.adapters.run_records import NAMES, find_record
@@ -91,8 +92,7 @@ def _show(arguments: argparse.Namespace) -> int:
 def _replay(arguments: argparse.Namespace) -> int:
     from pipelines.replay import replay  # noqa: PLC0415  Beam takes seconds to import, and counting needs none of it
 
-    names = {name for _, name, _ in options.option_fields()}
-    changes = {name: value for name, value in vars(arguments).items() if name in names}
+    changes = {name: value for name, value in vars(arguments).items() if name in definitions()}
     if arguments.config is not None:
         raise ConfigurationError("--config is not for a replay: it is configured as its run was; change it by flags")
     beam_options = options.to_pipeline_options(arguments.rest, "rejects replay")

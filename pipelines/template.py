@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from pipelines.options import default_of, option_fields
+from pipelines.definitions import default_of, option_fields
 from pipelines.sections import Patterns
 from transforms.logic.errors import ConfigurationError
 

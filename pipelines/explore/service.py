@@ -36,6 +36,7 @@ from starlette.types import ASGIApp, ExceptionHandler, Message, Receive, Scope, 
 from pipelines.explore.answers import Explorer, Question
 from transforms.adapters.secrets import redact
 from transforms.logic.errors import ConfigurationError, CorpusEmbedError, TransientError
+from transforms.logic.redaction import redacted
 
 PAGE: Mapping[str, str] = MappingProxyType(
     {
@@ -152,13 +153,5 @@ def _failed(_: Request, error: Exception) -> Response:
 
 
 def _json(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    content = json.dumps(_redacted(value), ensure_ascii=False, allow_nan=False).encode("utf-8", "replace")
+    content = json.dumps(redacted(value, redact), ensure_ascii=False, allow_nan=False).encode("utf-8", "replace")
     return Response(content, status, headers, "application/json")
-
-
-def _redacted(value: Any) -> Any:
-    if isinstance(value, str):
-        return redact(value)
-    if isinstance(value, Mapping):
-        return {redact(str(name)): _redacted(one) for name, one in value.items()}
-    return [_redacted(one) for one in value] if isinstance(value, list | tuple) else value

@@ -5,6 +5,7 @@ import shlex
 
 from pipelines import options
 from pipelines.access import MilvusAccess
+from pipelines.definitions import option_fields
 from tests.conftest import ROOT
 from transforms.logic.references import FORMS, parse_reference
 
@@ -12,7 +13,7 @@ PAGE = (ROOT / "deploy" / "access.md").read_text(encoding="utf-8")
 
 
 def test_every_flag_and_file_on_the_page_exists() -> None:
-    known = {f"--{name.replace('_', '-')}" for _, name, _ in options.option_fields()}
+    known = {f"--{name.replace('_', '-')}" for _, name, _ in option_fields()}
     for flag in set(re.findall(r"`(--[a-z][a-z0-9_-]+)", PAGE)) - known:
         if flag in options._SECRET_OPTIONS:
             continue

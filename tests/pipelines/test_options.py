@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from pipelines import options, spaces
 from pipelines.config import Config
+from pipelines.definitions import option_fields
 from transforms.logic.errors import ConfigurationError
 
 NEEDED = {"input": "a.jsonl", "workspace": "w", "milvus": "m.db", "collection": "c", "model": "m"}
@@ -121,7 +122,7 @@ def test_defaults_are_those_of_the_interface() -> None:
 
 
 def test_every_field_has_a_flag_of_its_own_name_and_says_what_it_is() -> None:
-    fields = list(options.option_fields())
+    fields = list(option_fields())
     names = [name for _, name, _ in fields]
     assert len(names) == len(set(names))
     assert all(field.description for _, _, field in fields)
@@ -352,7 +353,7 @@ def test_each_section_is_a_group_of_the_help() -> None:
     options.add_arguments(parser)
     groups = {group.title: [action.dest for action in group._group_actions] for group in parser._action_groups}
     for section in Config.model_fields:
-        assert groups[section] == [name for of, name, _ in options.option_fields() if of == section]
+        assert groups[section] == [name for of, name, _ in option_fields() if of == section]
 
 
 def test_the_usage_shows_what_must_be_given_and_a_replay_needs_nothing() -> None:

@@ -119,7 +119,9 @@ def test_every_variable_that_is_read_is_named(made: dict[str, str]) -> None:
     ]
     by_name = {name for source in sources for name in re.findall(r"environ(?:\.get\(|\[)[\"'](\w+)", source)}
     assert by_name == {"TERM"}
-    assert all(f"`{name}`" in environment for name in [*read, *by_name, "CORPUS_EMBED_CRASH_AT"])
+    assert all(
+        f"`{name}`" in environment for name in [*read, *by_name, "CORPUS_EMBED_CRASH_AT", "CORPUS_EMBED_PROGRESS"]
+    )
 
 
 def test_the_program_writes_both_files(tmp_path: object, made: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from pipelines import options, template
 from pipelines.config import Config
+from pipelines.definitions import default_of, option_fields
 from transforms.logic.errors import ConfigurationError
 
 NEEDED = {
@@ -22,7 +23,7 @@ NEEDED = {
     "sdk_container_image": "europe-docker.pkg.dev/p/r/corpus-embed@sha256:" + "0" * 64,
 }
 PARAMETERS: dict[str, dict[str, Any]] = {one["name"]: one for one in template.metadata()["parameters"]}
-OPTIONS = {name: field for _, name, field in options.option_fields()}
+OPTIONS = {name: field for _, name, field in option_fields()}
 
 
 def _parse(**parameters: str) -> tuple[Config, PipelineOptions]:
@@ -62,7 +63,7 @@ def test_a_parameter_says_what_the_option_says(name: str) -> None:
         assert [choice["value"] for choice in one["enumOptions"]] == list(get_args(field.annotation))
     patterns = [data.pattern for data in field.metadata if getattr(data, "pattern", None)]
     assert not patterns or one["regexes"] == patterns
-    assert one.get("defaultValue", "") == ("false" if field.annotation is bool else options.default_of(field))
+    assert one.get("defaultValue", "") == ("false" if field.annotation is bool else default_of(field))
 
 
 def test_defaults_are_allowed_and_change_nothing() -> None:

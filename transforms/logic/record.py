@@ -303,11 +303,16 @@ def _stages(counts: Counts) -> dict[str, dict[str, float | None]]:
     return stages
 
 
+def reject_fraction(records: float, read: float, files: float, chunks: float, split: float) -> float:
+    """The larger of the rejected shares of records with files, and of chunks: `read` are all records, `split` all chunks."""
+    return float(max((records + files) / max(1, read + files), chunks / max(1, split)))
+
+
 def _reject_fraction(record: Mapping[str, Any]) -> float:
-    """The larger of the rejected shares of records with files, and of chunks."""
     documents, files, chunks = record["documents"], record["files"], record["chunks"]
-    records = (documents["rejected"] + files["rejected"]) / max(1, documents["read"] + files["rejected"])
-    return float(max(records, chunks["rejected"] / max(1, chunks["split"])))
+    return reject_fraction(
+        documents["rejected"], documents["read"], files["rejected"], chunks["rejected"], chunks["split"]
+    )
 
 
 def _exit_code(record: Mapping[str, Any], max_reject_fraction: float) -> int:

@@ -3,8 +3,9 @@
 import base64
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
+from typing import Any
 from urllib.parse import quote
 
 MASK = "[secret]"
@@ -78,3 +79,12 @@ def _forms(part: str) -> Iterator[str]:
     for encode in (base64.b64encode, base64.urlsafe_b64encode):
         # Without padding it stands in both.
         yield encode(data).decode().rstrip("=")
+
+
+def redacted(value: Any, redact: Callable[[str], str]) -> Any:
+    """A plain value with every text in it redacted, names too. Its text as JSON would not do: what is taken out may span quotes."""
+    if isinstance(value, str):
+        return redact(value)
+    if isinstance(value, Mapping):
+        return {redact(str(name)): redacted(one, redact) for name, one in value.items()}
+    return [redacted(one, redact) for one in value] if isinstance(value, list | tuple) else value

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines import options
+from pipelines.definitions import option_fields
 from pipelines.exit_codes import EXIT_BELOW_FLOOR
 from tests import fakes
 from tests.conftest import ROOT
@@ -203,7 +204,7 @@ def test_a_template_is_launched_with_parameters_that_its_metadata_would_take() -
         "gpu": "nvidia-l4",
     }
     assert wanted.items() <= parameters.items()
-    known = {name for _, name, _ in options.option_fields()} | {"sdk_container_image", "gpu"}
+    known = {name for _, name, _ in option_fields()} | {"sdk_container_image", "gpu"}
     assert set(parameters) <= known
     assert re.fullmatch(r"[a-z]([-a-z0-9]*[a-z0-9])?", launch["jobName"])
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transforms.logic.redaction import MASK, redact
+from transforms.logic.redaction import MASK, redact, redacted
 
 TOKEN = 'root:correct horse/battery+staple\\n"é'
 SECRETS = st.text(min_size=8, max_size=60).filter(lambda text: text.strip() == text and MASK not in text)
@@ -115,3 +115,25 @@ def test_a_text_is_redacted_once() -> None:
     text = "https://root:hunter2@h Authorization: Bearer abcdefgh x-amz-signature=abcdefgh"
     once = redact(text, ["abcdefgh"])
     assert redact(once, ["abcdefgh"]) == once == text.replace("abcdefgh", MASK).replace("root:hunter2", MASK)
+
+
+def test_values_keep_their_shape_whatever_is_taken_out_of_them() -> None:
+    key = "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBg"
+    value = {
+        "error": f"read {key}",
+        "count": 3,
+        "share": None,
+        "list": [True, "a", ("https://u:secret-1@host/x",)],
+        key: "b",
+    }
+    taken = redacted(value, redact)
+    assert taken == {
+        "error": f"read {MASK}",
+        "count": 3,
+        "share": None,
+        "list": [True, "a", [f"https://{MASK}@host/x"]],
+        MASK: "b",
+    }
+    # As one text it would end at the first line of the key.
+    with pytest.raises(json.JSONDecodeError):
+        json.loads(redact(json.dumps(value)))

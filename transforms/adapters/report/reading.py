@@ -12,6 +12,7 @@ from transforms.adapters.storage import join, list_names, read_bytes
 from transforms.adapters.workspace import Shard, Workspace
 from transforms.logic.errors import CorpusEmbedError, CorruptDataError
 from transforms.logic.identity import key_prefixes
+from transforms.logic.redaction import redacted
 from transforms.logic.report.page import Material, collection_of
 from transforms.logic.report.sample import ReportSample, SampledChunk, balanced
 from transforms.logic.schemas import KEY
@@ -42,12 +43,8 @@ def read_material(
     except (OSError, ValueError, CorpusEmbedError) as error:
         evaluations = []
         remarks.append(redact(f"Evaluations: {error}"))
-    return Material(_redacted(record), sample, _redacted(evaluations), with_texts, remarks)
-
-
-def _redacted(values: Any) -> Any:
-    """Plain values without secrets: records quote what services said."""
-    return json.loads(redact(json.dumps(values, ensure_ascii=False)))
+    # Records quote what services said.
+    return Material(redacted(record, redact), sample, redacted(evaluations, redact), with_texts, remarks)
 
 
 def read_report_sample(workspace: Workspace, most: int) -> ReportSample:
