@@ -10,7 +10,7 @@ from typing import Any
 from pipelines.search import Method, Restriction, Retriever
 from transforms.adapters.held_documents import Survey, exact_rankings, mine_questions, survey
 from transforms.adapters.held_rows import HeldRows
-from transforms.adapters.milvus import MAX_TOP, CollectionSpace, Target, is_lite_path, release, served
+from transforms.adapters.milvus import MAX_TOP, PATIENT, CollectionSpace, Target, is_lite_path, release, served
 from transforms.adapters.milvus.aliases import Alias, no_such_collection
 from transforms.adapters.question_files import read_questions
 from transforms.adapters.relevance import check_installed, measure
@@ -34,7 +34,8 @@ from transforms.logic.redaction import redacted
 
 FORMAT = 1
 _ENCODED_AT_ONCE = 64
-_SEARCHED_AT_ONCE = 8
+# A server lets each wait some tenths of a second for the latest rows.
+_SEARCHED_AT_ONCE = 32
 _SHOWN_UNKNOWN = 20
 _FIELDS = ("document_id", "language")
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
@@ -189,7 +190,12 @@ def _evaluated(
             "--rescore ranks again by dense vectors of full precision what dense vectors found; choose --mode dense, of a collection "
             "without vectors of tokens, or leave it out"
         )
-    method = Method(request.mode, workspace=request.workspace if request.rescore else None)
+    method = Method(
+        request.mode,
+        workspace=request.workspace if request.rescore else None,
+        consistency="Strong",
+        patience=PATIENT,
+    )
     with Retriever(request.target, method, model=request.model, device=request.device) as retriever:
         say(f"encoding {len(questions):,} queries\n")
         encoded = [

@@ -1,14 +1,16 @@
 """Which chunks may answer a question, and the partitions and conditions that say so to Milvus."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from transforms.adapters.milvus import Collection, CollectionSpace, Query
+from transforms.adapters.milvus import CollectionSpace, Query
 from transforms.logic.errors import ConfigurationError
 from transforms.logic.filters import Condition, between_dates
 from transforms.logic.labels import check_code
 from transforms.logic.languages import OTHER_PARTITION
 from transforms.logic.normalise import normalise_text
+
+_PREFIX = "lang_"
 
 
 @dataclass(frozen=True)
@@ -30,8 +32,15 @@ class Restriction:
     where: Sequence[Condition] = ()
 
 
-def restricted(restriction: Restriction, space: CollectionSpace, collection: Collection) -> Query:
+def restricted(
+    restriction: Restriction, space: CollectionSpace, partitions: Callable[[Sequence[str]], Sequence[str]]
+) -> Query:
     """A query without vectors, of the rows that may answer.
+
+    Args:
+        restriction: which may.
+        space: of the collection.
+        partitions: names of the collection's partitions, asked where languages restrict, with those that these would have.
 
     Raises:
         ConfigurationError: a label or a language that the collection has not, a date that is none.
@@ -41,7 +50,7 @@ def restricted(restriction: Restriction, space: CollectionSpace, collection: Col
     languages = [check_code("--languages", language) for language in restriction.languages]
     dates = between_dates(restriction.date_from, restriction.date_to)
     return Query(
-        partitions=_partitions(collection, languages),
+        partitions=_partitions(languages, partitions) if languages else None,
         languages=languages,
         labels=labels,
         where=[*dates, *restriction.where],
@@ -57,10 +66,9 @@ def _check_labels(labels: Sequence[str], space: CollectionSpace) -> None:
         raise ConfigurationError(f"--labels {', '.join(unknown)}: the collection has no such label; {there}")
 
 
-def _partitions(collection: Collection, languages: Sequence[str]) -> list[str] | None:
-    if not languages:
-        return None
-    own = {name.removeprefix("lang_"): name for name in collection.partitions() if name.startswith("lang_")}
+def _partitions(languages: Sequence[str], known: Callable[[Sequence[str]], Sequence[str]]) -> list[str] | None:
+    names = known([f"{_PREFIX}{language}" for language in languages])
+    own = {name.removeprefix(_PREFIX): name for name in names if name.startswith(_PREFIX)}
     if not own:
         return None
     unknown = [language for language in languages if language not in own]

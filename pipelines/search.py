@@ -12,10 +12,12 @@ from transforms.adapters.calibrations import reopen
 from transforms.adapters.encoders import Computation
 from transforms.adapters.full_vectors import FullVectors
 from transforms.adapters.milvus import (
+    BRIEF,
     MAX_TOP,
     Collection,
     CollectionSpace,
     Index,
+    Patience,
     Query,
     Target,
     index_of,
@@ -24,7 +26,7 @@ from transforms.adapters.milvus import (
 )
 from transforms.adapters.milvus.aliases import no_such_collection
 from transforms.adapters.models import ModelDescription, describe_model
-from transforms.logic.errors import ConfigurationError, CorpusEmbedError
+from transforms.logic.errors import ConfigurationError, CorpusEmbedError, TransientError
 from transforms.logic.normalise import is_blank, normalise_text
 from transforms.logic.outputs import OUTPUTS, Output, Outputs
 from transforms.logic.representations import Representation, search_vector
@@ -51,13 +53,16 @@ class Method:
         weights: of dense and sparse in a hybrid, by which their scores are summed; default their ranks are fused.
         workspace: URI of the workspace whose full-precision vectors rank four times as many candidates again, for collections that hold
             less; with mode `dense`.
-        consistency: `Strong` sees every row that was written; `Bounded` and `Eventually` answer sooner on a server that is written to.
+        consistency: `Strong` sees every row that was written, and waits for the server to have it, some tenths of a second for each
+            question; `Bounded` may lack what was written in the last seconds, `Eventually` more. Milvus Lite is always strong.
+        patience: for how long a question is asked again while Milvus is away or throttles.
     """
 
     mode: Mode | None = None
     weights: tuple[float, float] | None = None
     workspace: str | None = None
-    consistency: Literal["Strong", "Bounded", "Eventually"] = "Strong"
+    consistency: Literal["Strong", "Bounded", "Eventually"] = "Bounded"
+    patience: Patience = BRIEF
 
     def __post_init__(self) -> None:
         if self.weights is not None:
@@ -81,8 +86,9 @@ class Retriever:
             print(chunk["score"], chunk["document_id"], chunk["text"])
     ```
 
-    Threads may share one: the model encodes one question at a time, searches run side by side. Each call sees the collection as it is
-    then, also behind an alias that was moved; if that is one of another embedding space, the call raises `ConfigurationError`.
+    Threads may share one: the model encodes one question at a time, searches run side by side. Each call is answered from one collection,
+    also while an alias moves, and from the one that it means by then; if that is one of another embedding space, the call raises
+    `ConfigurationError`.
     """
 
     def __init__(
@@ -109,15 +115,17 @@ class Retriever:
         self._target, self._method = target, method or Method()
         with ExitStack() as opened:
             opened.callback(release, target.uri)
-            self._collection = Collection(served(target))
+            self._collection = Collection(served(target), self._method.patience)
             opened.callback(self._collection.close)
             if not self._collection.exists():
                 raise no_such_collection(target)
-            self._collection.load()
-            space = self._collection.space()
+            # Who may only read must not ask for what is done already.
+            if self._collection.load_state() != "Loaded":
+                self._collection.load()
+            name, space = self._collection.meaning()
             self._finding = _finding(self._method.mode, space)
             self._model = describe_model(model or space.model, space.revision)
-            self._held = self._open(space)
+            self._held = self._open(name, space)
             # Vectors of tokens, where the collection holds them, rank again what the others find.
             held = space.milvus_outputs
             outputs = tuple(one for one in OUTPUTS if one in self._finding or (one == "multi" and one in held))
@@ -205,18 +213,22 @@ class Retriever:
         if not 1 <= top <= MAX_TOP:
             raise ConfigurationError(f"--top {top} is out of bounds; choose 1 to {MAX_TOP:,}")
         while True:
-            held = self._current()
+            held = self._held
             refused: CorpusEmbedError | None = None
             rows: list[dict[str, Any]] = []
             try:
                 rows = self._ranked(encode, top, restriction, held, by_document=by_document, fields=fields)
+            except TransientError:
+                raise
             except CorpusEmbedError as error:
                 refused = error
-            # An alias may have moved before the search: to vectors of another space, or to such that the server does not compare.
-            if self._collection.space() == held.space:
+            # An alias may have moved since the last question, or between the searches of this one. Asked afterwards, once is enough.
+            name, space = self._collection.meaning()
+            if (name, space) == (held.name, held.space) and (refused is None or not self._has_other_partitions(held)):
                 if refused is not None:
                     raise refused
                 return rows
+            self._held = self._open_anew(name, space)
 
     def _ranked(
         self,
@@ -229,7 +241,7 @@ class Retriever:
         fields: Sequence[str] | None,
     ) -> list[dict[str, Any]]:
         asked = replace(
-            restricted(restriction, held.space, self._collection),
+            restricted(restriction, held.space, lambda wanted: self._partitions(held, wanted)),
             by_document=by_document,
             weights=self._method.weights,
             consistency=self._method.consistency,
@@ -249,23 +261,29 @@ class Retriever:
             rows = _rescored(candidates, encoded.dense[0], self._full)[:top]
         return [{name: row[name] for name in ("id", "score", *fields) if name in row} for row in rows]
 
-    def _current(self) -> "_Held":
-        """What the name stands for now: an alias may have moved since the last question."""
-        space = self._collection.space()
-        before = self._held.space
-        if space != before:
-            space.check_asked(
-                before,
-                self._target.collection,
-                "the collection that was opened",
-                "that is an alias which means another one by now, open it anew",
-            )
-            if _finding(self._method.mode, space) != self._finding:
-                raise ConfigurationError(f"{self._target.collection!r} holds other vectors by now; open it anew")
-            self._held = self._open(space)
-        return self._held
+    def _partitions(self, held: "_Held", wanted: Sequence[str]) -> Sequence[str]:
+        """Names of the partitions; asked for if one is wanted that was not there: runs add some."""
+        if not held.partitions.issuperset(wanted):
+            held.partitions = frozenset(self._collection.partitions())
+        return sorted(held.partitions)
 
-    def _open(self, space: CollectionSpace) -> "_Held":
+    def _has_other_partitions(self, held: "_Held") -> bool:
+        """Whether a search may have failed because a partition is there no more."""
+        return bool(held.partitions) and held.partitions != frozenset(self._collection.partitions())
+
+    def _open_anew(self, name: str, space: CollectionSpace) -> "_Held":
+        """What the name stands for now."""
+        space.check_asked(
+            self._held.space,
+            self._target.collection,
+            "the collection that was opened",
+            "that is an alias which means another one by now, open it anew",
+        )
+        if _finding(self._method.mode, space) != self._finding:
+            raise ConfigurationError(f"{self._target.collection!r} holds other vectors by now; open it anew")
+        return self._open(name, space)
+
+    def _open(self, name: str, space: CollectionSpace) -> "_Held":
         space.check_asked(
             _asked_with(self._model, space),
             self._target.collection,
@@ -274,6 +292,7 @@ class Retriever:
         )
         recorded = space.recorded
         return _Held(
+            name,
             space,
             None if recorded is None else reopen(recorded, space.embedding_space, self._model.dimensions),
             index_of(space),
@@ -290,13 +309,15 @@ class Retriever:
         return FullVectors(self._method.workspace, embedding_space)
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Held:
-    """What a collection holds, and how its dense vectors are represented and indexed."""
+    """A collection, what it holds, how its dense vectors are represented and indexed, and its partitions once they were asked for."""
 
+    name: str
     space: CollectionSpace
     representation: Representation | None
     index: Index | None
+    partitions: frozenset[str] = frozenset()
 
 
 def search(
@@ -310,8 +331,11 @@ def search(
     model: str | None = None,
     device: str = "auto",
 ) -> list[dict[str, Any]]:
-    """The `top` best chunks for one question: opens a `Retriever`, which says what is given and raised, and closes it."""
-    with Retriever(target, Method(mode), model=model, device=device) as retriever:
+    """The `top` best chunks for one question: opens a `Retriever`, which says what is given and raised, and closes it.
+
+    It sees every row that was written: beside loading the model, waiting for them is nothing.
+    """
+    with Retriever(target, Method(mode, consistency="Strong"), model=model, device=device) as retriever:
         return retriever.retrieve(query, top, Restriction(languages, labels))
 
 

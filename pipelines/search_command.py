@@ -67,7 +67,8 @@ def execute(parser: argparse.ArgumentParser, argv: Sequence[str]) -> int:
     """Prints the ranked chunks."""
     values = parser.parse_args(list(argv))
     target = Target(values.milvus, values.collection, access_of(values))
-    method = Method(values.mode, None if values.weights is None else tuple(values.weights), values.workspace)
+    weights = None if values.weights is None else tuple(values.weights)
+    method = Method(values.mode, weights, values.workspace, consistency="Strong")
     restriction = Restriction(
         _split(values.languages),
         _split(values.labels),

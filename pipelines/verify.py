@@ -11,9 +11,11 @@ from pipelines.tables import as_json
 from transforms.adapters.lease import OnBusy, leased
 from transforms.adapters.milvus import Target, is_lite_path, release, served
 from transforms.adapters.milvus.aliases import Alias, no_such_collection
+from transforms.adapters.publications import Publications
 from transforms.adapters.verifier import Depth, Form, verify
-from transforms.adapters.workspace import Workspace, collection_key
+from transforms.adapters.workspace import Ledger, Workspace, collection_key
 from transforms.logic.errors import ConfigurationError
+from transforms.logic.publication import Publication
 from transforms.logic.record import EXIT_COMPLETE, EXIT_UNBALANCED
 from transforms.logic.verification import Finding, Kind, Verification
 
@@ -39,18 +41,30 @@ def verify_collection(
         on_busy: while a run writes to the collection: end, or wait.
         say: hears what is waited for.
 
+    An alias that this workspace published is also held against what was published; of a collection, or an alias, that the workspace knows
+    and that is there no more, it is the finding that it is gone.
+
     Raises:
         ConfigurationError: there is no such collection, or the workspace has no ledger of it.
         TransientError: Milvus does not answer, or a run is under way.
         CorruptDataError: a file of the workspace is not what was written.
     """
     reached = served(target)
+    moved: list[Finding] = []
     try:
         opened = Alias(reached)
         try:
             if not opened.exists():
-                raise no_such_collection(target)
-            name, space = opened.meant(), opened.space()
+                gone = _gone(uri, target, form)
+                if gone is None:
+                    raise no_such_collection(target)
+                return gone
+            name = opened.meant()
+            if name != target.collection:
+                moved = _moved(uri, target, name)
+                if moved and not _ledger(uri, replace(target, collection=name)).number:
+                    return Verification(form, 0, 0, findings=moved, collection=name)
+            space = opened.space()
             if is_lite_path(target.uri):
                 # Milvus Lite forgets what was loaded when its process ends.
                 opened.load()
@@ -69,14 +83,47 @@ def verify_collection(
         if intents:
             detail = f"a run towards ledger {ledger.number + 1} died or did not balance; run it again, then verify"
             found.findings.insert(0, Finding(Kind.UNFINISHED, detail))
-        return found
+        return replace(found, collection=name, findings=[*moved, *found.findings])
     finally:
         release(target.uri)
 
 
+def _gone(uri: str, target: Target, form: Form) -> Verification | None:
+    """What is found of a collection, or an alias, that is not there; None if the workspace does not know it either."""
+    ledger, published = _ledger(uri, target), _published(uri, target).served
+    if ledger.rows:
+        finding = Finding(Kind.GONE, "the collection is not there, and with it all rows of the ledger", "", ledger.rows)
+    elif published is not None:
+        finding = Finding(Kind.GONE, f"the alias is not there; what was published last is {published.collection}")
+    else:
+        return None
+    return Verification(form, ledger.number, ledger.rows, findings=[finding], collection=target.collection)
+
+
+def _moved(uri: str, target: Target, meant: str) -> list[Finding]:
+    """The finding that an alias means what this workspace did not let it mean."""
+    published = _published(uri, target)
+    # Whoever publishes moves the alias and then writes that down.
+    building = published.building.collection if published.building is not None else None
+    if published.served is None or meant in {published.served.collection, building}:
+        return []
+    last = published.served.collection
+    detail = f"it means {meant}, what was published last is {last}; corpus-embed rollback {target.collection} --to {last} goes back to it"
+    return [Finding(Kind.ALIAS, detail)]
+
+
+def _ledger(uri: str, target: Target) -> Ledger:
+    return Workspace(uri.rstrip("/"), "", collection_key(target.uri, target.collection)).latest_ledger()
+
+
+def _published(uri: str, target: Target) -> Publication:
+    return Publications(uri.rstrip("/"), collection_key(target.uri, target.collection)).latest()
+
+
 def show(found: Verification, name: str) -> str:
     """A verification for people."""
-    lines = [f"{found.form} verification of {name}: ledger {found.ledger}, {found.rows:,} rows"]
+    meant = f", which means {found.collection}" if found.collection not in {"", name} else ""
+    lines = [f"{found.form} verification of {name}{meant}: ledger {found.ledger}, {found.rows:,} rows"]
     if found.form == "full":
         lines.append(f"  ids         {found.ids_compared:>9,} compared by checksum and count")
     bound = (
@@ -96,7 +143,7 @@ def show(found: Verification, name: str) -> str:
         )
     lines += [f"FOUND: {finding}" for finding in found.findings]
     lines.append(
-        "the collection is not what its ledger says; corpus-embed load or run --publish fill a fresh one from the dataset"
+        f"the collection is not what its ledger says; {found.next_step}"
         if found.findings
         else "nothing found: the collection is what its ledger says"
     )
@@ -153,5 +200,7 @@ def execute(parser: argparse.ArgumentParser, argv: Sequence[str]) -> int:
     say = sys.stderr.write if values.json else sys.stdout.write
     depth = Depth(values.rows, values.queries, values.min_recall)
     found = verify_collection(values.workspace, target, values.form, depth, values.on_busy, say)
-    sys.stdout.write(as_json(found.describe()) if values.json else show(found, values.collection))
+    sys.stdout.write(
+        as_json({"collection": found.collection, **found.describe()}) if values.json else show(found, values.collection)
+    )
     return EXIT_UNBALANCED if found.findings else EXIT_COMPLETE

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from pipelines.search import Method, Mode, Restriction, Retriever
-from transforms.adapters.milvus import CollectionSpace, Target, release, served
+from transforms.adapters.milvus import BRIEF, CollectionSpace, Target, release, served
 from transforms.adapters.milvus.audit import AuditedCollection
 from transforms.adapters.surroundings import surroundings
 from transforms.logic.errors import ConfigurationError, CorpusEmbedError
@@ -199,7 +199,7 @@ class Explorer:
     def _add(
         self, opened: ExitStack, target: Target, title: str, method: Method, model: str | None, device: str
     ) -> None:
-        collection = AuditedCollection(served(target))
+        collection = AuditedCollection(served(target), BRIEF)
         opened.callback(collection.close)
         queries = None
         if self._rankings:

@@ -22,10 +22,6 @@ ROWS = [row(number) for number in range(8)]
 IDS = [str(one["id"]) for one in ROWS]
 
 
-def _budgets(seconds: float) -> dict[calls.Verdict, float]:
-    return dict.fromkeys(calls._BUDGET_SECONDS, seconds)
-
-
 @pytest.fixture(autouse=True)
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pauses of no length; the budgets and the pauses themselves have tests of their own."""
@@ -121,7 +117,7 @@ def test_what_does_not_pass_is_named(
     fault: Fault,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(calls, "_BUDGET_SECONDS", _budgets(0.2))
+    monkeypatch.setattr(calls, "_seconds", lambda *_: 0.2)
     double.fail(operation.method, fault, times=10_000)
     with pytest.raises(TransientError, match=r"Milvus \w+ failed [0-9]+ times, for up to 0.2 seconds: .+; run again"):
         operation.does(collection)
@@ -227,10 +223,10 @@ def test_a_connection_that_stalls_is_given_up_and_made_anew(
     monkeypatch.setattr("transforms.adapters.milvus.collection.ONE_ATTEMPT", {**ONE_ATTEMPT, "timeout": 1.0})
     spoiled.upsert("lang_de", MANY[:1])
     proxy.set("stall", after=100_000)
-    monkeypatch.setattr(calls, "_BUDGET_SECONDS", _budgets(2.5))
+    monkeypatch.setattr(calls, "_seconds", lambda *_: 2.5)
     with pytest.raises(TransientError, match="Milvus upsert failed"):
         spoiled.upsert("lang_de", MANY)
-    monkeypatch.setattr(calls, "_BUDGET_SECONDS", _budgets(60))
+    monkeypatch.setattr(calls, "_seconds", lambda *_: 60)
     # What a router that came back does to connections that it no longer knows.
     proxy.set("closed")
     proxy.set("open")

@@ -103,6 +103,12 @@ def release(client: MilvusClient, name: str) -> None:
     client.release_collection(name)
 
 
+def drop_partition(client: MilvusClient, name: str) -> None:
+    client.release_collection(name)
+    client.drop_partition(name, "lang_de")
+    client.load_collection(name)
+
+
 def drop_index(client: MilvusClient, name: str) -> None:
     client.release_collection(name)
     client.drop_index(name, "dense")
@@ -117,6 +123,7 @@ def drop_index(client: MilvusClient, name: str) -> None:
         (put_into_another_partition, {(Kind.COUNT, "lang_en", 1), (Kind.UNKNOWN, "lang_en", 1)}),
         (drop_row, {(Kind.COUNT, "lang_de", 3), (Kind.MISSING, "lang_de", 3)}),
         (shuffle_vectors, {(Kind.VECTOR, "lang_de", 50)}),
+        (drop_partition, {(Kind.COUNT, "lang_de", 70), (Kind.MISSING, "lang_de", 70)}),
         (release, {(Kind.LOAD, "", 0)}),
         (drop_index, {(Kind.INDEX, "", 0), (Kind.LOAD, "", 0)}),
     ],
@@ -136,6 +143,10 @@ def test_a_corruption_is_named(
         (one.kind, one.partition, one.count) for one in found.findings if one.kind not in {Kind.NOT_FOUND, Kind.RECALL}
     }
     assert told == expected
+    if corrupt is drop_index:
+        asked = Loading(str(filled.workspace), "source", Target(milvus_235, name))
+        with pytest.raises(ConfigurationError, match=r"index not found.*; corpus-embed verify says what it lacks"):
+            load(asked, options.to_pipeline_options(["--runner=FnApiRunner"]))
     if corrupt is double_row:
         (doubled,) = [one for one in found.findings if one.kind == Kind.DOUBLED]
         assert doubled.ids == (_first(client, name, "lang_de")[0]["id"],)

@@ -195,6 +195,50 @@ def test_two_at_once_are_kept_apart(first: Job) -> None:
 # --- rollback ---
 
 
+def test_an_alias_that_was_moved_behind_our_back_is_found_and_goes_back(
+    first: Job, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first.write("a.jsonl", edition(2))
+    assert published(first).served == "docs_0002"
+    verify = ["verify", *_places(first), "--collection", ALIAS, "--quick"]
+    assert cli.main(verify) == 0
+    assert "quick verification of docs, which means docs_0002: ledger 1, 16 rows" in capsys.readouterr().out
+    _of_somebody_else(first, "theirs")
+    for meant in ("docs_0001", "theirs"):
+        with first.client() as client:
+            client.alter_alias(meant, ALIAS)
+        assert cli.main([*verify, "--json"]) == 5
+        told = json.loads(capsys.readouterr().out)
+        (finding,) = told["findings"]
+        assert (told["collection"], finding["kind"]) == (meant, "alias")
+        assert finding["detail"] == (
+            f"it means {meant}, what was published last is docs_0002; corpus-embed rollback docs --to docs_0002 goes back to it"
+        )
+        assert cli.main(["rollback", ALIAS, *_places(first), "--to", "docs_0002"]) == 0
+        capsys.readouterr()
+        assert cli.main(verify) == 0
+        capsys.readouterr()
+
+
+def test_what_is_there_no_more_is_found_and_filled_again(first: Job, capsys: pytest.CaptureFixture[str]) -> None:
+    verify = ["verify", *_places(first), "--quick", "--collection"]
+    with first.client() as client:
+        client.drop_alias(ALIAS)
+    assert cli.main([*verify, ALIAS]) == 5
+    assert "FOUND: gone: the alias is not there; what was published last is docs_0001\n" in capsys.readouterr().out
+    with first.client() as client:
+        client.drop_collection("docs_0001")
+    assert cli.main([*verify, "docs_0001"]) == 5
+    said = capsys.readouterr().out.splitlines()
+    assert said[-2:] == [
+        "FOUND: gone: the collection is not there, and with it all rows of the ledger",
+        "the collection is not what its ledger says; run again what filled it: no vector is encoded again; then verify again",
+    ]
+    assert published(first).served == "docs_0002"
+    assert ENCODED == []
+    assert cli.main([*verify, ALIAS]) == 0
+
+
 def test_a_rollback_goes_to_the_one_before_and_back_again(first: Job) -> None:
     first.write("a.jsonl", edition(2))
     published(first)

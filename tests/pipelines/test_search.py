@@ -16,8 +16,10 @@ from pymilvus import MilvusClient
 from pipelines.search import FIELDS, Method, Restriction, Retriever, search
 from tests import fakes
 from tests.pipelines.jobs import COLLECTION, DIMENSIONS, Job, document, document_counts, story
-from transforms.adapters.milvus import Collection, Query, Target
-from transforms.logic.errors import ConfigurationError
+from tests.proxy import fault_proxy
+from transforms.adapters.milvus import PATIENT, Collection, Patience, Query, Target
+from transforms.adapters.milvus.calls import attempt
+from transforms.logic.errors import ConfigurationError, TransientError
 from transforms.logic.filters import Condition
 
 NAMED = os.environ.get("CORPUS_EMBED_TEST_MILVUS")
@@ -310,6 +312,122 @@ def test_an_alias_that_moves_between_question_and_search_mixes_nothing(
             after = retriever.retrieve("rivers", 5)
             assert (len(before), moves) == (5, [])
             assert after == retriever.retrieve("rivers", 5)
+
+
+def test_a_question_costs_a_search_and_one_look_at_what_the_name_means(
+    fake_queries: None, known: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def counted(name: str, *more: Any) -> Any:
+        asked.append(name)
+        return attempt(name, *more)
+
+    monkeypatch.setattr("transforms.adapters.milvus.calls.attempt", counted)
+    with Retriever(Target(str(known.milvus), COLLECTION)) as retriever:
+        retriever.retrieve("rivers", 5, Restriction(["de"]))
+        for restriction in (None, Restriction(["de"]), Restriction(["en", "de"], date_from="2026")):
+            asked.clear()
+            assert retriever.retrieve("rivers", 5, restriction)
+            # Partitions are asked for once.
+            assert [name for name in asked if name != "list_partitions"] == ["search", "describe_collection"]
+            assert len(asked) == 2
+
+
+def test_partitions_that_come_and_go_are_seen(fake_queries: None, job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipelines.preflight.open_encoder", fakes.open_fake_encoder)
+    job.write("a.jsonl", [document(f"d{number}", lang=("en", "de")[number % 2]) for number in range(4)])
+    with job.client() as client:
+        target = Target(client._config.uri, COLLECTION)
+        job.run(milvus=target.uri)
+        with Retriever(target) as retriever:
+            assert len(retriever.retrieve("rivers", 5, Restriction(["de"]))) == 2
+            with pytest.raises(ConfigurationError, match="--languages fr: the collection holds none of it"):
+                retriever.retrieve("rivers", 5, Restriction(["fr"]))
+            job.write("b.jsonl", [document("new", lang="fr")])
+            job.run(milvus=target.uri)
+            assert [hit["document_id"] for hit in retriever.retrieve("rivers", 5, Restriction(["fr"]))] == ["new"]
+            client.drop_partition(COLLECTION, "lang_fr")
+            with pytest.raises(ConfigurationError, match="--languages fr: the collection holds none of it"):
+                retriever.retrieve("rivers", 5, Restriction(["fr"]))
+
+
+def test_an_alias_that_moves_between_the_searches_of_a_question_mixes_no_two_collections(
+    job: Job, heads: Path, fake_queries: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where both are of one space and one representation, as two editions are."""
+    monkeypatch.setattr("pipelines.preflight.open_encoder", fakes.open_fake_encoder)
+    job.model = heads
+    works = MilvusClient.search
+    moves: list[str] = []
+
+    def moving(self: MilvusClient, *given: Any, **more: Any) -> Any:
+        found = works(self, *given, **more)
+        if moves:
+            self.alter_alias(moves.pop(), "editions")
+        return found
+
+    with job.client() as client:
+        uri = client._config.uri
+        for edition in ("first", "second"):
+            job.write(
+                "a.jsonl", [document(f"{edition}{number}", story(f"{edition}{number}", 4)) for number in range(5)]
+            )
+            assert job.run(milvus=uri, collection=edition, outputs="dense,sparse")["exit_code"] == 0
+        client.create_alias("first", "editions")
+        monkeypatch.setattr(MilvusClient, "search", moving)
+        with Retriever(Target(uri, "editions"), Method("hybrid")) as retriever:
+            before = retriever.retrieve("rivers", 20)
+            moves.append("second")
+            during = retriever.retrieve("rivers", 20)
+            assert (moves, during) == ([], retriever.retrieve("rivers", 20))
+    for hits, edition in ((before, "first"), (during, "second")):
+        assert {hit["document_id"] for hit in hits} == {f"{edition}{number}" for number in range(5)}
+
+
+def test_one_question_sees_every_row_and_a_service_does_not_wait_for_the_latest(
+    fake_queries: None, known: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    works = Collection.search
+    levels: list[str] = []
+
+    def noted(self: Collection, query: Query, top: int, fields: Sequence[str]) -> Any:
+        levels.append(query.consistency)
+        return works(self, query, top, fields)
+
+    monkeypatch.setattr(Collection, "search", noted)
+    target = Target(str(known.milvus), COLLECTION)
+    search("rivers", target)
+    with Retriever(target) as retriever:
+        retriever.retrieve("rivers")
+    with Retriever(target, Method(consistency="Eventually")) as retriever:
+        retriever.retrieve("rivers")
+    assert levels == ["Strong", "Bounded", "Eventually"]
+
+
+def test_who_asks_is_told_soon_that_milvus_is_away(fake_queries: None, known: Job) -> None:
+    brief = Method(patience=Patience(0.5, 0.5))
+    with (
+        known.client() as client,
+        fault_proxy(client._config.uri) as proxy,
+        Retriever(Target(proxy.uri, COLLECTION), brief) as retriever,
+        Retriever(Target(proxy.uri, COLLECTION), Method(patience=PATIENT)) as patient,
+    ):
+        before = retriever.retrieve("rivers", 5)
+        proxy.set("closed")
+        with pytest.raises(TransientError, match=r"Milvus search failed \d+ times, for up to 0.5 seconds: "):
+            retriever.retrieve("rivers", 5)
+        proxy.set("open")
+        assert patient.retrieve("rivers", 5) == before
+
+
+def test_what_is_loaded_is_not_loaded_again(fake_queries: None, known: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who may only read may not load, and need not."""
+    with known.client() as client:
+        client.load_collection(COLLECTION)
+        monkeypatch.setattr(Collection, "load", lambda _: pytest.fail("the collection is loaded"))
+        with Retriever(Target(client._config.uri, COLLECTION)) as retriever:
+            assert len(retriever.retrieve("rivers", 5)) == 5
 
 
 def test_the_example_runs(fake_queries: None, known: Job, capsys: pytest.CaptureFixture[str]) -> None:

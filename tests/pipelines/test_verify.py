@@ -140,6 +140,10 @@ def change_weights(client: MilvusClient) -> None:
     client.upsert(COLLECTION, [{**row, "sparse": {1: 0.5}}], partition_name="lang_de")
 
 
+def drop_partition(client: MilvusClient) -> None:
+    client.drop_partition(COLLECTION, "lang_de")
+
+
 def drop_index(client: MilvusClient) -> None:
     client.release_collection(COLLECTION)
     client.drop_index(COLLECTION, "dense")
@@ -156,6 +160,7 @@ CORRUPTIONS: list[tuple[Callable[[MilvusClient], None], set[tuple[Kind, str, int
     (shuffle_vectors, {(Kind.VECTOR, "lang_de", 10)}),
     (make_stale, {(Kind.CONTENT, "lang_de", 1)}),
     (change_weights, {(Kind.VECTOR, "lang_de", 1)}),
+    (drop_partition, {(Kind.COUNT, "lang_de", 10), (Kind.MISSING, "lang_de", 10)}),
     (drop_index, {(Kind.INDEX, "", 0)}),
 ]
 
@@ -169,6 +174,20 @@ def test_a_corruption_is_named_with_partition_and_number(
     found = {(one.kind, one.partition, one.count) for one in verified(filled).findings}
     # With so few rows a row with another's vector still is among the ten nearest, or not, as chance has it.
     assert {one for one in found if one[0] not in {Kind.NOT_FOUND, Kind.RECALL}} == expected
+
+
+@pytest.mark.parametrize("corrupt", [drop_rows, drop_partition])
+def test_rows_that_are_gone_are_written_again_by_what_is_said(
+    filled: Job, corrupt: Callable[[MilvusClient], None], fake_encoder: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with filled.client() as client:
+        corrupt(client)
+    assert cli.main(flags(filled)) == 5
+    assert "; run again what filled it: as the counts differ every row is written again" in capsys.readouterr().out
+    heads = add_heads(make_model(filled.home.parent / "heads"))
+    record = filled.run(outputs="dense,sparse", model=str(heads))
+    assert (record["exit_code"], fakes.ENCODED) == (0, [])
+    assert verified(filled).findings == []
 
 
 def test_the_rows_that_differ_are_named(filled: Job) -> None:

@@ -1,9 +1,10 @@
 """Ids of a collection against those of its ledger, range by range; only ranges that differ are looked into."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from transforms.adapters.milvus.audit import AuditedCollection
-from transforms.logic.verification import NAMED, IdRanges, Kind, Verification, rows_differ
+from transforms.logic.verification import NAMED, Finding, IdRanges, Kind, Verification, rows_differ
 
 _RANGES_LOOKED_INTO = 64
 _ASKED_AT_ONCE = 500
@@ -30,26 +31,30 @@ def compare_ids(
         held_ids: gives the ids of a range where they are needed one by one.
         found: takes the findings, and how many ids were listed.
     """
-    for partition in sorted({*collection.partitions(), *wanted.partitions}):
+    there = collection.partitions()
+
+    def compare(partition: str) -> tuple[int, list[Finding]]:
+        if partition not in there:
+            rows = wanted.count(partition)
+            detail = f"the partition is not there, and with it all {rows:,} of the ledger"
+            return 0, [Finding(Kind.MISSING, detail, partition, rows)] if rows else []
         if partition not in wanted.partitions:
             ids = collection.ids(partition, None, None)
-            found.ids_compared += len(ids)
-            if ids:
-                found.findings.append(rows_differ(Kind.UNKNOWN, partition, ids, "are not in the ledger"))
-            continue
+            return len(ids), [rows_differ(Kind.UNKNOWN, partition, ids, "are not in the ledger")] if ids else []
         is_even = counted.get(partition, 0) == wanted.count(partition)
-        _compare_partition(collection, partition, wanted, held_ids, found, is_even=is_even)
+        return _compare_partition(collection, partition, wanted, held_ids, is_even=is_even)
+
+    with ThreadPoolExecutor(collection.asked_at_once) as threads:
+        for compared, findings in threads.map(compare, sorted({*there, *wanted.partitions})):
+            found.ids_compared += compared
+            found.findings += findings
 
 
 def _compare_partition(
-    collection: AuditedCollection,
-    partition: str,
-    wanted: IdRanges,
-    held_ids: HeldIds,
-    found: Verification,
-    *,
-    is_even: bool,
-) -> None:
+    collection: AuditedCollection, partition: str, wanted: IdRanges, held_ids: HeldIds, *, is_even: bool
+) -> tuple[int, list[Finding]]:
+    """How many ids were listed, and what was found."""
+    compared = 0
     missing: list[str] = []
     unknown: list[str] = []
     doubled: list[str] = []
@@ -57,7 +62,7 @@ def _compare_partition(
     for number in range(wanted.range_count(partition)):
         lower, upper = wanted.bounds(partition, number)
         listed = collection.ids(partition, lower, upper)
-        found.ids_compared += len(listed)
+        compared += len(listed)
         distinct = set(listed)
         is_same = wanted.is_same(partition, number, list(distinct))
         if looked_into == _RANGES_LOOKED_INTO or (is_same and is_even):
@@ -73,13 +78,12 @@ def _compare_partition(
         hidden = list(_there(collection, partition, absent))
         missing += set(absent) - set(hidden)
         doubled += _doubled(collection, partition, sorted(distinct | set(hidden)), counted)
-    for kind, ids, detail in (
+    differences = (
         (Kind.MISSING, missing, "of the ledger are not there"),
         (Kind.UNKNOWN, unknown, "are not in the ledger"),
         (Kind.DOUBLED, doubled, "are there more than once"),
-    ):
-        if ids:
-            found.findings.append(rows_differ(kind, partition, ids, detail))
+    )
+    return compared, [rows_differ(kind, partition, ids, detail) for kind, ids, detail in differences if ids]
 
 
 def _there(collection: AuditedCollection, partition: str, ids: Sequence[str]) -> Iterator[str]:

@@ -10,6 +10,7 @@ not what they say. Memory is that of a few ranges and a shard, however many rows
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -180,7 +181,7 @@ class _Check:
             if len(sample.kept[""]) == _QUICK_ROWS:
                 break
         if "" in sample.kept:
-            self._fetch_back("", sample.kept[""], and_missing=True)
+            self._fetch_back("", sample.kept[""], self.found, and_missing=True)
 
     def everything(self, counted: Mapping[str, int]) -> None:
         """Every id, rows of every partition, and the index."""
@@ -199,20 +200,33 @@ class _Check:
                     f"its parts hold {wanted.count(partition):,}; restore it"
                 )
         compare_ids(self._collection, wanted, counted, self._held.ids, self.found)
+        # What the partitions that are there no more lack is found by now.
+        partitions = sorted({*self._collection.partitions()} & sample.kept.keys())
         searches: dict[str, IndexRecall] = {}
-        for partition, rows in sorted(sample.kept.items()):
-            stored = self._fetch_back(partition, rows)
-            ids = rows.column("id").to_pylist()[: self._depth.queries]
-            if ids and stored.dense is not None:
-                searches[partition] = self._search(partition, ids, stored.dense[: self._depth.queries])
-            if ids and stored.sparse is not None:
-                self._search_weights(partition, ids, stored.sparse[: self._depth.queries])
+        with ThreadPoolExecutor(self._collection.asked_at_once) as threads:
+            looked_at = threads.map(lambda partition: self._partition(partition, sample.kept[partition]), partitions)
+            for partition, (found, search) in zip(partitions, looked_at, strict=True):
+                self.found.add(found)
+                if search is not None:
+                    searches[partition] = search
         if searches:
             self._measure(searches, shards)
 
+    def _partition(self, partition: str, rows: pa.Table) -> tuple[Verification, IndexRecall | None]:
+        """Some rows of a partition fetched back and searched by; what was found, and what the index answered."""
+        found = Verification("", 0, 0)
+        stored = self._fetch_back(partition, rows, found)
+        ids = rows.column("id").to_pylist()[: self._depth.queries]
+        search = None
+        if ids and stored.dense is not None:
+            search = self._search(partition, ids, stored.dense[: self._depth.queries], found)
+        if ids and stored.sparse is not None:
+            self._search_weights(partition, ids, stored.sparse[: self._depth.queries], found)
+        return found, search
+
     # --- rows ---
 
-    def _fetch_back(self, partition: str, rows: pa.Table, *, and_missing: bool = False) -> Stored:
+    def _fetch_back(self, partition: str, rows: pa.Table, into: Verification, *, and_missing: bool = False) -> Stored:
         """Rows as the collection holds them, every field and output, against the dataset."""
         stored = self._held.stored(rows)
         ids = rows.column("id").to_pylist()
@@ -230,10 +244,10 @@ class _Check:
             found = there[identity]
             content[identity] = differing_fields(stored.rows[number], found)
             agreements = {output: self._agrees(stored, number, output, found[output]) for output in outputs}
-            self.found.vectors_exact += all(exactly for _, exactly in agreements.values())
+            into.vectors_exact += all(exactly for _, exactly in agreements.values())
             for output in outputs:
                 vectors[output] += [] if agreements[output][0] else [identity]
-        self.found.rows_compared += len(there)
+        into.rows_compared += len(there)
         missing = [identity for identity in ids if identity not in there] if and_missing else []
         other = [identity for identity, names in content.items() if names]
         names = ", ".join(sorted({name for some in content.values() for name in some}))
@@ -246,7 +260,7 @@ class _Check:
             ),
         ):
             if some:
-                self.found.findings.append(rows_differ(kind, partition, some, detail))
+                into.findings.append(rows_differ(kind, partition, some, detail))
         return stored
 
     def _agrees(self, stored: Stored, number: int, output: Output, found: Any) -> tuple[bool, bool]:
@@ -262,7 +276,7 @@ class _Check:
 
     # --- the index ---
 
-    def _search(self, partition: str, ids: Sequence[str], vectors: npt.NDArray[Any]) -> IndexRecall:
+    def _search(self, partition: str, ids: Sequence[str], vectors: npt.NDArray[Any], into: Verification) -> IndexRecall:
         representation = self._held.representation
         metric = representation.metric
         hits = self._collection.nearest(partition, vectors, metric, TOP + 1)
@@ -274,12 +288,14 @@ class _Check:
             lost += [] if itself or tied else [identity]
         if lost:
             detail = f"of {len(ids):,} stored vectors do not find their own row"
-            self.found.findings.append(rows_differ(Kind.NOT_FOUND, partition, lost, detail))
-        self.found.searched += len(ids)
+            into.findings.append(rows_differ(Kind.NOT_FOUND, partition, lost, detail))
+        into.searched += len(ids)
         answers = [[one for one, _ in of_query] for of_query in hits]
         return IndexRecall(ids, restore(vectors, representation), answers)
 
-    def _search_weights(self, partition: str, ids: Sequence[str], weights: Sequence[Mapping[int, float]]) -> None:
+    def _search_weights(
+        self, partition: str, ids: Sequence[str], weights: Sequence[Mapping[int, float]], into: Verification
+    ) -> None:
         """Lets sparse vectors search: each finds its own row, or only such whose inner product with it is as great."""
         asked = [(identity, one) for identity, one in zip(ids, weights, strict=True) if one != dict([NO_WEIGHT])]
         if not asked:
@@ -292,8 +308,8 @@ class _Check:
             lost += [] if outdone or any(found == identity for found, _ in of_query) else [identity]
         if lost:
             detail = f"of {len(asked):,} stored sparse vectors find neither their own row nor rows that weigh as much"
-            self.found.findings.append(rows_differ(Kind.NOT_FOUND, partition, lost, detail))
-        self.found.searched += len(asked)
+            into.findings.append(rows_differ(Kind.NOT_FOUND, partition, lost, detail))
+        into.searched += len(asked)
 
     def _measure(self, searches: Mapping[str, IndexRecall], shards: Mapping[str, int]) -> None:
         """Lets every held row pass by the searches of its partition."""

@@ -31,6 +31,8 @@ class Kind(StrEnum):
     """In what a collection may differ from its ledger. The list is closed."""
 
     UNFINISHED = "unfinished run"
+    GONE = "gone"
+    ALIAS = "alias"
     SPACE = "other space"
     INDEX = "index"
     LOAD = "not loaded"
@@ -99,6 +101,7 @@ class Verification:
         searched: how many stored vectors were searched for.
         recall: recall@10 of each partition against exact search, where it was measured.
         findings: every difference.
+        collection: its name, where an alias of it was asked about; else perhaps empty.
     """
 
     form: str
@@ -110,6 +113,20 @@ class Verification:
     searched: int = 0
     recall: dict[str, float] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
+    collection: str = ""
+
+    def add(self, other: "Verification") -> None:
+        """Takes over what another one did with rows, and found."""
+        self.rows_compared += other.rows_compared
+        self.vectors_exact += other.vectors_exact
+        self.searched += other.searched
+        self.findings += other.findings
+
+    @property
+    def next_step(self) -> str:
+        """What mends that which was found; empty if nothing was."""
+        kinds = {one.kind for one in self.findings}
+        return next((step for some, step in _NEXT_STEPS if kinds and (not some or kinds & some)), "")
 
     def describe(self) -> dict[str, Any]:
         """Plain values, for the run record and JSON."""
@@ -124,6 +141,25 @@ class Verification:
             "recall": {name: round(value, 4) for name, value in sorted(self.recall.items())},
             "findings": [finding.describe() for finding in self.findings],
         }
+
+
+_ALL_LOST = "fill a fresh collection from the dataset, without encoding anything: corpus-embed load, or run --publish"
+_NEXT_STEPS: Sequence[tuple[frozenset[Kind], str]] = (
+    (
+        frozenset({Kind.UNFINISHED, Kind.GONE}),
+        "run again what filled it: no vector is encoded again; then verify again",
+    ),
+    (frozenset({Kind.ALIAS}), "let the alias mean what was published: corpus-embed rollback, as the finding says"),
+    # A run takes collections whose counts are right for what the ledger says, and deletes no row that the ledger does not know.
+    (frozenset({Kind.SPACE, Kind.INDEX, Kind.UNKNOWN, Kind.CONTENT, Kind.VECTOR}), _ALL_LOST),
+    (
+        frozenset({Kind.COUNT}),
+        "run again what filled it: as the counts differ every row is written again, and no vector encoded; then verify again",
+    ),
+    (frozenset({Kind.LOAD}), "load it in Milvus; the next run, load or search does so too"),
+    (frozenset(), _ALL_LOST),
+)
+"""What is to be done, by the first line with a kind that was found."""
 
 
 class IdRanges:

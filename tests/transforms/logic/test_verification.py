@@ -138,6 +138,28 @@ def test_a_vector_agrees_up_to_a_step_of_its_type(vector_type: VectorType) -> No
     assert vector_agrees(stored[0], stored[0][:-1], vector_type) == (False, False)
 
 
+@pytest.mark.parametrize(
+    ("kinds", "step"),
+    [
+        ({Kind.UNFINISHED, Kind.COUNT}, "run again what filled it"),
+        ({Kind.ALIAS}, "corpus-embed rollback"),
+        ({Kind.COUNT, Kind.MISSING, Kind.NOT_FOUND}, "as the counts differ every row is written again"),
+        ({Kind.COUNT, Kind.DOUBLED}, "as the counts differ every row is written again"),
+        # A run deletes no row that it does not know, and takes rows for right whose counts are.
+        ({Kind.COUNT, Kind.UNKNOWN}, "fill a fresh collection"),
+        ({Kind.MISSING, Kind.UNKNOWN}, "fill a fresh collection"),
+        ({Kind.VECTOR}, "fill a fresh collection"),
+        ({Kind.INDEX, Kind.LOAD}, "fill a fresh collection"),
+        ({Kind.RECALL}, "fill a fresh collection"),
+        ({Kind.LOAD}, "load it in Milvus"),
+    ],
+)
+def test_what_is_to_be_done_depends_on_what_was_found(kinds: set[Kind], step: str) -> None:
+    found = Verification("full", 1, 1, findings=[Finding(kind, "") for kind in kinds])
+    assert step in found.next_step
+    assert Verification("full", 1, 1).next_step == ""
+
+
 def test_a_finding_names_the_first_rows() -> None:
     finding = rows_differ(Kind.MISSING, "lang_de", [f"{number:032x}" for number in range(9, -1, -1)], "are not there")
     assert (finding.count, len(finding.ids)) == (10, NAMED)

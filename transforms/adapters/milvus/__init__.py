@@ -6,7 +6,7 @@
 how that is answered, `collection` does the rest.
 """
 
-from transforms.adapters.milvus.calls import CALL_TIMEOUT_SECONDS, CONNECT_TIMEOUT_SECONDS
+from transforms.adapters.milvus.calls import BRIEF, CALL_TIMEOUT_SECONDS, CONNECT_TIMEOUT_SECONDS, PATIENT, Patience
 from transforms.adapters.milvus.capabilities import Capabilities, capabilities_of, capability_table, check_held, held_by
 from transforms.adapters.milvus.collection import Collection, Refused, connect
 from transforms.adapters.milvus.connections import Connection, borrow, give_back
@@ -19,16 +19,19 @@ from transforms.adapters.milvus.servers import Target, is_lite_path, release, se
 from transforms.adapters.milvus.space import CollectionSpace
 
 __all__ = [
+    "BRIEF",
     "CALL_TIMEOUT_SECONDS",
     "CONNECT_TIMEOUT_SECONDS",
     "MAX_TOKEN_VECTORS",
     "MAX_TOP",
+    "PATIENT",
     "Capabilities",
     "Collection",
     "CollectionSpace",
     "ColumnBatch",
     "Connection",
     "Index",
+    "Patience",
     "Query",
     "Refused",
     "RowList",

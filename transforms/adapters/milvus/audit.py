@@ -6,7 +6,6 @@ from typing import Any
 import numpy.typing as npt
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
-from transforms.adapters.milvus.calls import ONE_ATTEMPT, call
 from transforms.adapters.milvus.collection import Collection
 from transforms.adapters.milvus.servers import Target
 from transforms.logic.errors import ConfigurationError, TransientError
@@ -46,15 +45,10 @@ class AuditedCollection(Collection):
         built = all(index.get("state") not in UNFINISHED for index in self.indexes().values())
         return built and self.load_state() != "Loading"
 
-    def load_state(self) -> str:
-        """`Loaded`, `Loading`, `NotLoad` or `NotExist`."""
-        found = call("get_load_state", lambda: self._client.get_load_state(self._name, **ONE_ATTEMPT))
-        return str(found["state"].name)
-
     def indexes(self) -> dict[str, Mapping[str, Any]]:
         """The index of each field that has one, as the server describes it."""
-        names = call("list_indexes", lambda: self._client.list_indexes(self._name, **ONE_ATTEMPT))
-        described = [call("describe_index", self._describe(name)) for name in names]
+        names = self._call("list_indexes", lambda: self._client.list_indexes(self._name, **self._once))
+        described = [self._call("describe_index", self._describe(name)) for name in names]
         return {str(one["field_name"]): one for one in described if one}
 
     def ids(self, partition: str, lower: str | None, upper: str | None) -> list[str]:
@@ -63,7 +57,7 @@ class AuditedCollection(Collection):
         found = self._query(partition, chosen, ["id"])
         if len(found) < MAX_ROWS:
             return [row["id"] for row in found]
-        iterator = call(
+        iterator = self._call(
             "query_iterator",
             lambda: self._client.query_iterator(
                 self._name,
@@ -72,12 +66,12 @@ class AuditedCollection(Collection):
                 output_fields=["id"],
                 partition_names=[partition],
                 consistency_level="Strong",
-                **ONE_ATTEMPT,
+                **self._once,
             ),
         )
         try:
             listed: list[str] = []
-            while page := call("query_iterator", iterator.next):
+            while page := self._call("query_iterator", iterator.next):
                 listed += [row["id"] for row in page]
             return listed
         finally:
@@ -111,7 +105,7 @@ class AuditedCollection(Collection):
     def _search(
         self, partition: str, field: str, data: list[Any], metric: str, top: int
     ) -> list[list[tuple[str, float]]]:
-        hits = call(
+        hits = self._call(
             "search",
             lambda: self._client.search(
                 self._name,
@@ -122,13 +116,13 @@ class AuditedCollection(Collection):
                 output_fields=["id"],
                 partition_names=[partition],
                 consistency_level="Strong",
-                **ONE_ATTEMPT,
+                **self._once,
             ),
         )
         return [[(hit["id"], float(hit["distance"])) for hit in of_query] for of_query in hits]
 
     def _describe(self, index: str) -> Callable[[], Mapping[str, Any]]:
-        return lambda: self._client.describe_index(self._name, index, **ONE_ATTEMPT)
+        return lambda: self._client.describe_index(self._name, index, **self._once)
 
     def _counted(self, partition: str, chosen: str) -> int:
         return int(self._query(partition, chosen, ["count(*)"])[0]["count(*)"])
@@ -136,7 +130,7 @@ class AuditedCollection(Collection):
     def _query(self, partition: str, chosen: str, fields: list[str]) -> list[dict[str, Any]]:
         limit = {} if fields == ["count(*)"] else {"limit": MAX_ROWS}
         return list(
-            call(
+            self._call(
                 "query",
                 lambda: self._client.query(
                     self._name,
@@ -144,7 +138,7 @@ class AuditedCollection(Collection):
                     output_fields=fields,
                     partition_names=[partition] if partition else None,
                     consistency_level="Strong",
-                    **ONE_ATTEMPT,
+                    **self._once,
                     **limit,
                 ),
             )

@@ -7,6 +7,7 @@ Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015).
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import Enum
 from functools import partial
 from types import MappingProxyType
@@ -27,10 +28,30 @@ CONNECT_TIMEOUT_SECONDS = 5.0
 CALL_TIMEOUT_SECONDS = 120.0
 ONE_ATTEMPT = MappingProxyType({"timeout": CALL_TIMEOUT_SECONDS, "retry_times": 0, "retry_on_rate_limit": False})
 """Arguments of every call of the client."""
-OUTAGE_SECONDS = 300.0
-"""How long a call is repeated while the server is away."""
-THROTTLED_SECONDS = 1800.0
-"""How long a call is repeated while the server asks to slow down, or has no room: compaction, or an operator, makes some."""
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long a request is repeated.
+
+    Attributes:
+        outage_seconds: while the server is away.
+        throttled_seconds: while it asks to slow down, or has no room: compaction, or an operator, makes some.
+    """
+
+    outage_seconds: float = 300.0
+    throttled_seconds: float = 1800.0
+
+    @property
+    def one_attempt(self) -> dict[str, Any]:
+        """Arguments of a call that should not take longer than this."""
+        return {**ONE_ATTEMPT, "timeout": min(CALL_TIMEOUT_SECONDS, self.outage_seconds)}
+
+
+PATIENT = Patience()
+"""Of a run, which would lose hours of work."""
+BRIEF = Patience(20.0, 20.0)
+"""Of a reader, who would rather be told."""
 _PAUSE_SECONDS = 0.2
 _MAX_PAUSE_SECONDS = 20.0
 
@@ -134,25 +155,25 @@ class IncompleteError(MilvusException):  # type: ignore[misc]  # pymilvus has no
     """The server said yes, but to a part of what it was sent. The same request again mends it."""
 
 
-def call(name: str, function: Callable[[], Result]) -> Result:
+def call(name: str, function: Callable[[], Result], patience: Patience = PATIENT) -> Result:
     """Runs one request, repeated while its failure may pass.
 
     Raises:
-        TransientError: it did not pass in `OUTAGE_SECONDS`, or `THROTTLED_SECONDS` where the server throttled.
+        TransientError: it did not pass for as long as `patience` says.
         ConfigurationError: credentials are not valid, or what is asked for is not there.
         CorpusEmbedError: the server refuses this request.
     """
     try:
-        return attempt(name, function)
+        return attempt(name, function, patience)
     except (MilvusException, grpc.RpcError) as error:
         raise CorpusEmbedError(f"Milvus refused {name}: {text_of(error)}") from cause_of(error)
 
 
-def attempt(name: str, function: Callable[[], Result]) -> Result:
+def attempt(name: str, function: Callable[[], Result], patience: Patience = PATIENT) -> Result:
     """As `call`, but a refusal comes as the client raises it, for those who have another request to make of it."""
     retrying = Retrying(
         retry=retry_if_exception(_may_pass),
-        stop=_is_over,
+        stop=partial(_is_over, patience),
         wait=wait_random_exponential(multiplier=_PAUSE_SECONDS, max=_MAX_PAUSE_SECONDS),
         before_sleep=partial(_tell, name),
         reraise=True,
@@ -161,10 +182,10 @@ def attempt(name: str, function: Callable[[], Result]) -> Result:
         return retrying(function)
     except (MilvusException, grpc.RpcError) as error:
         verdict = verdict_on(error)
-        if verdict in _BUDGET_SECONDS:
+        if verdict in _PASSING:
             times = retrying.statistics["attempt_number"]
             raise TransientError(
-                f"Milvus {name} failed {times} times, for up to {_BUDGET_SECONDS[verdict]:g} seconds: {text_of(error)}; "
+                f"Milvus {name} failed {times} times, for up to {_seconds(patience, verdict):g} seconds: {text_of(error)}; "
                 "run again when the server answers"
             ) from cause_of(error)
         if verdict is Verdict.CONFIGURATION:
@@ -175,7 +196,11 @@ def attempt(name: str, function: Callable[[], Result]) -> Result:
         raise
 
 
-_BUDGET_SECONDS = {Verdict.AWAY: OUTAGE_SECONDS, Verdict.THROTTLED: THROTTLED_SECONDS}
+_PASSING = frozenset({Verdict.AWAY, Verdict.THROTTLED})
+
+
+def _seconds(patience: Patience, verdict: Verdict) -> float:
+    return patience.outage_seconds if verdict is Verdict.AWAY else patience.throttled_seconds
 
 
 def verdict_on(error: BaseException) -> Verdict:
@@ -225,11 +250,11 @@ def _tell(name: str, state: RetryCallState) -> None:
 
 
 def _may_pass(error: BaseException) -> bool:
-    return isinstance(error, (MilvusException, grpc.RpcError)) and verdict_on(error) in _BUDGET_SECONDS
+    return isinstance(error, (MilvusException, grpc.RpcError)) and verdict_on(error) in _PASSING
 
 
-def _is_over(state: RetryCallState) -> bool:
+def _is_over(patience: Patience, state: RetryCallState) -> bool:
     error = state.outcome.exception() if state.outcome is not None else None
     if error is None or state.seconds_since_start is None:
         return False
-    return state.seconds_since_start + state.upcoming_sleep >= _BUDGET_SECONDS[verdict_on(error)]
+    return state.seconds_since_start + state.upcoming_sleep >= _seconds(patience, verdict_on(error))

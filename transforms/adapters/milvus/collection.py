@@ -2,7 +2,8 @@
 
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -14,7 +15,10 @@ from transforms.adapters.crashpoints import durable
 from transforms.adapters.milvus.calls import (
     CONNECT_TIMEOUT_SECONDS,
     ONE_ATTEMPT,
+    PATIENT,
     IncompleteError,
+    Patience,
+    Result,
     Verdict,
     attempt,
     call,
@@ -37,6 +41,7 @@ from transforms.logic.languages import DEFAULT_PARTITION
 _EVERY_ROW = 'id != ""'
 _ID = re.compile(r"[0-9a-f]{32}")
 _IDS_PER_DELETE = 4096
+_ASKED_AT_ONCE = 8
 _HOPELESS = 16
 """So many rows refused and none taken: it is not the rows."""
 # gRPC's own are 20 seconds to 2 minutes: a server that is back would not be noticed.
@@ -70,9 +75,11 @@ def connect(target: Target) -> "Collection":
 class Collection:
     """One collection of one server. Not picklable: workers open their own."""
 
-    def __init__(self, target: Target) -> None:
-        """Connects within seconds, or raises `ConfigurationError` naming the address."""
+    def __init__(self, target: Target, patience: Patience = PATIENT) -> None:
+        """Connects within seconds, or raises `ConfigurationError` naming the address; what readers ask is repeated for `patience`."""
         self._name = target.collection
+        self._patience = patience
+        self._once = patience.one_attempt
         self._partitions: set[str] = set()
         self._described: Mapping[str, Any] | None = None
         logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
@@ -114,25 +121,44 @@ class Collection:
 
     def exists(self) -> bool:
         """Whether the collection is there."""
-        return bool(call("has_collection", lambda: self._client.has_collection(self._name, **ONE_ATTEMPT)))
+        return bool(self._call("has_collection", lambda: self._client.has_collection(self._name, **self._once)))
 
     def meant(self) -> str:
         """The name of the collection that this name means: its own, or what the alias points at."""
-        described = call("describe_collection", lambda: self._client.describe_collection(self._name, **ONE_ATTEMPT))
-        return str(described["collection_name"])
+        return str(self._described_now()["collection_name"])
 
     def load(self) -> None:
-        """Makes the collection searchable; Milvus Lite forgets that it was when its process ends."""
-        call("load_collection", lambda: self._client.load_collection(self._name, **ONE_ATTEMPT))
+        """Makes the collection searchable; Milvus Lite forgets that it was when its process ends.
+
+        Raises:
+            ConfigurationError: the server refuses, as it does where an index was dropped.
+        """
+        try:
+            # Readers wait for this, too.
+            attempt("load_collection", lambda: self._client.load_collection(self._name, **ONE_ATTEMPT))
+        except (MilvusException, grpc.RpcError) as error:
+            raise ConfigurationError(
+                f"Milvus does not load collection {self._name!r}: {text_of(error)}; corpus-embed verify says what it lacks, "
+                "and corpus-embed load, or run --publish, fills a fresh one from the dataset"
+            ) from cause_of(error)
+
+    def load_state(self) -> str:
+        """`Loaded`, `Loading`, `NotLoad` or `NotExist`."""
+        found = self._call("get_load_state", lambda: self._client.get_load_state(self._name, **self._once))
+        return str(found["state"].name)
 
     def space(self) -> CollectionSpace:
         """What the collection records about itself; one not made by this project raises `ConfigurationError`."""
-        described = call("describe_collection", lambda: self._client.describe_collection(self._name, **ONE_ATTEMPT))
+        return self.meaning()[1]
+
+    def meaning(self) -> tuple[str, CollectionSpace]:
+        """What `meant` and `space` give, at one moment: an alias may move between two requests."""
+        described = self._described_now()
         text = described.get("properties", {}).get(PROPERTY) or described.get("description")
         if not text:
             message = f"collection {self._name!r} exists but was not made by corpus-embed; choose another --collection"
             raise ConfigurationError(message)
-        return CollectionSpace.from_json(text)
+        return str(described["collection_name"]), CollectionSpace.from_json(text)
 
     def create(self, space: CollectionSpace) -> None:
         """Creates and loads the collection with its fields and an index over each of its vector fields."""
@@ -221,16 +247,34 @@ class Collection:
 
     def partitions(self) -> list[str]:
         """Names of the partitions, ordered."""
-        return sorted(call("list_partitions", lambda: self._client.list_partitions(self._name, **ONE_ATTEMPT)))
+        return sorted(self._call("list_partitions", lambda: self._client.list_partitions(self._name, **self._once)))
+
+    @property
+    def asked_at_once(self) -> int:
+        """How many strong reads are best made at once: a server lets each wait for its next time tick, Lite lets none wait."""
+        return 1 if self.is_lite else _ASKED_AT_ONCE
 
     def counts(self) -> dict[str, int]:
         """Rows of each partition that has any, counted at strong consistency."""
-        found = {partition: self._count(partition) for partition in self.partitions()}
+        partitions = self.partitions()
+        with ThreadPoolExecutor(self.asked_at_once) as threads:
+            found = dict(zip(partitions, threads.map(self._count, partitions), strict=True))
         return {partition: count for partition, count in found.items() if count}
 
     def search(self, query: Query, top: int, fields: Sequence[str]) -> list[dict[str, Any]]:
         """The `top` best rows, best first: see `Searcher.search`."""
-        return Searcher(self._client, self._name, capabilities_of(self.version)).search(query, top, fields)
+        return Searcher(self._client, self._name, capabilities_of(self.version), self._patience).search(
+            query, top, fields
+        )
+
+    def _described_now(self) -> Mapping[str, Any]:
+        found: Mapping[str, Any] = self._call(
+            "describe_collection", lambda: self._client.describe_collection(self._name, **self._once)
+        )
+        return found
+
+    def _call(self, name: str, function: Callable[[], Result]) -> Result:
+        return call(name, function, self._patience)
 
     def _count(self, partition: str) -> int:
         if self.is_lite:

@@ -7,7 +7,7 @@ from typing import Any
 from pymilvus import MilvusClient
 from pymilvus.client.embedding_list import EmbeddingList
 
-from transforms.adapters.milvus.calls import ONE_ATTEMPT, call
+from transforms.adapters.milvus.calls import PATIENT, Patience, call
 from transforms.adapters.milvus.capabilities import Capabilities
 from transforms.adapters.milvus.indexes import GROUPING
 from transforms.adapters.milvus.query import Query, Search
@@ -32,6 +32,7 @@ class Searcher:
     client: MilvusClient
     collection: str
     there: Capabilities
+    patience: Patience = PATIENT
 
     def search(self, query: Query, top: int, fields: Sequence[str]) -> list[Row]:
         """The `top` best rows, best first and of equals by id, each with `id`, `score` and the named fields.
@@ -117,9 +118,10 @@ class Searcher:
                 filter_params=dict(wanted.parameters),
                 partition_names=None if query.partitions is None else list(query.partitions),
                 consistency_level=query.consistency,
-                **ONE_ATTEMPT,
+                **self.patience.one_attempt,
                 **settings,
             ),
+            self.patience,
         )
         return [{**hit["entity"], "id": hit["id"], "score": float(hit["distance"])} for hit in hits[0]]
 

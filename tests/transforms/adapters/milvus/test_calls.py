@@ -16,9 +16,9 @@ from transforms.adapters.milvus import Collection, Target
 from transforms.adapters.milvus.calls import (
     CALL_TIMEOUT_SECONDS,
     ONE_ATTEMPT,
-    OUTAGE_SECONDS,
-    THROTTLED_SECONDS,
+    PATIENT,
     IncompleteError,
+    Patience,
     Verdict,
     attempt,
     call,
@@ -128,7 +128,7 @@ def test_a_failure_is_judged_by_code_then_by_words(error: Exception, verdict: Ve
 
 @pytest.mark.parametrize(
     ("error", "budget"),
-    [(milvus(2, "unavailable"), OUTAGE_SECONDS), (milvus(8, "rate limit"), THROTTLED_SECONDS)],
+    [(milvus(2, "unavailable"), PATIENT.outage_seconds), (milvus(8, "rate limit"), PATIENT.throttled_seconds)],
     ids=["away", "throttled"],
 )
 def test_a_call_is_repeated_until_its_budget_is_spent(clock: Clock, error: Exception, budget: float) -> None:
@@ -145,14 +145,31 @@ def test_a_call_is_repeated_until_its_budget_is_spent(clock: Clock, error: Excep
     assert len(set(clock.pauses[10:])) > 5
 
 
+@pytest.mark.parametrize("code", [2, 8])
+def test_who_has_less_patience_is_told_sooner(clock: Clock, code: int) -> None:
+    brief = Patience(5.0, 9.0)
+    seconds = 5 if code == 2 else 9
+
+    def always() -> None:
+        clock.now += 0.5
+        raise milvus(code, "not now")
+
+    with pytest.raises(
+        TransientError, match=rf"Milvus search failed [0-9]+ times, for up to {seconds} seconds: .*not now"
+    ):
+        call("search", always, brief)
+    assert clock.now <= seconds + 0.5
+    assert brief.one_attempt["timeout"] == 5.0 < PATIENT.one_attempt["timeout"]
+
+
 def test_a_server_that_comes_back_is_not_noticed_by_the_caller(clock: Clock) -> None:
     def slow() -> str:
-        if clock.now < THROTTLED_SECONDS / 2:
+        if clock.now < PATIENT.throttled_seconds / 2:
             raise milvus(9, "deny to write: memory quota")
         return "done"
 
     assert call("upsert", slow) == "done"
-    assert clock.now < THROTTLED_SECONDS
+    assert clock.now < PATIENT.throttled_seconds
 
 
 @pytest.mark.parametrize(
@@ -232,7 +249,7 @@ def test_pymilvus_makes_one_attempt(
 
 
 def test_a_call_may_not_take_for_ever() -> None:
-    assert ONE_ATTEMPT["timeout"] == CALL_TIMEOUT_SECONDS < OUTAGE_SECONDS < THROTTLED_SECONDS
+    assert ONE_ATTEMPT["timeout"] == CALL_TIMEOUT_SECONDS < PATIENT.outage_seconds < PATIENT.throttled_seconds
 
 
 def test_every_repetition_is_told_with_its_pause(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
