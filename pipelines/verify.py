@@ -33,6 +33,9 @@ def verify_collection(
 ) -> Verification:
     """Holds a collection against its ledger. Nothing is changed; runs on the collection are kept away by its lease meanwhile.
 
+    An alias that this workspace published is also held against what was published; of a collection, or an alias, that the workspace knows
+    and that is there no more, it is the finding that it is gone.
+
     Args:
         uri: of the workspace.
         target: the collection as its runs named it, or an alias of it.
@@ -40,9 +43,6 @@ def verify_collection(
         depth: of the full form.
         on_busy: while a run writes to the collection: end, or wait.
         say: hears what is waited for.
-
-    An alias that this workspace published is also held against what was published; of a collection, or an alias, that the workspace knows
-    and that is there no more, it is the finding that it is gone.
 
     Raises:
         ConfigurationError: there is no such collection, or the workspace has no ledger of it.

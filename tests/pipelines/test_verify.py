@@ -184,8 +184,7 @@ def test_rows_that_are_gone_are_written_again_by_what_is_said(
         corrupt(client)
     assert cli.main(flags(filled)) == 5
     assert "; run again what filled it: as the counts differ every row is written again" in capsys.readouterr().out
-    heads = add_heads(make_model(filled.home.parent / "heads"))
-    record = filled.run(outputs="dense,sparse", model=str(heads))
+    record = filled.run(outputs="dense,sparse", model=str(filled.home.parent / "heads"))
     assert (record["exit_code"], fakes.ENCODED) == (0, [])
     assert verified(filled).findings == []
 

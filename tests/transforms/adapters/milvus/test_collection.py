@@ -1,6 +1,7 @@
 """A collection on Milvus Lite, and the ways in which a server can fail."""
 
 import socket
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -55,6 +56,33 @@ def test_rows_are_written_counted_found_and_deleted_by_partition(collection: Col
     collection.delete("lang_de", [f"{number:032x}" for number in (1, 3, 99)])
     assert collection.counts() == {"lang_de": 3, "lang_fr": 3}
     assert set(found(collection, DIRECTIONS["de"], ["lang_de"])) == {f"{number:032x}" for number in (0, 2, 4)}
+
+
+def test_partitions_are_counted_side_by_side_on_a_server_and_one_by_one_on_lite(
+    collection: Collection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A strong count waits for a server's next time tick, so 75 one after the other would wait half a minute."""
+    count = Collection._count
+    together = threading.Barrier(2, timeout=20)
+    threads: set[int] = set()
+
+    def counted(self: Collection, partition: str) -> int:
+        threads.add(threading.get_ident())
+        if not self.is_lite:
+            together.wait()
+        return count(self, partition)
+
+    monkeypatch.setattr(Collection, "_count", counted)
+    collection.upsert("lang_de", [row(1)])
+    assert collection.counts() == {"lang_de": 1}
+    assert len(threads) == 1
+    with milvus_server("v2.6.4") as server:
+        opened = Collection(Target(server.uri, "c"))
+        opened.create(SPACE)
+        for language in ("de", "fr", "th"):
+            opened.upsert(f"lang_{language}", [row(number, language) for number in range(3)])
+        assert opened.counts() == {"lang_de": 3, "lang_fr": 3, "lang_th": 3}
+        opened.close()
 
 
 def test_a_row_comes_back_as_it_went_in(collection: Collection) -> None:
