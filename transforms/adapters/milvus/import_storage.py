@@ -162,6 +162,7 @@ class _OpenFile:
     names: Any = field(default_factory=lambda: hashlib.blake2b(digest_size=16))
     rows: int = 0
     checksum: int = 0
+    written_bytes: int = 0
     waiting: list[pa.RecordBatch] = field(default_factory=list)
     waiting_bytes: int = 0
     writer: pq.ParquetWriter | None = None
@@ -179,10 +180,6 @@ class _OpenFile:
         handle, name = tempfile.mkstemp(".partial", ".", place if is_local else None)
         os.close(handle)
         return cls(owner, partition, Path(name), is_local=is_local)
-
-    @property
-    def written_bytes(self) -> int:
-        return self.temporary.stat().st_size if self.writer is not None else 0
 
     def add(self, rows: pa.RecordBatch, checksum: int) -> None:
         self.rows += rows.num_rows
@@ -205,6 +202,7 @@ class _OpenFile:
             self.writer = pq.ParquetWriter(self.temporary, table.schema, **parquet_settings(table.schema))
         self.writer.write_table(table, row_group_size=table.num_rows)
         self.waiting, self.waiting_bytes = [], 0
+        self.written_bytes = self.temporary.stat().st_size
         self._synchronise()
 
     def _synchronise(self) -> None:
