@@ -20,8 +20,8 @@ from transforms.logic.errors import ConfigurationError
 from transforms.logic.import_files import REPEATING_FIELDS, ImportFile, check_columns, import_columns
 from transforms.logic.outputs import Output
 
-# What pymilvus's bulk writer aims at, so that a reader of many files at once stays small.
-_ROW_GROUP_BYTES = 32 << 20
+ROW_GROUP_BYTES = 32 << 20
+"""What pymilvus's bulk writer aims at, so that a reader of many files at once stays small."""
 _WAITING_BYTES = 256 << 20
 _OPEN_FILES_FACTOR = 16
 _TEXTS = ("text", "metadata", "source", "document_id")
@@ -118,7 +118,7 @@ class ImportWriter:
         file = self._open[partition]
         file.add(rows, checksum)
         complete = []
-        if file.waiting_bytes >= _ROW_GROUP_BYTES:
+        if file.waiting_bytes >= ROW_GROUP_BYTES:
             file.flush()
         elif sum(one.waiting_bytes for one in self._open.values()) >= _WAITING_BYTES:
             max(self._open.values(), key=lambda one: one.waiting_bytes).flush()
