@@ -241,7 +241,7 @@ def compare_upserts(uri: str, count: int, dimensions: int, repeats: int) -> list
         ("ours, rows", lambda target: upsert_ours(target, batches, lambda batch: milvus_rows(batch, DENSE))),
         (CLIENT, lambda target: upsert_client(target, dictionaries)),
         (
-            f"{CLIENT} from columns",
+            "the same, from columns",
             lambda target: upsert_client(
                 target, ((str(batch.column("partition")[0]), milvus_rows(batch, DENSE)) for batch in batches)
             ),
