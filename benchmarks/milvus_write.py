@@ -39,6 +39,7 @@ from benchmarks.machine import OtherLoad
 from transforms.adapters.milvus import Collection, CollectionSpace, ColumnBatch, Target
 from transforms.adapters.milvus.import_jobs import ImportCollection, open_jobs
 from transforms.adapters.milvus.import_storage import (
+    ROW_GROUP_BYTES,
     ImportStorage,
     ImportWriter,
     import_storage,
@@ -60,6 +61,7 @@ BATCH_ROWS = 512
 PEER_BATCH_ROWS = 1000
 SIZES = (20_000, 200_000)
 LARGE = 1_000_000
+CALM_CORES = 0.2
 PARTITIONS = ("lang_de", "lang_en", "lang_ja", "lang_th")
 DENSE = OUTPUTS[:1]
 OURS_BY_COLUMNS = "ours, columns"
@@ -180,8 +182,8 @@ def compare_files(count: int, peer_count: int, dimensions: int, repeats: int) ->
         bare = written / "bare.parquet"
         contenders = [
             Contender("ImportWriter", count, lambda: write_ours(batches, dimensions, written), clear),
-            Contender("write_table and fsync", count, lambda: write_bare(table, dimensions, bare, sync=True), clear),
-            Contender("write_table", count, lambda: write_bare(table, dimensions, bare, sync=False), clear),
+            Contender("write_table and fsync", count, lambda: write_bare(table, bare, sync=True), clear),
+            Contender("write_table", count, lambda: write_bare(table, bare, sync=False), clear),
         ]
         peer = local_bulk_writer(dictionaries, dimensions, written)
         if peer is not None:
@@ -198,9 +200,9 @@ def write_ours(batches: Sequence[pa.RecordBatch], dimensions: int, directory: Pa
     return sum(file.rows for file in [*files, *writer.close()])
 
 
-def write_bare(table: pa.Table, dimensions: int, path: Path, *, sync: bool) -> None:
-    """The limit: columns that are ready, in the same encoding and row groups, to one file."""
-    rows_per_group = max(1000, (32 << 20) // (4 * dimensions))
+def write_bare(table: pa.Table, path: Path, *, sync: bool) -> None:
+    """The limit: columns that are ready, in the same encoding and in row groups of as many bytes, to one file."""
+    rows_per_group = max(1, table.num_rows * ROW_GROUP_BYTES // table.nbytes)
     pq.write_table(table, path, row_group_size=rows_per_group, **parquet_settings(table.schema))
     if sync:
         with path.open("rb") as stream:
@@ -239,7 +241,7 @@ def compare_upserts(uri: str, count: int, dimensions: int, repeats: int) -> list
         ("ours, rows", lambda target: upsert_ours(target, batches, lambda batch: milvus_rows(batch, DENSE))),
         (CLIENT, lambda target: upsert_client(target, dictionaries)),
         (
-            f"{CLIENT} from columns",
+            "the same, from columns",
             lambda target: upsert_client(
                 target, ((str(batch.column("partition")[0]), milvus_rows(batch, DENSE)) for batch in batches)
             ),
@@ -252,13 +254,22 @@ def compare_upserts(uri: str, count: int, dimensions: int, repeats: int) -> list
             for place in range(len(contenders))
         ]
         turns = [
-            Contender(name, count, partial(run, target))
+            Contender(name, count, partial(run, target), wait_until_calm)
             for (name, run), target in zip(contenders, targets, strict=True)
         ]
         figures = in_turns(turns, repeats)
         for target in targets:
             check_count(target, count)
     return figures
+
+
+def wait_until_calm() -> None:
+    """A server goes on with what the last contender wrote: the next one begins when that is done, after a minute at most."""
+    for _ in range(30):
+        with OtherLoad() as other:
+            sleep(2)
+        if other.cores < CALM_CORES:
+            return
 
 
 def upsert_ours(target: Target, batches: Iterable[pa.RecordBatch], send: Callable[[pa.RecordBatch], Any]) -> None:

@@ -36,7 +36,7 @@ def test_both_writers_write_the_same_columns(tmp_path: Path) -> None:
     batches = list(make_rows(ROWS, 8))
     assert write_ours(batches, 8, tmp_path / "ours") == ROWS
     table = import_columns(pa.Table.from_batches(batches))
-    write_bare(table, 8, tmp_path / "bare.parquet", sync=True)
+    write_bare(table, tmp_path / "bare.parquet", sync=True)
     bare = pq.read_table(tmp_path / "bare.parquet")
     ours = pa.concat_tables(pq.read_table(path) for path in sorted((tmp_path / "ours").rglob("*.parquet")))
     assert ours.sort_by("id").equals(bare.sort_by("id"))

@@ -48,6 +48,9 @@ def _table(*batches: pa.RecordBatch) -> pa.Table:
     return pa.Table.from_batches(batches)
 
 
+_WITHOUT_VECTORS = import_columns(_table(rows_of(range(2)))).drop_columns("dense")
+
+
 @pytest.mark.parametrize("vector_type", VECTOR_TYPES)
 def test_schema_of_every_vector_type(vector_type: VectorType) -> None:
     columns = import_columns(_table(rows_of(range(5), vector_type)))
@@ -149,11 +152,22 @@ def test_a_number_that_is_not_finite_is_named(value: float, place: int) -> None:
         check_columns(columns, {})
 
 
-def test_a_sum_that_overflows_is_no_fault() -> None:
-    columns = import_columns(_table(rows_of(range(2))))
-    numbers = np.full(2 * FULL, np.finfo(np.float32).max, np.float32)
-    large = pa.ListArray.from_arrays(columns.column("dense").chunk(0).offsets, pa.array(numbers))
-    check_columns(columns.set_column(columns.schema.get_field_index("dense"), "dense", large), {})
+@given(numbers=st.lists(st.floats(width=32), min_size=2 * FULL, max_size=2 * FULL))
+def test_only_what_is_not_finite_is_refused_of_all_numbers(numbers: list[float]) -> None:
+    columns = _WITHOUT_VECTORS.append_column(
+        "dense", pa.array([numbers[:FULL], numbers[FULL:]], pa.list_(pa.float32()))
+    )
+    if np.isfinite(numbers).all():
+        check_columns(columns, {})
+    else:
+        with pytest.raises(CorruptDataError, match="'dense' has a number that is not finite"):
+            check_columns(columns, {})
+
+
+@pytest.mark.parametrize("value", [np.finfo(np.float32).max, -2.0, 2.0, 1.9999999, -0.0, 1e-45])
+def test_no_finite_number_is_a_fault(value: float) -> None:
+    dense = pa.array([[value] * FULL] * 2, pa.list_(pa.float32()))
+    check_columns(_WITHOUT_VECTORS.append_column("dense", dense), {})
 
 
 def test_a_vector_of_a_token_that_is_not_finite_is_named() -> None:

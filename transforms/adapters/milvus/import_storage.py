@@ -20,8 +20,8 @@ from transforms.logic.errors import ConfigurationError
 from transforms.logic.import_files import REPEATING_FIELDS, ImportFile, check_columns, import_columns
 from transforms.logic.outputs import Output
 
-# What pymilvus's bulk writer aims at, so that a reader of many files at once stays small.
-_ROW_GROUP_BYTES = 32 << 20
+ROW_GROUP_BYTES = 32 << 20
+"""What pymilvus's bulk writer aims at, so that a reader of many files at once stays small."""
 _WAITING_BYTES = 256 << 20
 _OPEN_FILES_FACTOR = 16
 _TEXTS = ("text", "metadata", "source", "document_id")
@@ -118,7 +118,7 @@ class ImportWriter:
         file = self._open[partition]
         file.add(rows, checksum)
         complete = []
-        if file.waiting_bytes >= _ROW_GROUP_BYTES:
+        if file.waiting_bytes >= ROW_GROUP_BYTES:
             file.flush()
         elif sum(one.waiting_bytes for one in self._open.values()) >= _WAITING_BYTES:
             max(self._open.values(), key=lambda one: one.waiting_bytes).flush()
@@ -162,6 +162,7 @@ class _OpenFile:
     names: Any = field(default_factory=lambda: hashlib.blake2b(digest_size=16))
     rows: int = 0
     checksum: int = 0
+    written_bytes: int = 0
     waiting: list[pa.RecordBatch] = field(default_factory=list)
     waiting_bytes: int = 0
     writer: pq.ParquetWriter | None = None
@@ -179,10 +180,6 @@ class _OpenFile:
         handle, name = tempfile.mkstemp(".partial", ".", place if is_local else None)
         os.close(handle)
         return cls(owner, partition, Path(name), is_local=is_local)
-
-    @property
-    def written_bytes(self) -> int:
-        return self.temporary.stat().st_size if self.writer is not None else 0
 
     def add(self, rows: pa.RecordBatch, checksum: int) -> None:
         self.rows += rows.num_rows
@@ -205,6 +202,7 @@ class _OpenFile:
             self.writer = pq.ParquetWriter(self.temporary, table.schema, **parquet_settings(table.schema))
         self.writer.write_table(table, row_group_size=table.num_rows)
         self.waiting, self.waiting_bytes = [], 0
+        self.written_bytes = self.temporary.stat().st_size
         self._synchronise()
 
     def _synchronise(self) -> None:

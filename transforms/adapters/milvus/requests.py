@@ -4,16 +4,16 @@ pymilvus takes rows as dictionaries and puts their values into the request one b
 them. The bytes of a request are the same if they are made of whole columns: a matrix of float32 is, but for a header, the field's content.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 from pymilvus import DataType
 from pymilvus.client.prepare import Prepare
-from pymilvus.grpc_gen import milvus_pb2, schema_pb2
+from pymilvus.grpc_gen import milvus_pb2
 
 from transforms.logic.errors import ConfigurationError
 from transforms.logic.outputs import Sparse
@@ -81,32 +81,43 @@ class ColumnBatch:
                 "--write-path columns does not write vectors of tokens (multi); use --write-path rows"
             )
         rows = self._batch.slice(start, stop - start)
-        return milvus_pb2.UpsertRequest(
+        request = milvus_pb2.UpsertRequest(
             collection_name=described["collection_name"],
             partition_name=partition,
             num_rows=rows.num_rows,
             schema_timestamp=described.get("update_timestamp", 0),
-            fields_data=[_field(field["name"], field["type"], rows) for field in described["fields"]],
         )
+        # Filled where they are: a message that is handed to the constructor of another is written out and read in again.
+        for field in described["fields"]:
+            _fill(request.fields_data.add(type=field["type"].value, field_name=field["name"]), rows)
+        return request
 
 
-def _field(name: str, kind: DataType, rows: pa.RecordBatch) -> Any:
+def _fill(field: Any, rows: pa.RecordBatch) -> None:
+    """Puts the column of its name into a field."""
+    kind, column = DataType(field.type), rows.column(field.field_name)
     if kind is DataType.SPARSE_FLOAT_VECTOR:
-        vectors = _weights(from_columns(rows.select([name])).sparse)
+        contents = _weights(from_columns(rows.select([field.field_name])).sparse)
+        field.vectors.sparse_float_vector.contents.extend(contents)
+    elif kind is DataType.FLOAT_VECTOR:
+        stored = np.ascontiguousarray(_matrix(column), "<f4")
+        field.vectors.dim = stored.shape[1]
+        # FloatArray { repeated float data = 1 [packed]; }: the tag, the length, the numbers. `extend` would take them one by one.
+        packed = b"".join([b"\x0a", _varint(stored.nbytes), stored.data])
+        field.vectors.float_vector.MergeFromString(packed)
     elif kind in _VECTORS:
-        column = rows.column(name)
-        vectors = _VECTORS[kind](column.flatten().to_numpy(zero_copy_only=False).reshape(len(column), -1))
+        name, dimensions_per_number = _VECTORS[kind]
+        stored = _matrix(column)
+        field.vectors.dim = dimensions_per_number * stored.shape[1]
+        setattr(field.vectors, name, stored.tobytes())
     else:
-        scalars = _SCALARS[kind](rows.column(name).to_pylist())
-        return schema_pb2.FieldData(type=kind.value, field_name=name, scalars=scalars)
-    return schema_pb2.FieldData(type=kind.value, field_name=name, vectors=vectors)
+        values = column.to_pylist()
+        array = getattr(field.scalars, _SCALARS[kind])
+        array.data.extend([value.encode() for value in values] if kind is DataType.JSON else values)
 
 
-def _floats(stored: npt.NDArray[Any]) -> Any:
-    data = np.ascontiguousarray(stored, "<f4").tobytes()
-    # FloatArray { repeated float data = 1 [packed]; }: the tag, the length, the numbers. Its constructor would take them one by one.
-    packed = schema_pb2.FloatArray.FromString(b"\x0a" + _varint(len(data)) + data)
-    return schema_pb2.VectorField(dim=stored.shape[1], float_vector=packed)
+def _matrix(column: pa.Array) -> npt.NDArray[Any]:
+    return cast("npt.NDArray[Any]", column.flatten().to_numpy(zero_copy_only=False).reshape(len(column), -1))
 
 
 def _varint(value: int) -> bytes:
@@ -118,7 +129,7 @@ def _varint(value: int) -> bytes:
     return bytes([*parts, value])
 
 
-def _weights(sparse: Sparse | None) -> Any:
+def _weights(sparse: Sparse | None) -> list[bytes]:
     """Each row as (index, weight) pairs of uint32 and float32, little endian."""
     if sparse is None:
         raise ValueError("the batch has no column 'sparse'")
@@ -126,28 +137,20 @@ def _weights(sparse: Sparse | None) -> Any:
     pairs["index"], pairs["weight"] = sparse.indices, sparse.values
     none = np.array([NO_WEIGHT], pairs.dtype)
     rows = [pairs[start:end] if end > start else none for start, end in pairwise(sparse.offsets)]
-    contents = [row.tobytes() for row in rows]
-    return schema_pb2.VectorField(sparse_float_vector=schema_pb2.SparseFloatArray(contents=contents))
+    return [row.tobytes() for row in rows]
 
 
-_VECTORS: Mapping[DataType, Callable[[npt.NDArray[Any]], Any]] = {
-    DataType.FLOAT_VECTOR: _floats,
-    DataType.FLOAT16_VECTOR: lambda stored: schema_pb2.VectorField(
-        dim=stored.shape[1], float16_vector=stored.tobytes()
-    ),
-    DataType.BFLOAT16_VECTOR: lambda stored: schema_pb2.VectorField(
-        dim=stored.shape[1], bfloat16_vector=stored.tobytes()
-    ),
-    DataType.INT8_VECTOR: lambda stored: schema_pb2.VectorField(dim=stored.shape[1], int8_vector=stored.tobytes()),
-    DataType.BINARY_VECTOR: lambda stored: schema_pb2.VectorField(
-        dim=8 * stored.shape[1], binary_vector=stored.tobytes()
-    ),
+_VECTORS: Mapping[DataType, tuple[str, int]] = {
+    DataType.FLOAT16_VECTOR: ("float16_vector", 1),
+    DataType.BFLOAT16_VECTOR: ("bfloat16_vector", 1),
+    DataType.INT8_VECTOR: ("int8_vector", 1),
+    DataType.BINARY_VECTOR: ("binary_vector", 8),
 }
-_SCALARS: Mapping[DataType, Callable[[Sequence[Any]], Any]] = {
-    DataType.VARCHAR: lambda values: schema_pb2.ScalarField(string_data=schema_pb2.StringArray(data=values)),
-    DataType.INT64: lambda values: schema_pb2.ScalarField(long_data=schema_pb2.LongArray(data=values)),
-    DataType.FLOAT: lambda values: schema_pb2.ScalarField(float_data=schema_pb2.FloatArray(data=values)),
-    DataType.JSON: lambda values: schema_pb2.ScalarField(
-        json_data=schema_pb2.JSONArray(data=[value.encode() for value in values])
-    ),
+"""Where `VectorField` holds vectors as bytes, and how many dimensions a stored number has."""
+_SCALARS: Mapping[DataType, str] = {
+    DataType.VARCHAR: "string_data",
+    DataType.INT64: "long_data",
+    DataType.FLOAT: "float_data",
+    DataType.JSON: "json_data",
 }
+"""Where `ScalarField` holds values."""

@@ -110,7 +110,7 @@ def test_every_output_goes_into_a_file(storage: ImportStorage) -> None:
 def test_each_partition_has_a_folder_and_no_file_grows_much_beyond_the_limit(
     storage: ImportStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_ROW_GROUP_BYTES", 40_000)
+    monkeypatch.setattr(module, "ROW_GROUP_BYTES", 40_000)
     writer = _writer(storage, file_bytes=100_000)
     files = []
     for start in range(0, 1500, 50):
@@ -211,7 +211,7 @@ def test_a_file_has_its_name_when_all_of_it_is_on_the_disk(
     storage: ImportStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not before: a machine that goes down leaves no file under a name that a journal may have."""
-    monkeypatch.setattr(module, "_ROW_GROUP_BYTES", 1)
+    monkeypatch.setattr(module, "ROW_GROUP_BYTES", 1)
     events: list[tuple[str, int]] = []
     synchronised, renamed = os.fsync, Path.replace
 
@@ -236,7 +236,7 @@ def test_a_file_has_its_name_when_all_of_it_is_on_the_disk(
 
 def test_a_disk_that_fails_is_no_file(storage: ImportStorage, monkeypatch: pytest.MonkeyPatch) -> None:
     """It says so once: what comes after a failure may seem to be well."""
-    monkeypatch.setattr(module, "_ROW_GROUP_BYTES", 1)
+    monkeypatch.setattr(module, "ROW_GROUP_BYTES", 1)
     failures = iter([OSError(5, "Input/output error")])
 
     def fsync(descriptor: int) -> None:
