@@ -46,7 +46,7 @@ def summarise_plan(plan: Mapping[str, Any], config: Config) -> str:
         ),
         *_rejects(plan, config),
         "",
-        *_languages(plan["languages"]),
+        *_languages(plan),
         *_costs(plan),
         "",
         *_kept(plan),
@@ -104,7 +104,8 @@ def _rejects(plan: Mapping[str, Any], config: Config) -> list[str]:
     return lines
 
 
-def _languages(languages: Mapping[str, Any]) -> list[str]:
+def _languages(plan: Mapping[str, Any]) -> list[str]:
+    languages, unseen = plan["languages"], plan["documents_of_an_unseen_language"]["high"]
     everything = sum(one["tokens"]["estimate"] for one in languages.values()) or 1
     ordered = sorted(languages.items(), key=lambda item: (-item[1]["tokens"]["estimate"], item[0]))
     rows = [
@@ -124,6 +125,7 @@ def _languages(languages: Mapping[str, Any]) -> list[str]:
     return [
         *lines,
         *([f"  and {more:,} languages more (--json has them all)"] if more else []),
+        *([f"  of any language that was not met there are at most {unseen:,.0f} documents"] if unseen else []),
         *([""] if rows else []),
     ]
 

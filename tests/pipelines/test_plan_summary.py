@@ -42,6 +42,7 @@ PLAN: dict[str, Any] = {
         "de": {"documents": about(4000), "tokens": about(3e6), "tokens_per_character": 0.25, "premium": 1.1},
         "und": {"documents": about(10), "tokens": about(2e6), "tokens_per_character": None, "premium": None},
     },
+    "documents_of_an_unseen_language": {"estimate": 0, "low": 0, "high": 47},
     "work": {"tokens_encoded": about(4_900_000), "chunks_with_known_vectors": about(50)},
     "currency": "EUR",
     "costs": [
