@@ -16,6 +16,7 @@ from pipelines.examples import EXAMPLES
 from pipelines.exit_codes import EXIT_FAILED
 from pipelines.interruption import InterruptedCommand, interruptible, leave
 from pipelines.parsers import Parser, sub_parser_help, sub_parsers
+from pipelines.streams import guard_streams
 from transforms.adapters.events import report
 from transforms.adapters.secrets import guard_output, redact
 from transforms.logic.addresses import check_no_user
@@ -282,8 +283,14 @@ def _exit_code(error: CorpusEmbedError) -> int:
 
 
 def script(argv: Sequence[str] | None = None) -> NoReturn:
-    """Runs one command as a process of its own, and ends that."""
-    leave(main(argv))
+    """Runs one command as a process of its own, and ends that; output that could not be written is told of, unless its reader went away."""
+    output = guard_streams()
+    code = main(argv)
+    output.flush()
+    if output.error is not None and not isinstance(output.error, BrokenPipeError):
+        sys.stderr.write(f"corpus-embed: the output is not whole: {output.error.strerror}\n")
+        code = code or EXIT_FAILED
+    leave(code)
 
 
 if __name__ == "__main__":
