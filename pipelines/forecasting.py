@@ -117,7 +117,8 @@ def _repeats(found: Found, figures: Mapping[str, Estimate], confidence: float) -
     """Chunks that repeat another: those within a document add up over documents, only those across documents are hard to tell."""
     within, chunks = figures.get("chunks.repeated_within", exactly(0)), figures["chunks.split"]
     apart = Estimate(*(max(0.0, end - within.value) for end in (chunks.value, chunks.low, chunks.high)))
-    return _sum([within, repeats(found.contents, apart, confidence, complete=found.sample.is_complete)])
+    total = _sum([within, repeats(found.contents, apart, confidence, complete=found.sample.is_complete)])
+    return Estimate(min(total.value, chunks.value), min(total.low, chunks.low), min(total.high, chunks.high))
 
 
 def _sum(parts: Sequence[Estimate]) -> Estimate:

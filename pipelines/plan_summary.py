@@ -10,7 +10,7 @@ Estimated = Mapping[str, float]
 
 _COMMONEST_LANGUAGES = 20
 _BEGUN = (
-    "files that cannot be cut are too large to be read: their rest is taken to be like their beginning, "
+    "of the files cannot be cut and are too large to be read whole: the rest is taken to be like the beginning, "
     "and no interval knows whether it is"
 )
 _LANGUAGES = {
@@ -47,9 +47,7 @@ def summarise_plan(plan: Mapping[str, Any], config: Config) -> str:
         *_rejects(plan, config),
         "",
         *_languages(plan),
-        *_costs(plan),
-        "",
-        *_kept(plan),
+        *([*_costs(plan), "", *_kept(plan)] if plan["chunks"]["high"] else ["  nothing would be embedded"]),
     ]
     return "\n".join(line.rstrip() for line in lines) + "\n"
 
@@ -157,12 +155,18 @@ def _costs(plan: Mapping[str, Any]) -> list[str]:
             "on_demand": _ranged(one["on_demand"], _price),
             "spot": _ranged(one["spot"], _price),
             **{f"wall{count}": _duration(one["wall_seconds"][str(count)]["estimate"]) for count in counts},
-            "basis": one["basis"],
+            "basis": "measured" if one["measured"] else "estimated",
         }
         for one in plan["costs"]
     ]
     notes = [
-        "  wall times of measured devices are of the whole run, those of estimated ones of encoding alone; prices are examples (--devices)"
+        *(
+            f"  {one['device']}: {one['basis']}; wall times are of the whole run"
+            for one in plan["costs"]
+            if one["measured"]
+        ),
+        "  estimated: from the model's arithmetic; wall times are of encoding alone",
+        "  prices are examples (--devices)",
     ]
     return [*table(rows, columns).splitlines(), *notes]
 
