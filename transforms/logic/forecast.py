@@ -4,8 +4,8 @@ The design is the textbook one of a stratified two-stage cluster sample with rat
 1977): pieces are put into strata in their order, so that a corpus that is sorted by language or date is met everywhere; of each stratum
 a few pieces are chosen; of a large piece only some documents are looked into. Bytes are known of every piece and tokens follow them, so
 that totals are estimated by the combined ratio to bytes (section 6.11) for each kind of file apart, with the variance of both stages
-(11.9) and Student's distribution with Satterthwaite's degrees of freedom (5.16). Rare counts get the interval of a share
-(`forecast_intervals`). A sample of everything gives exact figures.
+(11.9) and Student's distribution with Satterthwaite's degrees of freedom (5.16). What few records have gets the
+interval of a sum of few things (`forecast_intervals`). A sample of everything gives exact figures.
 
 Chance comes from digests: the same corpus, seed and size give the same sample, and a larger one contains it.
 """
