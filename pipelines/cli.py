@@ -5,6 +5,7 @@ import logging
 import shutil
 import sys
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from textwrap import fill
 from types import MappingProxyType, ModuleType
 from typing import Any, NoReturn
@@ -15,6 +16,7 @@ from pipelines.examples import EXAMPLES
 from pipelines.exit_codes import EXIT_FAILED
 from pipelines.interruption import InterruptedCommand, interruptible, leave
 from pipelines.parsers import Parser, sub_parser_help, sub_parsers
+from pipelines.streams import guard_streams
 from transforms.adapters.events import report
 from transforms.adapters.secrets import guard_output, redact
 from transforms.logic.addresses import check_no_user
@@ -204,23 +206,28 @@ def _sentence(text: str) -> str:
 
 
 def _overview(arguments: Sequence[str]) -> int:
-    """Shows the commands, on stderr unless that was asked for."""
+    """Shows the commands, on stderr unless that was asked for; of a word that is none only that, and where they are shown."""
+    first = arguments[0] if arguments else ""
+    if first == "--version":
+        sys.stdout.write(f"corpus-embed {version('corpus-embed')}\n")
+        return 0
+    asked_for_help = first in {"-h", "--help", "help"}
+    if first and not asked_for_help:
+        # What is like no command may be a secret in the wrong place.
+        meant = did_you_mean(first, COMMANDS)
+        named = f" as {first!r}" if meant else ""
+        sys.stderr.write(
+            redact(f"corpus-embed: there is no such command{named}{meant or '; corpus-embed --help shows all'}\n")
+        )
+        return EXIT_CONFIGURATION
     width = shutil.get_terminal_size().columns
     shown = "\n".join(
         fill(f"  {name:<12} {what}", width, subsequent_indent=" " * 15) for name, (what, _) in COMMANDS.items()
     )
-    asked_for_help = bool(arguments) and arguments[0] in {"-h", "--help"}
-    unknown = ""
-    if arguments and not asked_for_help:
-        # What is like no command may be a secret in the wrong place.
-        meant = did_you_mean(arguments[0], COMMANDS)
-        unknown = f"corpus-embed: there is no such command{f' as {arguments[0]!r}' if meant else ''}{meant}\n\n"
-    stream = sys.stdout if asked_for_help else sys.stderr
-    stream.write(
-        redact(
-            f"{unknown}usage: corpus-embed <command> [options]\n\n{shown}\n\n"
-            "corpus-embed <command> --help shows a command's options.\nAll of them, with types and ranges: docs/reference.md.\n"
-        )
+    (sys.stdout if asked_for_help else sys.stderr).write(
+        f"usage: corpus-embed <command> [options]\n\n{shown}\n\n"
+        "corpus-embed <command> --help shows a command's options, corpus-embed --version the version.\n"
+        "All options, with types and ranges: docs/reference.md.\n"
     )
     return 0 if asked_for_help else EXIT_CONFIGURATION
 
@@ -276,8 +283,14 @@ def _exit_code(error: CorpusEmbedError) -> int:
 
 
 def script(argv: Sequence[str] | None = None) -> NoReturn:
-    """Runs one command as a process of its own, and ends that."""
-    leave(main(argv))
+    """Runs one command as a process of its own, and ends that; output that could not be written is told of, unless its reader went away."""
+    output = guard_streams()
+    code = main(argv)
+    output.flush()
+    if output.error is not None and not isinstance(output.error, BrokenPipeError):
+        sys.stderr.write(f"corpus-embed: the output is not whole: {output.error.strerror}\n")
+        code = code or EXIT_FAILED
+    leave(code)
 
 
 if __name__ == "__main__":

@@ -47,6 +47,7 @@ class Forecast:
     languages: Mapping[str, Mapping[str, Estimate]]
     rejects: Mapping[str, Estimate]
     unseen_rejects: Estimate
+    unseen_languages: Estimate
     repeats: Estimate
     work: Work
     costs: Sequence[Cost]
@@ -99,7 +100,8 @@ def forecast(config: Config, asked: Asked) -> Forecast:
         figures,
         _languages(figures),
         dict(sorted(rejects.items())),
-        sample.unseen(confidence),
+        sample.unseen_records(confidence),
+        sample.unseen_documents(confidence),
         repeated,
         work,
         costs(asked.devices, paces(intended.records, intended.workspace.space), work, flops, asked.workers),
@@ -115,7 +117,8 @@ def _repeats(found: Found, figures: Mapping[str, Estimate], confidence: float) -
     """Chunks that repeat another: those within a document add up over documents, only those across documents are hard to tell."""
     within, chunks = figures.get("chunks.repeated_within", exactly(0)), figures["chunks.split"]
     apart = Estimate(*(max(0.0, end - within.value) for end in (chunks.value, chunks.low, chunks.high)))
-    return _sum([within, repeats(found.contents, apart, confidence, complete=found.sample.is_complete)])
+    total = _sum([within, repeats(found.contents, apart, confidence, complete=found.sample.is_complete)])
+    return Estimate(min(total.value, chunks.value), min(total.low, chunks.low), min(total.high, chunks.high))
 
 
 def _sum(parts: Sequence[Estimate]) -> Estimate:
@@ -258,6 +261,7 @@ def describe(config: Config, asked: Asked, plan: Forecast) -> dict[str, Any]:
             language: {**{name: one.describe() for name, one in counted.items()}, **of_ratios[language]}
             for language, counted in plan.languages.items()
         },
+        "documents_of_an_unseen_language": plan.unseen_languages.describe(),
         "work": {
             "chunks": plan.work.chunks.describe(),
             "chunks_with_known_vectors": figures["chunks.known"].describe(),

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the command ends soon and in order, and running it again goes on from there.
+"""Ctrl-C, SIGTERM and a closed terminal: the command ends soon and in order, and running it again goes on from there.
 
 That nothing is lost or half done does not rest on what is done here: a run that is killed without warning can be run again all the same.
 Here it also lets go of its leases, ends the processes that it started, takes its temporary files away, and says what to do next.
@@ -17,7 +17,7 @@ from typing import NoReturn, TypeVar
 
 from transforms.adapters.device_thread import DeviceThread
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 _OF_SIGNALS = 128
 """A shell gives this and the number of the signal as the exit code of a process that a signal ended."""
 

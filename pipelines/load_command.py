@@ -112,4 +112,4 @@ def _section(kind: type[AnySection], given: Mapping[str, Any]) -> AnySection:
     try:
         return kind.model_validate(_names(kind, given))
     except ValidationError as error:
-        raise ConfigurationError("\n".join(options.explain(one, 1) for one in error.errors())) from error
+        raise ConfigurationError(options.explain(error.errors(), 1)) from error

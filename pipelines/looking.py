@@ -132,7 +132,7 @@ class _Looker:
         """Looks into at most so many documents of a piece."""
         if number in self._done:
             before, found = self._done[number]
-            if before == most or (found.looked.whole and len(found.looked.measured) == found.looked.documents):
+            if before == most or found.looked.is_complete:
                 return found
         intended = self._intended
         records = read_piece(self._parts[number].group, intended.reading, intended.sources.selection, self._seed, most)
@@ -148,13 +148,17 @@ class _Looker:
         contents: list[bytes] = []
         to_encode: dict[bytes, int] = {}
         rows: list[Row] = []
-        for start in range(0, len(records.chosen), MAX_BATCH_ROWS):
-            batch = batch_of(records.chosen[start : start + MAX_BATCH_ROWS], RECORDS)
+        certain, documents = len(records.certain), [*records.certain, *records.chosen]
+        # Of long documents, which are looked into in any case, as large a part of the chunks as of the others.
+        step = max(1, round((records.documents - certain) / max(1, len(records.chosen))))
+        for start in range(0, len(documents), MAX_BATCH_ROWS):
+            batch = batch_of(documents[start : start + MAX_BATCH_ROWS], RECORDS)
             for figures, chunks, fresh in measure_documents(batch, self._intended, tokenizer, detector):
+                drawn = chunks[::step] if len(measured) < certain else chunks
                 measured.append(figures)
-                contents += {chunk["content_key"]: None for chunk in chunks}
+                contents += {chunk["content_key"]: None for chunk in drawn}
                 to_encode |= fresh
-                rows += chunks
+                rows += drawn
         share = records.share
         counted = {name: count / share for name, count in records.counts.items() if name != "splits.read"}
         looked = Looked(
@@ -162,11 +166,12 @@ class _Looker:
             round(records.read / share),
             round(records.documents / share),
             round(records.text_bytes / share),
-            measured,
+            measured[certain:],
             share == 1,
+            measured[:certain],
         )
         rows.sort(key=lambda row: row["content_key"])
-        ids = [row["document_id"] for row in records.chosen]
+        ids = [row["document_id"] for row in documents]
         return _OfPiece(looked, contents, to_encode, ids, rows[:KEPT_ROWS])
 
 

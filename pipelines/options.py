@@ -4,17 +4,20 @@ import argparse
 import os
 import re
 import tomllib
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
 from pydantic import ValidationError
 
 from pipelines.accelerators import with_gpu
-from pipelines.access import MilvusAccess, check_workers
+from pipelines.access import check_workers
 from pipelines.config import Config
+from pipelines.config_schema import values_of
 from pipelines.definitions import Option, definitions, section_titles
 from transforms.logic.addresses import check_no_user
 from transforms.logic.errors import ConfigurationError
@@ -31,6 +34,20 @@ _RUNNERS_HERE = frozenset(
 )
 # Airflow and the launcher of Flex templates name a job's labels by Beam's flag of that name. No path ends like a label.
 _LABELS_OF_A_JOB = re.compile(r"\{.*\}|[a-z][a-z0-9_-]{0,62}=[a-z0-9_-]{0,63}", re.DOTALL)
+_OF_BEAM = f"Other flags are Beam's, as --runner DataflowRunner --project NAME; without --runner it is {DEFAULT_RUNNER}, on this machine."
+_TYPES: Mapping[str, tuple[type, ...]] = MappingProxyType(
+    {"switch": (bool,), "integer": (int,), "number": (int, float), "text": (str, date)}
+)
+_NAMES_OF_TYPES: Mapping[type, str] = MappingProxyType(
+    {
+        bool: "true or false",
+        int: "an integer",
+        float: "a number",
+        str: "text",
+        list: "a list of other things",
+        dict: "a table",
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -49,11 +66,15 @@ class Given:
 
 
 def add_arguments(parser: argparse.ArgumentParser, *, needs_all: bool = True) -> None:
-    """Adds a flag for every option, in a group for each section, and `--config`; `needs_all` if required options are required."""
+    """Adds a flag for every option, in a group for each section, and `--config`; `needs_all` if required options are required.
+
+    The help tells of Beam's options too, which are told apart later.
+    """
     parser.add_argument("--config", metavar="FILE.toml", help="TOML file with the same names; flags win")
     groups = {name: parser.add_argument_group(name, description) for name, description in section_titles().items()}
     for option in definitions().values():
         add_option(groups[option.section], option, is_required=needs_all and option.is_required)
+    parser.add_argument_group("Beam", _OF_BEAM)
     if needs_all and parser.usage is None:
         needed = [f"{option.flag} {_metavar(option)}" for option in definitions().values() if option.is_required]
         parser.usage = f"%(prog)s {' '.join(needed)} --collection NAME [options]"
@@ -84,6 +105,8 @@ def add_option(
         option.flag,
         dest=option.name,
         nargs="+" if option.is_list else None,
+        # Named twice, a list goes on: of two inputs none is dropped.
+        action="extend" if option.is_list else "store",
         metavar=option.metavar,
         default=argparse.SUPPRESS,
         help=text.replace("%", "%%"),
@@ -133,7 +156,7 @@ def to_config(values: Mapping[str, Any]) -> Config:
     """Puts flat values into sections and checks them."""
     for name, value in values.items():
         for one in value if isinstance(value, list | tuple) else [value]:
-            check_no_user(str(one), f"--{name.replace('_', '-')}")
+            check_no_user(str(one), _flag(name))
     sections: dict[str, dict[str, Any]] = {name: {} for name in Config.model_fields}
     places = {name: option.section for name, option in definitions().items()}
     for name, value in values.items():
@@ -142,7 +165,7 @@ def to_config(values: Mapping[str, Any]) -> Config:
     try:
         return Config.model_validate(sections)
     except ValidationError as error:
-        raise ConfigurationError("\n".join(explain(one) for one in error.errors())) from error
+        raise ConfigurationError(explain(error.errors())) from error
 
 
 def to_pipeline_options(
@@ -202,39 +225,78 @@ def workers_are_processes(options: PipelineOptions) -> bool:
 
 
 def read_toml(path: str) -> dict[str, Any]:
-    """Values of a TOML file by name of the option, unchecked.
+    """Values of a TOML file by name of the option, of the types that the options have, and unchecked but for that.
 
     Raises:
-        ConfigurationError: the file cannot be read, or holds a name that is no option, or one twice.
+        ConfigurationError: the file cannot be read, or holds a name that is no option, one twice, or a value of another type.
     """
     try:
-        values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        message = f"--config {path!r} cannot be read: {error}"
-        raise ConfigurationError(message) from error
+        # Some editors put a byte order mark first.
+        values = tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise ConfigurationError(f"--config {path!r} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise ConfigurationError(f"--config {path!r} is no TOML: {error}") from error
     named: dict[str, Any] = {}
     for written, value in values.items():
         name = written.replace("-", "_")
         if name not in definitions():
-            raise ConfigurationError(f"--config {path!r}: unknown name {name!r}{did_you_mean(name, definitions())}")
+            is_section = isinstance(value, dict) and (name in section_titles() or definitions().keys() >= value.keys())
+            hint = (
+                "; options stand at the top of the file, in no table"
+                if is_section
+                else did_you_mean(name, definitions())
+            )
+            raise ConfigurationError(f"--config {path!r}: unknown name {name!r}{hint}")
         if name in named:
             raise ConfigurationError(f"--config {path!r}: {name!r} stands twice, with hyphens and without")
         named[name] = value
+    wrong = [
+        f"--config {path!r}: {name} needs {values_of(definitions()[name])}, and is {_NAMES_OF_TYPES.get(type(value), 'a date or time')}"
+        for name, value in named.items()
+        if not _is_of_type(definitions()[name], value)
+    ]
+    if wrong:
+        raise ConfigurationError("\n".join(wrong))
     return named
 
 
-def explain(error: Any, depth: int = 2) -> str:
-    """One of pydantic's errors, about a field so deep in the configuration, as the user would put it."""
-    if len(error["loc"]) < depth:
-        # Of a whole section, or of all: its validators name the flags themselves.
-        return str(error["ctx"]["error"])
-    name = str(error["loc"][depth - 1])
-    flag = f"--{name.replace('_', '-')}"
-    if error["type"] == "missing":
-        return f"{flag} is required"
-    if name in MilvusAccess.model_fields:
+def _is_of_type(option: Option, value: Any) -> bool:
+    if isinstance(value, list):
+        return option.is_list and not any(isinstance(one, list) or not _is_of_type(option, one) for one in value)
+    # In Python a switch is an integer.
+    return isinstance(value, _TYPES[option.kind]) and (option.is_switch or not isinstance(value, bool))
+
+
+def explain(errors: Iterable[Any], depth: int = 2) -> str:
+    """Pydantic's errors, about fields so deep in the configuration, as the user would put them: a line each, one for each option."""
+    lines: dict[str, str] = {}
+    missing = []
+    for error in errors:
+        name = str(error["loc"][depth - 1]) if len(error["loc"]) >= depth else ""
+        if error["type"] == "missing":
+            missing.append(_flag(name))
+        elif not name:
+            # Of a whole section, or of all: its validators name the flags themselves.
+            line = str(error["ctx"]["error"])
+            lines[line] = line
+        else:
+            # Of a list, what is wrong with it follows from what is wrong with one of its items.
+            lines.setdefault(name, _explain(definitions()[name], error))
+    needed = [f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} required, as flags or in a file"]
+    return "\n".join([*lines.values(), *(needed if missing else [])])
+
+
+def _explain(option: Option, error: Any) -> str:
+    if option.section == "access":
         # What it was given may be a secret.
-        return str(error["ctx"]["error"]) if error["type"] == "value_error" else f"{flag}: {error['msg']}"
-    shown = "" if isinstance(error["input"], dict) else f" (got {error['input']!r})"
-    meant = did_you_mean(str(error["input"]), definitions()[name].choices) if error["type"] == "literal_error" else ""
-    return f"{flag}: {error['msg']}{shown}{meant}"
+        return str(error["ctx"]["error"]) if error["type"] == "value_error" else f"{option.flag}: {error['msg']}"
+    given = error["input"]
+    more = ", at least one" if error["type"] == "too_short" else f" matching {option.pattern}" if option.pattern else ""
+    said = f"; {option.description}" if option.pattern else ""
+    meant = did_you_mean(str(given), option.choices)
+    return f"{option.flag}: needs {values_of(option)}{more} (got {given!r}){said}{meant}"
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"

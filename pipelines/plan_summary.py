@@ -10,7 +10,7 @@ Estimated = Mapping[str, float]
 
 _COMMONEST_LANGUAGES = 20
 _BEGUN = (
-    "files that cannot be cut are too large to be read: their rest is taken to be like their beginning, "
+    "of the files cannot be cut and are too large to be read whole: the rest is taken to be like the beginning, "
     "and no interval knows whether it is"
 )
 _LANGUAGES = {
@@ -46,10 +46,8 @@ def summarise_plan(plan: Mapping[str, Any], config: Config) -> str:
         ),
         *_rejects(plan, config),
         "",
-        *_languages(plan["languages"]),
-        *_costs(plan),
-        "",
-        *_kept(plan),
+        *_languages(plan),
+        *([*_costs(plan), "", *_kept(plan)] if plan["chunks"]["high"] else ["  nothing would be embedded"]),
     ]
     return "\n".join(line.rstrip() for line in lines) + "\n"
 
@@ -104,7 +102,8 @@ def _rejects(plan: Mapping[str, Any], config: Config) -> list[str]:
     return lines
 
 
-def _languages(languages: Mapping[str, Any]) -> list[str]:
+def _languages(plan: Mapping[str, Any]) -> list[str]:
+    languages, unseen = plan["languages"], plan["documents_of_an_unseen_language"]["high"]
     everything = sum(one["tokens"]["estimate"] for one in languages.values()) or 1
     ordered = sorted(languages.items(), key=lambda item: (-item[1]["tokens"]["estimate"], item[0]))
     rows = [
@@ -124,6 +123,7 @@ def _languages(languages: Mapping[str, Any]) -> list[str]:
     return [
         *lines,
         *([f"  and {more:,} languages more (--json has them all)"] if more else []),
+        *([f"  of any language that was not met there are at most {unseen:,.0f} documents"] if unseen else []),
         *([""] if rows else []),
     ]
 
@@ -155,12 +155,18 @@ def _costs(plan: Mapping[str, Any]) -> list[str]:
             "on_demand": _ranged(one["on_demand"], _price),
             "spot": _ranged(one["spot"], _price),
             **{f"wall{count}": _duration(one["wall_seconds"][str(count)]["estimate"]) for count in counts},
-            "basis": one["basis"],
+            "basis": "measured" if one["measured"] else "estimated",
         }
         for one in plan["costs"]
     ]
     notes = [
-        "  wall times of measured devices are of the whole run, those of estimated ones of encoding alone; prices are examples (--devices)"
+        *(
+            f"  {one['device']}: {one['basis']}; wall times are of the whole run"
+            for one in plan["costs"]
+            if one["measured"]
+        ),
+        "  estimated: from the model's arithmetic; wall times are of encoding alone",
+        "  prices are examples (--devices)",
     ]
     return [*table(rows, columns).splitlines(), *notes]
 

@@ -5,6 +5,7 @@ from typing import Any, TextIO
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.padding import Padding
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -13,7 +14,7 @@ from transforms.logic.progress import Phase, State
 from transforms.logic.progress_text import amount_of, duration, figures_of, speed_of, workers_of
 
 _MARKS = {"waiting": " ", "running": ">", "done": "+"}
-_BAR_COLUMNS = 24
+_BAR_COLUMNS = 16
 # Of mark, name, bar and share; the rest is as wide as it has to be.
 _COLUMN_WIDTHS = (1, 9, _BAR_COLUMNS, 4)
 
@@ -64,9 +65,10 @@ def render(state: State) -> RenderableType:
         table.add_column(width=width)
     for phase in state.phases:
         table.add_row(*_row(phase))
-    below = [figures_of(state), speed_of(state)]
-    lines = [f"{duration(state.seconds)}  {', '.join(part for part in below if part)}", *workers_of(state)]
-    return Group(table, *(Text(f"  {line}", no_wrap=True, overflow="ellipsis") for line in lines))
+    figures = [part for part in (speed_of(state), figures_of(state)) if part]
+    # All figures are shown, in several lines on a narrow terminal; of many workers each has one.
+    said = Padding(Text(f"{duration(state.seconds)}  {', '.join(figures)}"), (0, 0, 0, 2))
+    return Group(table, said, *(Text(f"  {line}", no_wrap=True, overflow="ellipsis") for line in workers_of(state)))
 
 
 def _row(phase: Phase) -> tuple[RenderableType, ...]:

@@ -77,9 +77,9 @@ def _head() -> Iterator[str]:
 def _options() -> Iterator[str]:
     yield from ("", "## Options of run", "")
     yield "Each is a flag, and a name in the TOML file of `--config`; a flag wins over the file, the file over the default. A list is"
-    yield "given on the command line by spaces, in the file as an array; commas also part it, but not patterns. A switch has no value as"
-    yield "a flag, and `true` or `false` in the file. Flags that are none of these are Beam's, as `--runner`; without that the run uses"
-    yield "`FnApiRunner`."
+    yield "given on the command line by spaces, in the file as an array; commas also part it, but not patterns; the flag given twice goes"
+    yield "on with it. A switch has no value as a flag, and `true` or `false` in the file. Flags that are none of these are Beam's, as"
+    yield "`--runner`; without that the run uses `FnApiRunner`."
     yield ""
     yield "`corpus-embed config init FILE.toml` writes a file with every option, `corpus-embed config check FILE.toml` checks one, and"
     yield f"[`{SCHEMA}`]({SCHEMA}) is its JSON Schema, for editors."

@@ -84,7 +84,7 @@ def test_a_second_way_to_ask_is_refused(workers: str, asked: str) -> None:
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (["--gpu=NVIDIA L4"], "--gpu: String should match pattern"),
+        (["--gpu=NVIDIA L4"], "--gpu: needs text matching"),
         (["--gpu=nvidia-l4:0"], "(got 'nvidia-l4:0')"),
         (["--gpu-machine-type=g2-standard-8"], "--gpu-machine-type is of workers with --gpu"),
         (["--gpu=nvidia-l4", "--device=cpu"], "--gpu asks for workers that --device cpu does not use"),

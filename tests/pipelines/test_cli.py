@@ -3,6 +3,7 @@
 import shlex
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,18 @@ def test_without_a_command_the_commands_are_shown(capsys: pytest.CaptureFixture[
     assert cli.main(["--help"]) == 0
     shown = capsys.readouterr().out
     assert all(f"  {name}" in shown for name in cli.COMMANDS)
+    assert cli.main(["help"]) == 0
+    assert capsys.readouterr().out == shown
+
+
+def test_a_wrong_command_is_answered_in_a_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["fly"]) == 2
+    assert capsys.readouterr().err == "corpus-embed: there is no such command; corpus-embed --help shows all\n"
+
+
+def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out == f"corpus-embed {version('corpus-embed')}\n"
 
 
 @pytest.mark.parametrize(("word", "meant"), [("serach", "search"), ("Verify", "verify"), ("run-", "run")])
@@ -45,7 +57,7 @@ def test_the_nearest_command_is_named(word: str, meant: str, capsys: pytest.Capt
 def test_a_word_that_is_like_no_command_is_not_repeated(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["root:hunter2hunter2"]) == 2
     said = capsys.readouterr().err
-    assert said.startswith("corpus-embed: there is no such command\n")
+    assert said == "corpus-embed: there is no such command; corpus-embed --help shows all\n"
     assert "hunter2" not in said
 
 

@@ -188,12 +188,13 @@ def test_an_interrupt_is_an_event_of_a_json_log(
     assert line["fields"]["exit_code"] == 143
 
 
+@pytest.mark.parametrize("number", interruption.SIGNALS)
 def test_other_commands_say_no_more_than_that(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, number: int
 ) -> None:
-    monkeypatch.setattr("pipelines.verify.verify_collection", lambda *_: os.kill(os.getpid(), signal.SIGINT))
+    monkeypatch.setattr("pipelines.verify.verify_collection", lambda *_: os.kill(os.getpid(), number))
     flags = ["--workspace", str(tmp_path), "--milvus", str(tmp_path / "m.db"), "--collection", "c"]
-    assert cli.main(["verify", *flags]) == 130
+    assert cli.main(["verify", *flags]) == 128 + number
     assert capsys.readouterr().err == "corpus-embed verify: interrupted\n"
 
 

@@ -311,13 +311,13 @@ def test_a_record_that_does_not_say_what_the_collection_is_sends_to_the_collecti
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        (["--dimensions", "many"], "--dimensions: Input should be a valid integer"),
-        (["--vector-type", "float8"], "--vector-type: Input should be"),
+        (["--dimensions", "many"], "--dimensions: needs integer (dimensions), 1 or more (got 'many')"),
+        (["--vector-type", "float8"], "--vector-type: needs one of float32"),
         (["--write", "import"], "--write import needs --import-storage"),
         (["--import-storage", "x"], "--import-storage is for --write import; add that or leave it out"),
         (["--index-parameters", "nlist=1"], "name it by --index, as in --index HNSW"),
-        (["--writers", "0"], "--writers: Input should be greater than or equal to 1"),
-        (["--milvus-outputs", "thick"], "--milvus-outputs: Input should be 'dense', 'sparse' or 'multi' (got 'thick')"),
+        (["--writers", "0"], "--writers: needs integer, 1 to 64 (got '0')"),
+        (["--milvus-outputs", "thick"], "--milvus-outputs: needs some of dense, sparse, multi (got 'thick')"),
         (["--dimension", "8"], "unknown option '--dimension'; did you mean --dimensions?"),
     ],
 )

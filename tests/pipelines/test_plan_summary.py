@@ -42,12 +42,14 @@ PLAN: dict[str, Any] = {
         "de": {"documents": about(4000), "tokens": about(3e6), "tokens_per_character": 0.25, "premium": 1.1},
         "und": {"documents": about(10), "tokens": about(2e6), "tokens_per_character": None, "premium": None},
     },
+    "documents_of_an_unseen_language": {"estimate": 0, "low": 0, "high": 47},
     "work": {"tokens_encoded": about(4_900_000), "chunks_with_known_vectors": about(50)},
     "currency": "EUR",
     "costs": [
         {
             "device": "here",
             "machine": None,
+            "measured": True,
             "basis": "measured by run-0",
             "tokens_per_second": 15_000.2,
             "hours": about(0.1),
@@ -58,6 +60,7 @@ PLAN: dict[str, Any] = {
         {
             "device": "nvidia-l4",
             "machine": "g2-standard-8",
+            "measured": False,
             "basis": "estimated from the model's arithmetic",
             "tokens_per_second": 60_000,
             "hours": about(22.0),
@@ -91,14 +94,19 @@ def test_a_plan_says_what_it_rests_on_and_how_sure_it_is(config: Config) -> None
     assert "documents   10,000 (9,000 - 11,000): 20 rejected, 30 left out (date)" in text
     assert "malformed_record 20 (18 - 22); 0.20% of all (limit 1.00%)" in text
     assert "of any other reason there are at most 53" in text
+    assert "of any language that was not met there are at most 47 documents" in text
     assert "cannot be cut" not in text
 
 
 def test_prices_and_times_are_readable(config: Config) -> None:
     here, priced = (
-        line.split() for line in summarise_plan(PLAN, config).splitlines() if "measured by" in line or "nvidia" in line
+        line.split()
+        for line in summarise_plan(PLAN, config).splitlines()
+        if line.split()[:1] in (["here"], ["nvidia-l4"])
     )
     assert here[:3] == ["here", "-", "15,000"]
+    assert (here[-1], priced[-1]) == ("measured", "estimated")
+    assert "  here: measured by run-0; wall times are of the whole run\n" in summarise_plan(PLAN, config)
     assert "6 min" in " ".join(here)
     shown = " ".join(priced)
     assert "27 - 33" in shown
@@ -111,7 +119,9 @@ def test_what_is_exact_has_no_ends(config: Config) -> None:
     plan = copy.deepcopy(PLAN)
     plan["sample"]["complete"] = True
     plan["tokens"] = exact(77)
+    plan["documents_of_an_unseen_language"] = exact(0)
     text = summarise_plan(plan, config)
+    assert "not met" not in text
     assert "every document was looked into: what is counted is exact" in text
     assert "tokens      77\n" in text
 
@@ -119,7 +129,7 @@ def test_what_is_exact_has_no_ends(config: Config) -> None:
 def test_a_file_of_which_only_the_beginning_was_read_is_told_of(config: Config) -> None:
     plan = copy.deepcopy(PLAN)
     plan["sample"]["pieces_begun"] = 2
-    assert "2 files that cannot be cut are too large to be read" in summarise_plan(plan, config)
+    assert "2 of the files cannot be cut and are too large to be read whole" in summarise_plan(plan, config)
 
 
 def test_the_commonest_languages_are_shown(config: Config) -> None:
@@ -131,6 +141,15 @@ def test_the_commonest_languages_are_shown(config: Config) -> None:
     assert "l19" in text
     assert "l20" not in text
     assert "and 5 languages more (--json has them all)" in text
+
+
+def test_a_plan_of_nothing_has_no_tables(config: Config) -> None:
+    plan = copy.deepcopy(PLAN)
+    plan["chunks"], plan["languages"] = exact(0), {}
+    text = summarise_plan(plan, config)
+    assert text.endswith("\n  nothing would be embedded\n")
+    assert "HNSW" not in text
+    assert "nvidia" not in text
 
 
 def test_without_devices_it_says_how_to_name_some(config: Config) -> None:

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
+from rich.console import Console
 
-from pipelines import cli, load_vectors, logs, progress
+from pipelines import cli, load_vectors, logs, progress, progress_bars
 from pipelines.load_plan import Loading
 from pipelines.progress import Lines
 from tests.pipelines.jobs import COLLECTION, Job, document, story
@@ -164,6 +165,28 @@ def test_an_unknown_mode_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
         cli.main(["runs", "ls", "w", "--progress", "loud"])
     assert caught.value.code == 2
     assert "invalid choice: 'loud'" in capsys.readouterr().err
+
+
+def test_a_narrow_terminal_shows_every_figure() -> None:
+    tracker = Tracker()
+    tracker.expect(Expected(24, 1000))
+    counts = {
+        "source_bytes.read": 1000.0,
+        "documents.read": 300_000.0,
+        "chunks.looked_up": 500_000.0,
+        "tokens.split": 120_000_000.0,
+        "vectors.encoded": 246_912.0,
+        "vectors.reused": 9_134.0,
+        "rejects.total": 24.0,
+    }
+    tracker.look(10, {1: {**counts, "tokens.encoded": 8e6}})
+    state = tracker.look(50, {1: {**counts, "tokens.encoded": 16e6}})
+    out = io.StringIO()
+    Console(file=out, width=60).print(progress_bars.render(state))
+    shown = " ".join(out.getvalue().split())
+    assert "0:50 200,000 tokens/s, 300,000 documents, 246,912 vectors, 9,134 reused, 24 rejects" in shown
+    assert "13%" in shown
+    assert "left" in shown
 
 
 class Closed(io.StringIO):

@@ -287,8 +287,8 @@ def test_the_commands_say_what_the_alias_means(first: Job, capsys: pytest.Captur
         ({"publish": None}, "--collection is required, or --publish"),
         ({"collection": "c"}, "leave out --collection"),
         ({"mirror": True}, "leave out --mirror"),
-        ({"publish": "no name"}, "--publish: String should match pattern"),
-        ({"keep_generations": -1}, "--keep-generations: Input should be greater than or equal to 0"),
+        ({"publish": "no name"}, "--publish: needs text matching"),
+        ({"keep_generations": -1}, "--keep-generations: needs integer, 0 or more"),
     ],
 )
 def test_what_does_not_go_together_is_refused(job: Job, changes: Mapping[str, Any], said: str) -> None:

@@ -128,6 +128,7 @@ class Records:
         documents: how many of them became documents that are taken.
         text_bytes: UTF-8 bytes of the texts of all these.
         chosen: some of the documents by chance, or all, as rows of the `RECORDS` schema in their order.
+        certain: of the others those that are longer than a fair share of the text for each of the wanted, in their order.
         share: of the piece that was read, about, in (0, 1]; the figures are those of this share.
     """
 
@@ -136,37 +137,61 @@ class Records:
     documents: int = 0
     text_bytes: int = 0
     chosen: list[dict[str, Any]] = field(default_factory=list)
+    certain: list[dict[str, Any]] = field(default_factory=list)
     share: float = 1.0
 
 
 def read_piece(group: SplitGroup, reading: Reading, selection: Selection, seed: int, most: int | None) -> Records:
     """Reads a piece; of its documents those with the smallest digests of seed and place are chosen, at most so many.
 
+    A document with more than one part of so many of the text of the piece is looked into besides: few often have much of it.
     A file that cannot be cut is read up to `MOST_READ_BYTES`; with `selection.limit`, and where all documents are wanted, to its end.
     """
     until = MOST_READ_BYTES if most is not None and selection.limit is None else None
     found = Records()
-    kept: list[tuple[int, int]] = []
-    held: dict[int, dict[str, Any]] = {}
+    by_chance, by_length = _Largest(most), _Largest(most)
     with closing(read_group(group, reading, selection)) as pages:  # type: ignore[type-var]
         for page in pages:
             found.counts.update(page.counts)
             found.counts.update(f"rejects.{row['level']}.{row['reason']}" for row in page.rejects)
             for row in page.documents:
-                number = found.documents
-                found.documents += 1
-                found.text_bytes += len(row["text"].encode())
+                size_bytes = len(row["text"].encode())
                 place = int.from_bytes(digest("plan", seed, row["source"], row["position"])[:8])
-                heapq.heappush(kept, (-place, number))
-                held[number] = row
-                if most is not None and len(kept) > most:
-                    del held[heapq.heappop(kept)[1]]
+                by_chance.offer(-place, found.documents, row)
+                by_length.offer(size_bytes, found.documents, row)
+                found.documents += 1
+                found.text_bytes += size_bytes
             if until is not None and found.counts["bytes.read"] >= until:
                 found.share = min(1.0, found.counts["bytes.read"] / _unpacked_bytes(group.splits[0], reading))
                 break
     found.read = found.counts.pop("documents.read", 0)
-    found.chosen = [held[number] for number in sorted(held)]
+    certain = {} if most is None or most >= found.documents else by_length.above(found.text_bytes / most)
+    found.certain = [certain[number] for number in sorted(certain)]
+    found.chosen = [row for number, row in by_chance.rows() if number not in certain]
     return found
+
+
+class _Largest:
+    """The rows with the largest weights, at most so many; all where no number is given."""
+
+    def __init__(self, most: int | None) -> None:
+        self._most = most
+        self._kept: list[tuple[int, int, dict[str, Any]]] = []
+
+    def offer(self, weight: int, number: int, row: dict[str, Any]) -> None:
+        """Takes a row; `number` is another for each."""
+        if self._most is None or len(self._kept) < self._most:
+            heapq.heappush(self._kept, (weight, -number, row))
+        else:
+            heapq.heappushpop(self._kept, (weight, -number, row))
+
+    def rows(self) -> list[tuple[int, dict[str, Any]]]:
+        """What was kept, in order of the numbers."""
+        return [(-number, row) for _, number, row in sorted(self._kept, key=lambda one: -one[1])]
+
+    def above(self, weight: float) -> dict[int, dict[str, Any]]:
+        """Of what was kept the rows of greater weight, by number."""
+        return {-number: row for own, number, row in self._kept if own > weight}
 
 
 def _unpacked_bytes(split: Split, reading: Reading) -> float:

@@ -1,4 +1,4 @@
-"""Confidence intervals: of means over few groups (Student), and of shares of which little was seen (Korn and Graubard)."""
+"""Confidence intervals: of means over few groups (Student), of shares of which little was seen, of sums of few things (Fay and Feuer)."""
 
 import math
 from collections.abc import Callable
@@ -71,6 +71,39 @@ def share_interval(seen: float, trials: float, confidence: float) -> tuple[float
     low = 0.0 if seen == 0 else _inverse(lambda x: _beta_share(x, seen, trials - seen + 1), tail)
     high = 1.0 if seen == trials else _inverse(lambda x: _beta_share(x, seen + 1, trials - seen), 1 - tail)
     return low, high
+
+
+def sum_interval(total: float, variance: float, share: float, one: "One", confidence: float) -> tuple[float, float]:
+    """The interval of a sum to which few things of differing size add up.
+
+    That of Fay and Feuer, "Confidence intervals for directly standardized rates: a method based on the gamma distribution", Statistics
+    in Medicine 16 (1997): the lower end is a quantile of the distribution that has the mean and variance of the sum, the upper one that
+    of the sum with one thing more, which was just not seen. Here the distribution is a beta one, of things that make up a share of all,
+    so that with things of one size it is the interval of Clopper and Pearson.
+
+    Args:
+        total: the sum, above 0.
+        variance: of it, above 0.
+        share: of all things those that are summed, in (0, 1).
+        one: the thing more.
+        confidence: in (0, 1).
+    """
+    tail = (1 - confidence) / 2
+    shape = total**2 / variance
+    low = _inverse(lambda x: _beta_share(x, shape, shape * (1 - share) / share + 1), tail) * total / share
+    more, of_more = total + one.size, one.share
+    shape = more**2 / (variance + one.square)
+    high = _inverse(lambda x: _beta_share(x, shape, shape * (1 - of_more) / of_more), 1 - tail) * more / of_more
+    return low, high
+
+
+@dataclass(frozen=True)
+class One:
+    """A thing that could have been seen besides: its size, what its square adds to the variance, and the share of all with it."""
+
+    size: float
+    square: float
+    share: float
 
 
 def _inverse(rising: Callable[[float], float], wanted: float) -> float:

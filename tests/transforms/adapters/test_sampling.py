@@ -114,6 +114,20 @@ def test_documents_are_chosen_by_seed_and_place_and_a_larger_choice_contains_the
     assert few == sorted(few, key=lambda name: int(name[1:]))
 
 
+def test_the_longest_documents_are_looked_into_whatever_the_chance(tmp_path: Path) -> None:
+    documents = [{"id": f"d{number}", "text": "x" * (9000 if number in {3, 150} else 100)} for number in range(200)]
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(lines(documents))
+    (group,) = groups_of(path)
+    for seed in range(5):
+        found = read_piece(group, READING, EVERYTHING, seed, 10)
+        assert [row["document_id"] for row in found.certain] == ["d3", "d150"]
+        assert 8 <= len(found.chosen) <= 10
+        assert not {"d3", "d150"} & {row["document_id"] for row in found.chosen}
+    everything = read_piece(group, READING, EVERYTHING, 0, 200)
+    assert (len(everything.certain), len(everything.chosen)) == (0, 200)
+
+
 @pytest.mark.parametrize("packed", [False, True])
 def test_of_a_file_that_cannot_be_cut_only_the_beginning_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, packed: bool

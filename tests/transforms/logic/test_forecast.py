@@ -1,4 +1,5 @@
 import math
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -34,7 +35,12 @@ def make_corpus(seed: int, pieces: int, documents: int, tail: float) -> list[lis
 
 def figures(document: Document) -> dict[str, float]:
     size, language, tokens = document
-    return {"text_bytes": size, "tokens": tokens, f"documents.{language}": 1.0}
+    return {
+        "text_bytes": size,
+        "tokens": tokens,
+        f"documents.{language}": 1.0,
+        f"tokens.{language}": tokens,
+    }
 
 
 def looked(piece: list[Document], numbers: Iterator[int] | range) -> Looked:
@@ -120,7 +126,7 @@ def test_a_sample_of_everything_is_exact(seed: int, pieces: int, documents: int)
         estimate = sample.total(name, CONFIDENCE)
         assert estimate.is_exact
         assert estimate.value == pytest.approx(value)
-    assert sample.unseen(CONFIDENCE) == Estimate(0, 0, 0)
+    assert sample.unseen_records(CONFIDENCE) == sample.unseen_documents(CONFIDENCE) == Estimate(0, 0, 0)
 
 
 def test_what_is_counted_in_every_piece_is_exact_though_documents_are_sampled() -> None:
@@ -156,10 +162,60 @@ def test_an_interval_never_begins_below_what_was_seen() -> None:
 def test_of_what_was_not_seen_there_may_be_some() -> None:
     sample = sample_of(make_corpus(0, 500, 10, 1.0), 0, 2, None)
     records = sum(one.records for one in sample.looked.values())
-    estimate = sample.unseen(0.95)
+    estimate = sample.unseen_records(0.95)
     assert estimate.value == estimate.low == 0
     # Nothing in n is at most 3.7 in n, at this confidence on both sides.
     assert estimate.high == pytest.approx(3.7 / records * 5000, rel=0.15)
+
+
+def test_where_neighbours_are_alike_more_may_be_unseen() -> None:
+    """Of 50 documents with one language in each piece a sample tells about as much as of one: an unseen language may fill whole pieces."""
+    alike = [[(1000, number % 5, 300.0)] * 50 for number in range(400)]
+    mixed = [[(1000, place % 5, 300.0) for place in range(50)] for _ in range(400)]
+    of_alike, of_mixed = (sample_of(corpus, 0, 2, 10).unseen_documents(0.95).high for corpus in (alike, mixed))
+    assert 5 * of_mixed < of_alike < 15 * of_mixed
+
+
+def rare_language(corpus: list[list[Document]], seed: int) -> list[list[Document]]:
+    """The same with languages of which each is half as common as the one before, wherever a document lies."""
+    chance = np.random.default_rng(seed)
+    return [[(size, 100 + int(chance.geometric(0.5)), tokens) for size, _, tokens in piece] for piece in corpus]
+
+
+@pytest.mark.parametrize("spread", [False, True], ids=["in runs", "anywhere"])
+def test_intervals_of_what_few_documents_have_hold_the_truth_too(*, spread: bool) -> None:
+    """Tokens of each language that was met in at most 30 documents, whose lengths differ much, over many corpora."""
+    hits, met, above = 0, 0, 0
+    for seed in range(30):
+        corpus = make_corpus(seed, 150, 40, 1.8)
+        corpus = rare_language(corpus, seed) if spread else corpus
+        sample = sample_of(corpus, seed, 2, 8)
+        languages = Counter(language for piece in corpus for _, language, _ in piece)
+        for language in languages:
+            seen = sum(f"documents.{language}" in measured for one in sample.looked.values() for measured in one.each)
+            if 0 < seen <= 30:
+                true = sum(tokens for piece in corpus for _, own, tokens in piece if own == language)
+                estimate = sample.total(f"tokens.{language}", CONFIDENCE)
+                met += 1
+                hits += estimate.low <= true <= estimate.high
+                above += true > estimate.high
+    assert met >= 25
+    assert hits / met >= CONFIDENCE - 2 * math.sqrt(CONFIDENCE * (1 - CONFIDENCE) / met)
+    assert above / met <= (1 - CONFIDENCE) / 2 + 2 * math.sqrt(0.05 * 0.95 / met)
+
+
+def test_documents_that_were_looked_into_for_their_length_stand_for_themselves_alone() -> None:
+    long = {"text_bytes": 9000.0, "tokens": 2000.0, "documents.de": 1.0}
+    drawn = [{"text_bytes": 100.0, "tokens": 30.0, "documents.en": 1.0}] * 2
+    one = Looked({}, 11, 11, 10_000, drawn, certain=[long])
+    pieces = [Piece("text", "a", 10_000)]
+    sample = Sample(pieces, stratify(pieces, 0), {0: one})
+    assert sample.documents == 3
+    assert sample.total("tokens", CONFIDENCE) == Estimate(*[2000.0 + 10 * 30] * 3)
+    assert sample.total("documents.en", CONFIDENCE).value == 10
+    assert sample.total("documents.de", CONFIDENCE).value == 1
+    assert not sample.is_complete
+    assert Sample(pieces, stratify(pieces, 0), {0: replace(one, documents=3)}).is_complete
 
 
 @given(

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transforms.logic.forecast_intervals import Estimate, exactly, share_interval, student_quantile
+from transforms.logic.forecast_intervals import Estimate, One, exactly, share_interval, student_quantile, sum_interval
 
 
 @pytest.mark.parametrize(
@@ -42,6 +42,23 @@ def test_an_interval_of_a_share_covers_as_often_as_it_says(seen: int, more: int,
     assert sum(_binomial(k, trials, high) for k in range(seen + 1)) == pytest.approx(tail, abs=1e-9)
     if seen:
         assert sum(_binomial(k, trials, low) for k in range(seen, trials + 1)) == pytest.approx(tail, abs=1e-9)
+
+
+@given(st.integers(1, 30), st.integers(1, 30), st.sampled_from([0.5, 0.9, 0.99]), st.floats(0.1, 1e6))
+def test_an_interval_of_a_sum_of_things_of_one_size_is_that_of_their_share(
+    seen: int, more: int, confidence: float, size: float
+) -> None:
+    trials = seen + more
+    one = One(size, size**2, (seen + 1) / (trials + 1))
+    found = sum_interval(seen * size, seen * size**2, seen / trials, one, confidence)
+    assert found == pytest.approx([end * trials * size for end in share_interval(seen, trials, confidence)], rel=1e-6)
+
+
+def test_an_interval_of_a_sum_of_few_among_many_ends_at_quantiles_of_chi_squared_distributions() -> None:
+    """As Fay and Feuer have it; of 8 degrees of freedom, 2 * 2**2 / 1 and 2 * 3**2 / 2.25, the tabled quantiles are 2.180 and 17.535."""
+    low, high = sum_interval(2.0, 1.0, 1e-7, One(1.0, 1.25, 1e-7), 0.95)
+    assert low == pytest.approx(1.0 / 4 * 2.180, rel=5e-4)
+    assert high == pytest.approx(2.25 / 6 * 17.535, rel=5e-4)
 
 
 def _binomial(k: int, n: int, share: float) -> float:
