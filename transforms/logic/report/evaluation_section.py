@@ -3,6 +3,7 @@
 Whatever an evaluation holds is shown: every list of rows becomes a table, and rows of pairs of languages a matrix.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -21,18 +22,27 @@ _SHADES = 10
 _MEASURES = ("top_1", "recall_at_10", "ndcg_at_10")
 
 
-def evaluation(found: Sequence[Row]) -> Section | None:
-    """What evaluations of the collection came to; None without any."""
+def evaluation(found: Sequence[Row], ledger: Any = None) -> Section | None:
+    """What evaluations of the collection came to; None without any.
+
+    Args:
+        found: results of `evaluate`.
+        ledger: that the run of the report wrote; an evaluation of another one was of other rows, and says so.
+    """
     if not found:
         return None
     content: list[ET.Element] = []
     for one in found:
         content.append(tag("h3", {}, text_of(one.get("name", "evaluation"))))
-        said = [
-            f"{_words(key)}: {_plain(one[key])}" for key in ("mode", "pairs", "created_by") if one.get(key) is not None
-        ]
+        said = [f"{_words(key)}: {_plain(one[key])}" for key in ("mode", "pairs") if one.get(key) is not None]
         if said:
             content.append(note("; ".join(said)))
+        if one.get("ledger") is not None and one["ledger"] != ledger:
+            content.append(
+                note(
+                    f"It asked the rows of ledger {text_of(one['ledger'])}; this run left those of ledger {text_of(ledger)}."
+                )
+            )
         for key, value in one.items():
             if isinstance(value, list) and value and all(isinstance(row, Mapping) for row in value):
                 content += _matrices(value)
@@ -59,16 +69,27 @@ def _matrices(rows: Sequence[Row]) -> Iterator[ET.Element]:
 
 def _matrix(rows: Sequence[Row], measure: str, representation: str) -> ET.Element:
     values = {(row["query_language"], row["answer_language"]): float(row[measure]) for row in rows}
-    asked = sorted({language for language, _ in values})[:_MOST_LANGUAGES]
-    answered = sorted({language for _, language in values})[:_MOST_LANGUAGES]
+    asked, cut_asked = _most_asked(rows, "query_language")
+    answered, cut_answered = _most_asked(rows, "answer_language")
     columns = [Column("asked in, answered in", is_number=False), *(Column(language) for language in answered)]
     cells: list[list[Node]] = [
         [language_name(language), *(_cell(values.get((language, other))) for other in answered)] for language in asked
     ]
     of_what = f", {representation}" if representation else ""
+    cut = f"; the {_MOST_LANGUAGES} languages with most queries" if cut_asked or cut_answered else ""
     return table(
-        f"{_words(measure).capitalize()} of questions in one language, answers in another{of_what}", columns, cells
+        f"{_words(measure).capitalize()} of questions in one language, answers in another{of_what}{cut}", columns, cells
     )
+
+
+def _most_asked(rows: Sequence[Row], side: str) -> tuple[list[str], bool]:
+    """The languages of a side that most queries are of, by name, and whether others are left out."""
+    queries: Counter[str] = Counter()
+    for row in rows:
+        given = row.get("queries")
+        queries[row[side]] += given if isinstance(given, int) else 0
+    order = sorted(queries, key=lambda language: (-queries[language], language))
+    return sorted(order[:_MOST_LANGUAGES]), len(order) > _MOST_LANGUAGES
 
 
 def _cell(value: float | None) -> Node:
@@ -106,6 +127,9 @@ def _plain(value: Any) -> str:
     """A value; a difference with its interval, and other objects, without the braces."""
     if not isinstance(value, Mapping):
         return text_of(value)
-    if set(value) == {"difference", "low", "high"} and all(isinstance(one, int | float) for one in value.values()):
-        return f"{value['difference']:+.3f} ({value['low']:+.3f} to {value['high']:+.3f})"
+    if set(value) == {"difference", "low", "high"} and isinstance(value["difference"], int | float):
+        bounds = [value[name] for name in ("low", "high")]
+        # Of one group of questions there is no interval.
+        known = all(isinstance(one, int | float) for one in bounds)
+        return f"{value['difference']:+.3f}" + (f" ({bounds[0]:+.3f} to {bounds[1]:+.3f})" if known else "")
     return ", ".join(f"{_words(str(key))} {text_of(one)}" for key, one in value.items() if one not in ([], {}))

@@ -126,7 +126,7 @@ def _sections(material: Material) -> list[Section | None]:
         *first,
         *of_vectors,
         vector_sections.representation(record, measured, sampled),
-        evaluation_section.evaluation(material.evaluations),
+        evaluation_section.evaluation(material.evaluations, record["ledger"]),
         chart_sections.lengths(record),
         chart_sections.throughput(record),
         run_sections.reuse(record),

@@ -216,6 +216,41 @@ def test_whatever_is_lacking_a_page_is_made(changed: dict[str, Any]) -> None:
     assert page.all("section")
 
 
+def _of_languages(count: int) -> dict[str, Any]:
+    names = [f"{first}{second}" for first in "abcdef" for second in "klmnopqrst"][:count]
+    pairs = [
+        {
+            "query_language": one,
+            "answer_language": other,
+            "queries": 1 + names.index(one) + names.index(other),
+            "top_1": 0.5,
+        }
+        for one in names
+        for other in names
+    ]
+    return {"name": "many", "results": pairs}
+
+
+def test_of_many_languages_a_matrix_shows_those_that_are_asked_most_and_says_so() -> None:
+    reader = _Reader(render(material(evaluations=[_of_languages(60)]), ASSETS))
+    assert "the 24 languages with most queries" in reader.text["caption"]
+    # The first in the alphabet have the fewest queries here.
+    assert "et" in reader.text["th"]
+    assert "the 24 languages" not in render(material(evaluations=[_of_languages(24)]), ASSETS)
+
+
+@pytest.mark.parametrize(("ledger", "is_said"), [(3, False), (4, True), (None, False), ([], True)])
+def test_an_evaluation_of_other_rows_says_so(ledger: Any, *, is_said: bool) -> None:
+    html = render(material(evaluations=[{"name": "parallel", "ledger": ledger}]), ASSETS)
+    assert ("this run left those of ledger 3" in html) == is_said
+
+
+def test_a_difference_without_an_interval_is_no_list_of_fields() -> None:
+    difference = {"difference": -0.25, "low": None, "high": None}
+    html = render(material(evaluations=[{"name": "one", "differences": [{"top_1": difference}]}]), ASSETS)
+    assert ">-0.250</td>" in html or ">-0.250</th>" in html
+
+
 def test_hostile_strings_stay_text_wherever_they_stand() -> None:
     page = _Reader(render(hostile(), ASSETS))
     plain = _Reader(render(material(), ASSETS))
