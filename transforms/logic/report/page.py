@@ -119,7 +119,7 @@ def _sections(material: Material) -> list[Section | None]:
         if not measured:
             measured, sampled = vector_sections.tradeoff(sample, record["embedding_space"]), len(sample.chunks)
         of_vectors = [
-            vector_sections.vector_map(sample, with_texts=material.with_texts),
+            vector_sections.vector_map(record, sample, with_texts=material.with_texts),
             vector_sections.neighbours(sample, with_texts=material.with_texts),
         ]
     return [

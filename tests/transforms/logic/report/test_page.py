@@ -251,6 +251,20 @@ def test_a_difference_without_an_interval_is_no_list_of_fields() -> None:
     assert ">-0.250</td>" in html or ">-0.250</th>" in html
 
 
+def test_of_many_languages_those_with_most_rows_have_marks_of_their_own() -> None:
+    """A balanced sample has equally many chunks of each, so it cannot tell."""
+    found = sample()
+    names = [f"{first}{second}" for first in "abc" for second in "klmnopqrst"]
+    chunks = [replace(chunk, language=names[index % 30]) for index, chunk in enumerate(found.chunks)]
+    made = record()
+    made["partitions"] = {f"lang_{name}": {"expected": 10 + names.index(name), "milvus": 0} for name in names[6:]}
+    reader = _Reader(render(material(record=made, sample=replace(found, chunks=chunks)), ASSETS))
+    marks = {
+        one["data-language"] for one in reader.all("g") if "sx" not in one.get("class", "") and "data-language" in one
+    }
+    assert marks == set(names[6:])
+
+
 def test_hostile_strings_stay_text_wherever_they_stand() -> None:
     page = _Reader(render(hostile(), ASSETS))
     plain = _Reader(render(material(), ASSETS))
