@@ -251,6 +251,16 @@ def test_a_difference_without_an_interval_is_no_list_of_fields() -> None:
     assert ">-0.250</td>" in html or ">-0.250</th>" in html
 
 
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(599, "seconds since"), (600, "minutes since"), (35_999, "minutes since"), (172_800, "hours since")],
+)
+def test_an_axis_of_time_has_the_unit_of_its_length(seconds: int, said: str) -> None:
+    width = max(1, seconds // 40)
+    timeline = [{"start": 0, "width": width, "tokens": 100}]
+    assert said in render(material(record={**record(), "seconds": float(seconds), "timeline": timeline}), ASSETS)
+
+
 def test_of_many_languages_those_with_most_rows_have_marks_of_their_own() -> None:
     """A balanced sample has equally many chunks of each, so it cannot tell."""
     found = sample()
