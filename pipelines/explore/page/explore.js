@@ -68,17 +68,28 @@ function addCondition(one) {
     byId("add").focus();
     count();
   });
-  const follow = () => { part("key").hidden = part("field").value !== "metadata"; };
-  part("field").addEventListener("change", follow);
+  // An empty number would be 0 and "yes" would be false, so the browser refuses them.
+  const follow = () => {
+    const [kind, value] = [part("type").value, part("value")];
+    part("key").hidden = part("field").value !== "metadata";
+    part("keys").required = !part("key").hidden;
+    value.type = kind === "number" ? "number" : "text";
+    value.step = "any";
+    value.required = kind !== "text";
+    value.pattern = kind === "truth" ? "true|false" : ".*";
+    value.title = kind === "truth" ? "true or false" : "";
+  };
+  for (const name of ["field", "type"]) part(name).addEventListener("change", follow);
   if (one !== undefined) {
     const [field, ...keys] = one.field;
     part("field").value = field;
     part("keys").value = keys.join(".");
     part("operator").value = one.operator;
     part("type").value = { number: "number", boolean: "truth" }[typeof one.value] ?? "text";
-    part("value").value = String(one.value);
   }
   follow();
+  // A field takes a value only of the kind that it has by then.
+  if (one !== undefined) part("value").value = String(one.value);
   byId("conditions").querySelector("ul").append(row);
   return part("field");
 }
@@ -228,9 +239,13 @@ async function start() {
     return;
   }
   describe();
-  const wanted = asked();
-  fillIn(wanted);
-  if (wanted.query) await search();
+  try {
+    fillIn(asked());
+  } catch {
+    // What stands in an address may be anything.
+    fillIn({});
+  }
+  if (byId("query").value) await search();
   else byId("query").focus();
 }
 
@@ -239,7 +254,9 @@ form.addEventListener("submit", (event) => {
   search();
 });
 form.addEventListener("change", count);
-byId("compare").addEventListener("change", () => { if (byId("query").value) search(); });
+byId("compare").addEventListener("change", () => { if (byId("query").value) form.requestSubmit(); });
+// A field that is folded away cannot say what is wrong with it.
+form.addEventListener("invalid", () => { byId("filters").open = true; }, true);
 byId("add").addEventListener("click", () => {
   addCondition().focus();
   count();
