@@ -28,6 +28,8 @@ async function ask(path, question) {
 function complain(error) {
   byId("error").textContent = error?.message ?? "";
   byId("error").hidden = !error;
+  // Who reads the fortieth chunk would not see it above the first.
+  if (error) byId("error").scrollIntoView({ block: "nearest" });
 }
 
 // --- What is asked ---
@@ -168,9 +170,13 @@ async function openDocument(number, hit) {
 }
 
 async function showDocument() {
+  const turn = shown;
   const asked = new URLSearchParams({ ranking: shown.number, id: shown.id, before: shown.before, after: shown.after });
   try {
     const found = await ask(`api/document?${asked}`);
+    // Another chunk may have been asked for meanwhile.
+    if (turn !== shown) return false;
+    complain(null);
     const most = known.bounds.neighbours;
     byId("document-name").textContent = found.document_id;
     byId("facts").replaceChildren(...facts(found));

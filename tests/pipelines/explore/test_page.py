@@ -269,3 +269,19 @@ def test_what_is_refused_and_a_server_that_is_gone_are_said(page: Page, server: 
     page.evaluate(submit)
     _until(page, "document.querySelectorAll('.hit').length")
     assert page.evaluate("document.querySelector('#error').hidden")
+
+
+def test_a_document_that_cannot_be_read_is_said_where_the_reader_is(page: Page, server: Served) -> None:
+    _visit(page, server, {"query": "rivers", "top": 50})
+    gone = {"latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
+    page.evaluate("document.querySelectorAll('.hit button')[40].scrollIntoView()")
+    page._call("Network.emulateNetworkConditions", offline=True, **gone)
+    try:
+        page.evaluate("document.querySelectorAll('.hit button')[40].click()")
+        _until(page, "!document.querySelector('#error').hidden")
+        box = "document.querySelector('#error').getBoundingClientRect()"
+        _until(page, f"{box}.top >= 0 && {box}.bottom <= innerHeight")
+    finally:
+        page._call("Network.emulateNetworkConditions", offline=False, **gone)
+    page.evaluate("document.querySelectorAll('.hit button')[40].click()")
+    _until(page, "document.querySelector('#document').open && document.querySelector('#error').hidden")
