@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from xml.etree import ElementTree as ET
 
+import regex
+
 from transforms.logic.report.end_sections import text_of
 from transforms.logic.report.markup import Node, tag
 from transforms.logic.report.parts import Column, Section, folded, language_name, note, table
@@ -19,6 +21,8 @@ _UNFOLDED_ROWS = 12
 _MOST_LANGUAGES = 24
 _MOST_MATRICES = 3
 _SHADES = 10
+_WRITTEN = {"top 1": "top-1", "mrr": "MRR"}
+_FIELD = regex.compile(r"[a-z][a-z0-9_]*")
 _MEASURES = ("top_1", "recall_at_10", "ndcg_at_10")
 
 
@@ -46,8 +50,24 @@ def evaluation(found: Sequence[Row], ledger: Any = None) -> Section | None:
         for key, value in one.items():
             if isinstance(value, list) and value and all(isinstance(row, Mapping) for row in value):
                 content += _matrices(value)
-                content += _rows(_words(str(key)).capitalize(), value)
+                content += _summary(key, value)
+                content += _rows(_heading(str(key)), value)
     return Section("evaluation", "Evaluation", content)
+
+
+def _summary(key: str, rows: Sequence[Row]) -> Iterator[ET.Element]:
+    """Of lists too long to stand open the rows that answer what people ask: what compression costs, which languages prefer their own."""
+    if len(rows) <= _UNFOLDED_ROWS:
+        return
+    if key == "differences":
+        together = [row for row in rows if row.get("query_language") is None]
+        yield from _rows("What compression changes, all pairs of languages together (95 % interval)", together)
+    if key == "language_bias":
+        served = rows[-1].get("representation")
+        own = sorted((row for row in rows if row.get("representation") == served), key=lambda row: -_queries(row))
+        caption = f"Language bias, {text_of(served)}: 0 is blind to languages, 1 finds its own alone"
+        cut = "" if len(own) <= _MOST_LANGUAGES else f"; the {_MOST_LANGUAGES} languages with most queries"
+        yield _table(caption + cut, own[:_MOST_LANGUAGES])
 
 
 def _matrices(rows: Sequence[Row]) -> Iterator[ET.Element]:
@@ -77,19 +97,21 @@ def _matrix(rows: Sequence[Row], measure: str, representation: str) -> ET.Elemen
     ]
     of_what = f", {representation}" if representation else ""
     cut = f"; the {_MOST_LANGUAGES} languages with most queries" if cut_asked or cut_answered else ""
-    return table(
-        f"{_words(measure).capitalize()} of questions in one language, answers in another{of_what}{cut}", columns, cells
-    )
+    return table(f"{_heading(measure)} of questions in one language, answers in another{of_what}{cut}", columns, cells)
 
 
 def _most_asked(rows: Sequence[Row], side: str) -> tuple[list[str], bool]:
     """The languages of a side that most queries are of, by name, and whether others are left out."""
     queries: Counter[str] = Counter()
     for row in rows:
-        given = row.get("queries")
-        queries[row[side]] += given if isinstance(given, int) else 0
+        queries[row[side]] += _queries(row)
     order = sorted(queries, key=lambda language: (-queries[language], language))
     return sorted(order[:_MOST_LANGUAGES]), len(order) > _MOST_LANGUAGES
+
+
+def _queries(row: Row) -> int:
+    given = row.get("queries")
+    return given if isinstance(given, int) else 0
 
 
 def _cell(value: float | None) -> Node:
@@ -101,11 +123,9 @@ def _cell(value: float | None) -> Node:
 
 
 def _rows(caption: str, rows: Sequence[Row]) -> Iterator[ET.Element]:
-    names = list(dict.fromkeys(str(name) for row in rows for name in row))[:_MOST_COLUMNS]
-    if not names:
+    if not any(rows):
         return
-    columns = [Column(_words(name), is_number=_is_number(rows, name)) for name in names]
-    shown = table(caption, columns, [[_plain(row.get(name)) for name in names] for row in rows[:_MOST_ROWS]])
+    shown = _table(caption, rows[:_MOST_ROWS])
     if len(rows) <= _UNFOLDED_ROWS:
         yield shown
         return
@@ -114,13 +134,30 @@ def _rows(caption: str, rows: Sequence[Row]) -> Iterator[ET.Element]:
     yield folded(f"{caption}: {len(rows):,} rows", shown, rest, is_printed=False)
 
 
+def _table(caption: str, rows: Sequence[Row]) -> ET.Element:
+    names = list(dict.fromkeys(str(name) for row in rows for name in row))[:_MOST_COLUMNS]
+    columns = [Column(_heading(name), is_number=_is_number(rows, name)) for name in names]
+    return table(caption, columns, [[_value(name, row.get(name)) for name in names] for row in rows])
+
+
+def _value(name: str, value: Any) -> Node:
+    return language_name(value) if name.endswith("_language") and isinstance(value, str) else _plain(value)
+
+
 def _is_number(rows: Sequence[Row], name: str) -> bool:
     given = [row.get(name) for row in rows]
     return all(value is None or (isinstance(value, int | float) and not isinstance(value, bool)) for value in given)
 
 
 def _words(name: str) -> str:
-    return name.replace("_at_", "@").replace("_", " ")
+    """A name of a field as people write it."""
+    said = name.replace("_at_", "@").replace("_", " ")
+    return _WRITTEN.get(said, said).replace("ndcg@", "nDCG@")
+
+
+def _heading(name: str) -> str:
+    said = _words(name)
+    return said[:1].upper() + said[1:] if _FIELD.fullmatch(name) and not said.startswith("nDCG") else said
 
 
 def _plain(value: Any) -> str:
@@ -132,4 +169,4 @@ def _plain(value: Any) -> str:
         # Of one group of questions there is no interval.
         known = all(isinstance(one, int | float) for one in bounds)
         return f"{value['difference']:+.3f}" + (f" ({bounds[0]:+.3f} to {bounds[1]:+.3f})" if known else "")
-    return ", ".join(f"{_words(str(key))} {text_of(one)}" for key, one in value.items() if one not in ([], {}))
+    return ", ".join(f"{_words(str(key))} {text_of(one)}" for key, one in value.items() if one not in ([], {}, 0))

@@ -127,7 +127,7 @@ def test_every_section_is_there(page: _Reader) -> None:
         "empty text",
         "0.95",
         "+0.000 (-0.002 to +0.002)",
-        "Top 1 of questions in one language, answers in another, float32",
+        "Top-1 of questions in one language, answers in another, float32",
         '<span class="shade h9">0.90</span>',
         "corpus/a.jsonl",
         "lang_ja",
@@ -243,6 +243,33 @@ def test_of_many_languages_a_matrix_shows_those_that_are_asked_most_and_says_so(
 def test_an_evaluation_of_other_rows_says_so(ledger: Any, *, is_said: bool) -> None:
     html = render(material(evaluations=[{"name": "parallel", "ledger": ledger}]), ASSETS)
     assert ("this run left those of ledger 3" in html) == is_said
+
+
+def test_what_compression_costs_and_which_languages_prefer_their_own_stands_open() -> None:
+    names = [f"x{letter}" for letter in "abcdefghijklmn"]
+    differences: list[dict[str, Any]] = [
+        {
+            "query_language": one,
+            "answer_language": one,
+            "ndcg_at_10": {"difference": -0.5, "low": -0.625, "high": -0.25},
+        }
+        for one in (None, *names)
+    ]
+    differences[0]["ndcg_at_10"] = {"difference": -0.125, "low": -0.25, "high": 0.0}
+    bias = [
+        {"query_language": one, "queries": 3, "bias": 0.5 if kind == "int8" else 0.25, "representation": kind}
+        for kind in ("full precision", "int8")
+        for one in names
+    ]
+    made = {"name": "parallel", "differences": differences, "language_bias": bias}
+    html = render(material(evaluations=[made]), ASSETS)
+    section = html[html.index('<section id="evaluation"') :].partition("</section>")[0]
+    unfolded = re.sub("<details.*?</details>", "", section, flags=re.DOTALL)
+    assert ">-0.125 (-0.250 to +0.000)<" in unfolded
+    assert "-0.500 (" not in unfolded
+    assert unfolded.count(">0.500<") == len(names)
+    assert ">0.250<" not in unfolded
+    assert ">nDCG@10<" in unfolded
 
 
 def test_a_difference_without_an_interval_is_no_list_of_fields() -> None:
