@@ -208,7 +208,9 @@ def _worst(rows: Sequence[Mapping[str, Any]], headings: Mapping[str, str]) -> st
     worst = sorted(enough, key=lambda row: (row[ndcg], row["query_language"], row["answer_language"]))[:_WORST]
     shown = [{**row, "queries": f"{row['queries']:,}", **_figures(row, headings)} for row in worst]
     columns = {"query_language": "query", "answer_language": "answer", "queries": "queries", **headings}
-    return f"lowest {headings[ndcg]} of the {len(enough):,} language pairs that are asked most, of {len(served):,}\n{table(shown, columns)}"
+    few = len(served) - len(enough)
+    left = f"; {few:,} with fewer than {_FEW_QUERIES} queries are left out" if few else ""
+    return f"lowest {headings[ndcg]} of {len(enough):,} language pairs{left}\n{table(shown, columns)}"
 
 
 def _bias(rows: Sequence[Mapping[str, Any]], k: int) -> str:

@@ -67,7 +67,8 @@ def _summary(key: str, rows: Sequence[Row]) -> Iterator[ET.Element]:
         own = sorted((row for row in rows if row.get("representation") == served), key=lambda row: -_queries(row))
         caption = f"Language bias, {text_of(served)}: 0 is blind to languages, 1 finds its own alone"
         cut = "" if len(own) <= _MOST_LANGUAGES else f"; the {_MOST_LANGUAGES} languages with most queries"
-        yield _table(caption + cut, own[:_MOST_LANGUAGES])
+        rows = [{name: value for name, value in row.items() if name != "representation"} for row in own]
+        yield _table(caption + cut, rows[:_MOST_LANGUAGES])
 
 
 def _matrices(rows: Sequence[Row]) -> Iterator[ET.Element]:
@@ -123,7 +124,7 @@ def _cell(value: float | None) -> Node:
 
 
 def _rows(caption: str, rows: Sequence[Row]) -> Iterator[ET.Element]:
-    if not any(rows):
+    if not any(value is not None for row in rows for value in row.values()):
         return
     shown = _table(caption, rows[:_MOST_ROWS])
     if len(rows) <= _UNFOLDED_ROWS:
@@ -135,7 +136,8 @@ def _rows(caption: str, rows: Sequence[Row]) -> Iterator[ET.Element]:
 
 
 def _table(caption: str, rows: Sequence[Row]) -> ET.Element:
-    names = list(dict.fromkeys(str(name) for row in rows for name in row))[:_MOST_COLUMNS]
+    given = dict.fromkeys(str(name) for row in rows for name, value in row.items() if value is not None)
+    names = list(given)[:_MOST_COLUMNS]
     columns = [Column(_heading(name), is_number=_is_number(rows, name)) for name in names]
     return table(caption, columns, [[_value(name, row.get(name)) for name in names] for row in rows])
 
