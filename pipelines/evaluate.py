@@ -37,6 +37,7 @@ _ENCODED_AT_ONCE = 64
 # A server lets each wait some tenths of a second for the latest rows.
 _SEARCHED_AT_ONCE = 32
 _SHOWN_UNKNOWN = 20
+_SHOWN_CHARACTERS = 100
 _FIELDS = ("document_id", "language")
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
 
@@ -160,19 +161,23 @@ def _read(rows: HeldRows, space: CollectionSpace, uri: str, most: int) -> _Asked
     ids = {name for question in questions for name in question.answers}
     texts = {text for question in questions for text in question.answer_texts}
     held = survey(rows, space.embedding_space, ids, texts)
-    kept, unknown, without = answered(questions, held.languages, held.holders)
+    kept, missing, without = answered(questions, held.languages, held.holders)
+    # An answer may be the text of a whole chunk.
+    unknown = [
+        one if len(one) <= _SHOWN_CHARACTERS else f"{one[:_SHOWN_CHARACTERS]}…" for one in missing[:_SHOWN_UNKNOWN]
+    ]
     if not kept:
         raise ConfigurationError(
             f"--pairs {uri}: the collection holds no answer to any of {len(questions):,} questions; "
-            f"it knows none of {', '.join(repr(one) for one in unknown[:_SHOWN_UNKNOWN]) or 'them with a grade above 0'}"
+            f"it knows none of {', '.join(map(repr, unknown)) or 'them with a grade above 0'}"
         )
     return _Asked(
         kept,
         held,
         {
             "queries_without_answer": without,
-            "unknown_answers": len(unknown),
-            "unknown": unknown[:_SHOWN_UNKNOWN],
+            "unknown_answers": len(missing),
+            "unknown": unknown,
             "rows": sample.rows,
             "sampled": sample.is_cut,
         },

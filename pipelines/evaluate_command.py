@@ -17,7 +17,7 @@ from transforms.logic.evaluation import below_floors, measure_names
 from transforms.logic.questions import Key
 from transforms.logic.record import EXIT_COMPLETE
 
-_FLOOR = re.compile(r"([a-z0-9_]+)=([0-9.]+)")
+_FLOOR = re.compile(r"([a-z0-9_]+)=([0-9]+(?:\.[0-9]*)?|\.[0-9]+)")
 _MATRIX_LANGUAGES = 20
 _WORST = 10
 _FEW_QUERIES = 5
@@ -113,7 +113,7 @@ def _floors(flag: str, given: Sequence[str], k: int) -> dict[str, float]:
     for one in given:
         match = _FLOOR.fullmatch(one)
         names = measure_names(k)
-        if match is None or match[1] not in names or match[2].count(".") > 1 or not 0 <= float(match[2]) <= 1:
+        if match is None or match[1] not in names or not 0 <= float(match[2]) <= 1:
             raise ConfigurationError(
                 f"{flag} {one!r}: write NAME=VALUE, a NAME of {', '.join(names)} and a VALUE from 0 to 1"
             )
@@ -208,7 +208,9 @@ def _worst(rows: Sequence[Mapping[str, Any]], headings: Mapping[str, str]) -> st
     worst = sorted(enough, key=lambda row: (row[ndcg], row["query_language"], row["answer_language"]))[:_WORST]
     shown = [{**row, "queries": f"{row['queries']:,}", **_figures(row, headings)} for row in worst]
     columns = {"query_language": "query", "answer_language": "answer", "queries": "queries", **headings}
-    return f"lowest {headings[ndcg]} of the {len(enough):,} language pairs that are asked most, of {len(served):,}\n{table(shown, columns)}"
+    few = len(served) - len(enough)
+    left = f"; {few:,} with fewer than {_FEW_QUERIES} queries are left out" if few else ""
+    return f"lowest {headings[ndcg]} of {len(enough):,} language pairs{left}\n{table(shown, columns)}"
 
 
 def _bias(rows: Sequence[Mapping[str, Any]], k: int) -> str:

@@ -248,12 +248,15 @@ def test_questions_of_a_file_are_asked_and_what_is_not_held_is_said(filled: Job)
         },
         {"query": _text(2, "de", 5), "query_language": "de", "answers": ["gone", "gone too"]},
         {"query": _text(3, "fr", 5), "query_language": "fr", "answer_text": _text(2, "en", 5)},
-        {"query": _text(0, "fr", 5), "query_language": "fr", "answer_text": "nobody says that"},
+        {"query": _text(0, "fr", 5), "query_language": "fr", "answer_text": f"nobody says {'that ' * 50}"},
     ]
     found = _evaluated(filled, _questions(filled, rows))
     pairs = found["pairs"]
     assert (pairs["rows"], pairs["queries"], pairs["answers"], pairs["queries_without_answer"]) == (4, 2, 3, 2)
-    assert (pairs["unknown_answers"], pairs["unknown"]) == (3, ["gone", "gone too", "nobody says that"])
+    assert (pairs["unknown_answers"], pairs["unknown"]) == (
+        3,
+        ["gone", "gone too", f"nobody says {'that ' * 50}"[:100] + "…"],
+    )
     german, french = [row for row in found["results"] if row["representation"] == "float32"]
     assert (german["query_language"], german["answer_language"], german["queries"]) == ("de", "en", 1)
     # 1-en first; the others in English are equal, and come by chunk id.
@@ -366,6 +369,7 @@ def test_a_floor_that_is_not_reached_has_its_own_exit_code(filled: Job, capsys: 
         (["--floor", "recall_at_10=1"], "--floor 'recall_at_10=1': write"),
         (["--pair-floor", "mrr=1.5"], "--pair-floor 'mrr=1.5': write"),
         (["--pair-floor", "mrr=0.1.2"], "--pair-floor 'mrr=0.1.2': write"),
+        (["--floor", "top_1=."], "--floor 'top_1=.': write"),
         (["--key-pattern", "("], "--key-pattern '(' is no regular expression"),
     ],
 )

@@ -117,15 +117,21 @@ class Evaluated:
                 "from": first,
                 "to": last,
                 "queries": len(some),
-                **{name: self._difference(some, name, first, last) for name in measure_names(self.k)},
+                **self._differences(some, first, last),
             }
             for asking, answering, some in cells
         ]
 
-    def _difference(self, some: Sequence[Pool], name: str, first: str, last: str) -> dict[str, float | None]:
-        values = np.array([self.measures[last][pool][name] - self.measures[first][pool][name] for pool in some])
-        low, high = bootstrap(values, [self._group(pool) for pool in some])
-        return {"difference": _rounded(float(values.mean())), "low": _rounded(low), "high": _rounded(high)}
+    def _differences(self, some: Sequence[Pool], first: str, last: str) -> dict[str, dict[str, float | None]]:
+        names = measure_names(self.k)
+        values = np.array(
+            [[self.measures[last][pool][name] - self.measures[first][pool][name] for name in names] for pool in some]
+        )
+        lows, highs = bootstrap(values, [self._group(pool) for pool in some])
+        return {
+            name: {"difference": _rounded(mean), "low": _rounded(low), "high": _rounded(high)}
+            for name, mean, low, high in zip(names, values.mean(axis=0).tolist(), lows, highs, strict=True)
+        }
 
     def _rows(self, cell_of: Any) -> list[dict[str, Any]]:
         rows = []
@@ -154,27 +160,35 @@ class Evaluated:
         return self.questions[pool[0]].group or str(pool[0])
 
 
-def bootstrap(values: npt.NDArray[np.float64], groups: Sequence[str]) -> tuple[float | None, float | None]:
-    """The 95 % percentile interval of a mean (Efron and Tibshirani 1993, chapter 13); None twice for fewer than two groups.
+Bounds = list[float | None]
+
+
+def bootstrap(values: npt.NDArray[np.float64], groups: Sequence[str]) -> tuple[Bounds, Bounds]:
+    """The 95 % percentile interval of the mean of each column (Efron and Tibshirani 1993, chapter 13); None for fewer than two groups.
 
     Whole groups are drawn with replacement, as translations of one question rise and fall together (Davison and Hinkley 1997, section
     3.8); with few groups the interval is too narrow. The draws are seeded: equal values give equal bounds.
 
     Args:
-        values: shape (n,).
-        groups: of each value, the group that it belongs to.
+        values: shape (n, columns).
+        groups: of each row, the group that it belongs to.
+
+    Returns:
+        The lower bounds and the upper bounds, one of each column.
     """
     names, places = np.unique(np.array(groups), return_inverse=True)
+    columns = values.shape[1]
     if len(names) < 2:  # noqa: PLR2004
-        return None, None
-    sums, counts = np.bincount(places, values), np.bincount(places)
+        return [None] * columns, [None] * columns
+    sums, counts = [np.bincount(places, one) for one in values.T], np.bincount(places)
     generator = np.random.default_rng(_SEED)
     means = []
     for _ in range(RESAMPLES // _DRAWN_AT_ONCE):
         drawn = generator.integers(0, len(names), (_DRAWN_AT_ONCE, len(names)))
-        means.append(sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1))
-    low, high = np.quantile(np.concatenate(means), [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return float(low), float(high)
+        drawn_counts = counts[drawn].sum(axis=1)
+        means.append(np.stack([one[drawn].sum(axis=1) / drawn_counts for one in sums]))
+    low, high = np.quantile(np.concatenate(means, axis=1), [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2], axis=1)
+    return low.tolist(), high.tolist()
 
 
 def language_bias(

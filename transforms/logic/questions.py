@@ -283,6 +283,8 @@ def answered(
 ) -> tuple[list[Question], list[str], int]:
     """Questions with the answers that a collection holds, ids and texts that it does not hold, and how many questions have no answer left.
 
+    Questions of no group that have the same answers become one, as translations of one question have.
+
     Args:
         questions: as they were read.
         languages: language by document id, of every answer that is held.
@@ -297,8 +299,10 @@ def answered(
             held = _better(held, dict.fromkeys(holders.get(text, ()), grade))
         unknown |= {*question.answers} - held.keys()
         unknown |= {text for text in question.answer_texts if not holders.get(text)}
-        now = Question(question.text, question.language, held, {}, question.group, question.itself)
-        if now.relevant:
+        relevant = sorted(name for name, grade in held.items() if grade > 0)
+        group = question.group or "\0".join(relevant)
+        now = Question(question.text, question.language, held, {}, group, question.itself)
+        if relevant:
             kept.append(now)
         else:
             without += 1

@@ -28,6 +28,8 @@ async function ask(path, question) {
 function complain(error) {
   byId("error").textContent = error?.message ?? "";
   byId("error").hidden = !error;
+  // Who reads the fortieth chunk would not see it above the first.
+  if (error) byId("error").scrollIntoView({ block: "nearest" });
 }
 
 // --- What is asked ---
@@ -68,17 +70,28 @@ function addCondition(one) {
     byId("add").focus();
     count();
   });
-  const follow = () => { part("key").hidden = part("field").value !== "metadata"; };
-  part("field").addEventListener("change", follow);
+  // An empty number would be 0 and "yes" would be false, so the browser refuses them.
+  const follow = () => {
+    const [kind, value] = [part("type").value, part("value")];
+    part("key").hidden = part("field").value !== "metadata";
+    part("keys").required = !part("key").hidden;
+    value.type = kind === "number" ? "number" : "text";
+    value.step = "any";
+    value.required = kind !== "text";
+    value.pattern = kind === "truth" ? "true|false" : ".*";
+    value.title = kind === "truth" ? "true or false" : "";
+  };
+  for (const name of ["field", "type"]) part(name).addEventListener("change", follow);
   if (one !== undefined) {
     const [field, ...keys] = one.field;
     part("field").value = field;
     part("keys").value = keys.join(".");
     part("operator").value = one.operator;
     part("type").value = { number: "number", boolean: "truth" }[typeof one.value] ?? "text";
-    part("value").value = String(one.value);
   }
   follow();
+  // A field takes a value only of the kind that it has by then.
+  if (one !== undefined) part("value").value = String(one.value);
   byId("conditions").querySelector("ul").append(row);
   return part("field");
 }
@@ -157,9 +170,13 @@ async function openDocument(number, hit) {
 }
 
 async function showDocument() {
+  const turn = shown;
   const asked = new URLSearchParams({ ranking: shown.number, id: shown.id, before: shown.before, after: shown.after });
   try {
     const found = await ask(`api/document?${asked}`);
+    // Another chunk may have been asked for meanwhile.
+    if (turn !== shown) return false;
+    complain(null);
     const most = known.bounds.neighbours;
     byId("document-name").textContent = found.document_id;
     byId("facts").replaceChildren(...facts(found));
@@ -228,9 +245,13 @@ async function start() {
     return;
   }
   describe();
-  const wanted = asked();
-  fillIn(wanted);
-  if (wanted.query) await search();
+  try {
+    fillIn(asked());
+  } catch {
+    // What stands in an address may be anything.
+    fillIn({});
+  }
+  if (byId("query").value) await search();
   else byId("query").focus();
 }
 
@@ -239,7 +260,9 @@ form.addEventListener("submit", (event) => {
   search();
 });
 form.addEventListener("change", count);
-byId("compare").addEventListener("change", () => { if (byId("query").value) search(); });
+byId("compare").addEventListener("change", () => { if (byId("query").value) form.requestSubmit(); });
+// A field that is folded away cannot say what is wrong with it.
+form.addEventListener("invalid", () => { byId("filters").open = true; }, true);
 byId("add").addEventListener("click", () => {
   addCondition().focus();
   count();

@@ -5,7 +5,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import pytest
 
@@ -150,6 +150,45 @@ def test_conditions_and_languages_narrow_what_is_found(page: Page, server: Serve
     _until(page, "document.querySelector('#status').textContent.startsWith('Nothing found')")
 
 
+@pytest.mark.parametrize(
+    ("kind", "wrong", "right", "value"),
+    [("number", "", "2021", 2021), ("truth", "yes", "true", True), ("truth", "", "false", False)],
+)
+def test_a_value_that_is_none_of_its_kind_is_not_asked(
+    page: Page, server: Served, kind: str, wrong: str, right: str, *, value: float | bool
+) -> None:
+    """An empty number would be 0, and every truth value but `true` would be false."""
+    where = [{"field": ["metadata", "year"], "operator": "==", "value": "?"}]
+    _visit(page, server, None)
+    page.evaluate("document.querySelector('#query').value = 'rivers'; document.querySelector('#add').click()")
+    page.evaluate(
+        f"document.querySelector('.keys').value = 'year'; document.querySelector('.type').value = '{kind}';"
+        "document.querySelector('.type').dispatchEvent(new Event('change', {bubbles: true}))"
+    )
+    for given, asked in ((wrong, None), (right, [{**where[0], "value": value}])):
+        page.evaluate(
+            f"document.querySelector('.value').value = '{given}'; document.querySelector('#filters').open = false"
+        )
+        page.evaluate("document.querySelector('#form').requestSubmit()")
+        page.settle()
+        found = json.loads(unquote(page.evaluate("location.hash.slice(1)")) or "{}")
+        assert found.get("where") == asked
+        assert page.evaluate("document.querySelector('#filters').open") == (asked is None)
+
+
+@pytest.mark.parametrize(
+    "anything", ["5", "{", '{"query": {}, "where": 5}', '{"languages": 1}', '{"where": [{"field": null}]}']
+)
+def test_an_address_may_hold_anything(page: Page, server: Served, anything: str) -> None:
+    page._call("Page.navigate", url="about:blank")
+    page.events.clear()
+    page._call("Page.navigate", url=f"{server.url}#{quote(anything)}")
+    _until(page, "document.title.endsWith('explore')")
+    page.settle()
+    assert page.complaints == []
+    assert page.evaluate("document.querySelectorAll('#conditions li').length") == 0
+
+
 def test_a_document_is_read_on_to_both_ends(page: Page, server: Served) -> None:
     where = [
         {"field": ["ordinal"], "operator": "==", "value": 6},
@@ -230,3 +269,19 @@ def test_what_is_refused_and_a_server_that_is_gone_are_said(page: Page, server: 
     page.evaluate(submit)
     _until(page, "document.querySelectorAll('.hit').length")
     assert page.evaluate("document.querySelector('#error').hidden")
+
+
+def test_a_document_that_cannot_be_read_is_said_where_the_reader_is(page: Page, server: Served) -> None:
+    _visit(page, server, {"query": "rivers", "top": 50})
+    gone = {"latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
+    page.evaluate("document.querySelectorAll('.hit button')[40].scrollIntoView()")
+    page._call("Network.emulateNetworkConditions", offline=True, **gone)
+    try:
+        page.evaluate("document.querySelectorAll('.hit button')[40].click()")
+        _until(page, "!document.querySelector('#error').hidden")
+        box = "document.querySelector('#error').getBoundingClientRect()"
+        _until(page, f"{box}.top >= 0 && {box}.bottom <= innerHeight")
+    finally:
+        page._call("Network.emulateNetworkConditions", offline=False, **gone)
+    page.evaluate("document.querySelectorAll('.hit button')[40].click()")
+    _until(page, "document.querySelector('#document').open && document.querySelector('#error').hidden")

@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -116,20 +117,29 @@ def test_the_order_of_questions_changes_nothing(order: list[int], seed: int) -> 
     assert first.differences() == second.differences()
 
 
+def _interval(values: npt.NDArray[np.float64], groups: Sequence[str]) -> tuple[float, float]:
+    (low,), (high,) = bootstrap(values[:, None], groups)
+    assert low is not None
+    assert high is not None
+    return low, high
+
+
 def test_an_interval_holds_the_mean_and_draws_whole_groups() -> None:
     values = np.array([0.0, 1.0] * 50)
-    alone = bootstrap(values, [str(place) for place in range(100)])
-    assert alone[0] is not None
-    assert alone[1] is not None
-    assert alone[0] == pytest.approx(0.5 - 1.96 * 0.05, abs=0.02)
-    assert alone[1] == pytest.approx(0.5 + 1.96 * 0.05, abs=0.02)
+    alone = _interval(values, [str(place) for place in range(100)])
+    assert alone == pytest.approx((0.5 - 1.96 * 0.05, 0.5 + 1.96 * 0.05), abs=0.02)
     # Ten groups, all of zeros or all of ones: as uncertain as ten values.
-    together = bootstrap(np.repeat([0.0, 1.0] * 5, 10), [str(place // 10) for place in range(100)])
-    assert together[0] is not None
-    assert together[1] is not None
+    together = _interval(np.repeat([0.0, 1.0] * 5, 10), [str(place // 10) for place in range(100)])
     assert together[1] - together[0] > 2.5 * (alone[1] - alone[0])
-    assert bootstrap(np.full(5, 0.25), list("abcde")) == (0.25, 0.25)
-    assert bootstrap(values[:2], ["a", "a"]) == (None, None)
+    assert _interval(np.full(5, 0.25), list("abcde")) == (0.25, 0.25)
+
+
+def test_each_column_has_an_interval_of_its_own_and_one_group_has_none() -> None:
+    values = np.random.default_rng(4).normal(size=(30, 3))
+    groups = [str(place % 10) for place in range(30)]
+    lows, highs = bootstrap(values, groups)
+    assert list(zip(lows, highs, strict=True)) == [_interval(column, groups) for column in values.T]
+    assert bootstrap(values[:2], ["a", "a"]) == ([None] * 3, [None] * 3)
 
 
 # --- bias ---

@@ -170,6 +170,21 @@ def test_what_the_collection_does_not_hold_is_named() -> None:
         Question("four", "th", {}, {"held": 3, "not held": 1}),
     ]
     kept, unknown, without = answered(questions, {"a": "en", "b": "en", "c": "th"}, {"held": ["c"]})
-    assert kept == [Question("one", "de", {"a": 2}), Question("four", "th", {"c": 3})]
+    assert kept == [Question("one", "de", {"a": 2}, group="a"), Question("four", "th", {"c": 3}, group="c")]
     assert unknown == ["gone", "not held"]
     assert without == 2
+
+
+def test_questions_of_the_same_answers_are_a_group() -> None:
+    """As translations of one question are, which rise and fall together."""
+    questions = [
+        Question("Where?", "en", {"a": 1, "b": 2}),
+        Question("Wo?", "de", {"b": 1, "a": 3, "c": 0}),
+        Question("When?", "en", {"a": 1}),
+        Question("Mined", "en", {"a": 1}, group="key"),
+    ]
+    kept, _, _ = answered(questions, dict.fromkeys("abc", "en"), {})
+    english, german, other, mined = [question.group for question in kept]
+    assert english == german
+    assert len({english, other, mined}) == 3
+    assert mined == "key"

@@ -24,7 +24,8 @@ MOST_SAMPLED = 400
 _CANDIDATES = 4096
 _MOST_SHARDS = 64
 _MOST_EVALUATIONS = 8
-_MOST_EVALUATION_BYTES = 1 << 20
+_MOST_EVALUATION_BYTES = 32 << 20
+"""Pairs of sixty languages take 4 MB."""
 _PLACES = pa.schema([("content_key", KEY), ("language", pa.string()), ("shard", pa.string()), ("row", pa.int32())])
 
 
@@ -38,10 +39,14 @@ def read_material(
         sample = read_report_sample(Workspace(uri.rstrip("/"), record["embedding_space"], ""), most_sampled)
     except CorpusEmbedError as error:
         remarks.append(redact(f"Map, neighbours and the recall of smaller vectors: {error}"))
+    evaluations = []
     try:
-        evaluations = _evaluations(uri, collection_of(record))
-    except (OSError, ValueError, CorpusEmbedError) as error:
-        evaluations = []
+        for name in _evaluation_names(uri, collection_of(record), remarks):
+            try:
+                evaluations.append(_evaluation(name))
+            except (ValueError, CorruptDataError) as error:
+                remarks.append(redact(f"Evaluation {name}: {error}"))
+    except (OSError, CorpusEmbedError) as error:
         remarks.append(redact(f"Evaluations: {error}"))
     # Records quote what services said.
     return Material(redacted(record, redact), sample, redacted(evaluations, redact), with_texts, remarks)
@@ -110,14 +115,20 @@ def _read(workspace: Workspace, places: pa.Table, *, is_whole: bool) -> ReportSa
     return ReportSample(found, unit_rows(vectors) if vectors.size else vectors, is_whole)
 
 
-def _evaluations(uri: str, collection: str) -> list[dict[str, Any]]:
-    """Results of `evaluate` on a collection, by name."""
+def _evaluation_names(uri: str, collection: str, remarks: list[str]) -> list[str]:
+    """URIs of the results of `evaluate` on a collection, by name; a remark if not all are taken."""
     directory = join(uri.rstrip("/"), "evaluations", collection)
-    found = []
-    for name in sorted(name for name in list_names(directory) if name.endswith(".json"))[:_MOST_EVALUATIONS]:
-        data = read_bytes(join(directory, name))
-        values: Any = json.loads(data) if len(data) <= _MOST_EVALUATION_BYTES else None
-        if not isinstance(values, dict):
-            raise CorruptDataError(f"{join(directory, name)} holds no result of an evaluation")
-        found.append(values)
-    return found
+    names = sorted(name for name in list_names(directory) if name.endswith(".json"))
+    if len(names) > _MOST_EVALUATIONS:
+        remarks.append(f"Evaluations: the first {_MOST_EVALUATIONS} of {len(names)} by name are shown")
+    return [join(directory, name) for name in names[:_MOST_EVALUATIONS]]
+
+
+def _evaluation(uri: str) -> dict[str, Any]:
+    data = read_bytes(uri)
+    if len(data) > _MOST_EVALUATION_BYTES:
+        raise CorruptDataError(f"it has {len(data):,} bytes, and at most {_MOST_EVALUATION_BYTES:,} are read")
+    values: Any = json.loads(data)
+    if not isinstance(values, dict):
+        raise CorruptDataError("it holds no result of an evaluation")
+    return values

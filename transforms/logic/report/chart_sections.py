@@ -69,6 +69,10 @@ _SERIES = {
 }
 
 
+_TIMES = ((1, "seconds"), (60, "minutes"), (3600, "hours"))
+_MOST_OF_A_UNIT = 600
+
+
 def throughput(record: Record) -> Section:
     """What was done when, and how long each stage was at work."""
     content = []
@@ -115,7 +119,7 @@ def _over_time(
     filled = {one["start"]: one.get(what, 0) for one in timeline}
     last = max(int(seconds), *filled)
     starts = range(0, last + 1, width)
-    scale, of_time = (1, "seconds") if last < 600 else (60, "minutes")  # noqa: PLR2004
+    scale, of_time = next(one for one in _TIMES if last < one[0] * _MOST_OF_A_UNIT or one is _TIMES[-1])
     bars = [
         Bar(
             start / scale,

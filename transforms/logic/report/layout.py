@@ -19,6 +19,8 @@ _EXAGGERATED = 100
 _EXAGGERATION = 8.0
 _BISECTIONS = 50
 _LEAST = 1e-12
+_GOLDEN_ANGLE = 2.399963
+_PUSHES = 60
 Float64 = npt.NDArray[np.float64]
 
 
@@ -35,6 +37,30 @@ def place(vectors: Float32, perplexity: float = PERPLEXITY) -> Float32:
     # A point can hardly attend to more than a third of the others.
     chances = _chances(vectors, min(perplexity, (len(vectors) - 1) / 3))
     return _scaled(_descend(chances, start))
+
+
+def apart(places: Float32, distance: float) -> Float32:
+    """Pushes n places on a plane, shape (n, 2), away from each other until none lies much nearer than `distance` to another.
+
+    Neighbours stay neighbours; where there is no room the pushing ends after a number of steps. Takes time and memory of order n².
+    """
+    # Equal places have no direction to go to: each gets one of its own, by the golden angle.
+    turns = np.arange(len(places)) * _GOLDEN_ANGLE
+    moved = np.asarray(places, np.float32) + np.float32(distance / 100) * np.stack(
+        [np.cos(turns), np.sin(turns)], axis=1
+    )
+    for _ in range(_PUSHES):
+        squares = np.square(moved[:, None, 0] - moved[None, :, 0]) + np.square(moved[:, None, 1] - moved[None, :, 1])
+        first, second = np.nonzero(np.triu(squares < distance * distance, 1))
+        if not len(first):
+            break
+        lengths = np.sqrt(squares[first, second])
+        push = (moved[first] - moved[second]) * ((distance - lengths) / np.maximum(lengths, _LEAST) / 3)[:, None]
+        for axis in range(2):
+            moved[:, axis] += np.bincount(first, push[:, axis], len(moved)) - np.bincount(
+                second, push[:, axis], len(moved)
+            )
+    return np.asarray(moved, np.float32)
 
 
 def principal_components(vectors: Float32) -> Float64:
@@ -85,13 +111,24 @@ def _descend(joint: Float64, start: Float64) -> Float32:
     gains = np.ones_like(points)
     # Belkina et al. 2019, doi:10.1038/s41467-019-13055-y: a rate of n / exaggeration, whatever n.
     rate = max(50.0, len(points) / _EXAGGERATION)
+    # Matrices of order n² are made once, and no BLAS is called, whose threads wait for each other longer than they compute.
+    kernel, forces = np.empty_like(chances), np.empty_like(chances)
     for iteration in range(_ITERATIONS):
         is_early = iteration < _EXAGGERATED
-        squares = (points * points).sum(axis=1)
-        kernel = 1.0 / (1.0 + np.maximum(0.0, squares[:, None] + squares[None, :] - 2.0 * (points @ points.T)))
+        across, down = points.T
+        np.square(np.subtract.outer(across, across, out=kernel), out=kernel)
+        kernel += np.square(np.subtract.outer(down, down, out=forces), out=forces)
+        kernel += 1.0
+        np.divide(1.0, kernel, out=kernel)
         np.fill_diagonal(kernel, 0.0)
-        forces = ((_EXAGGERATION if is_early else 1.0) * chances - kernel / kernel.sum()) * kernel
-        gradient = 4.0 * (forces.sum(axis=1)[:, None] * points - forces @ points)
+        np.multiply(_EXAGGERATION if is_early else 1.0, chances, out=forces)
+        forces *= kernel
+        total = kernel.sum()
+        kernel *= kernel
+        kernel /= total
+        forces -= kernel
+        pulls = np.stack([np.einsum("ij,j->i", forces, one) for one in (across, down)], axis=1)
+        gradient = 4.0 * (forces.sum(axis=1)[:, None] * points - pulls)
         gains = np.maximum(0.01, np.where(np.sign(gradient) == np.sign(step), gains * 0.8, gains + 0.2))
         step = (0.5 if is_early else 0.8) * step - rate * gains * gradient
         points = points + step

@@ -42,9 +42,14 @@ def compact(value: float) -> str:
     return (text.rstrip("0").rstrip(".") if "." in text else text) + _UNITS[unit]
 
 
+def counted(value: float, what: str) -> str:
+    """A whole number of things: 1 reject, 2 rejects."""
+    return f"{count(value)} {what}{'' if round(value) == 1 else 's'}"
+
+
 def duration(seconds: float) -> str:
     """Seconds in the two largest units that they fill."""
-    if seconds < 60:  # noqa: PLR2004
+    if seconds < 59.95:  # noqa: PLR2004  what is rounded up to 60 is a minute
         return f"{seconds:.1f} s"
     minutes, left = divmod(round(seconds), 60)
     if minutes < 60:  # noqa: PLR2004

@@ -119,14 +119,14 @@ def _sections(material: Material) -> list[Section | None]:
         if not measured:
             measured, sampled = vector_sections.tradeoff(sample, record["embedding_space"]), len(sample.chunks)
         of_vectors = [
-            vector_sections.vector_map(sample, with_texts=material.with_texts),
+            vector_sections.vector_map(record, sample, with_texts=material.with_texts),
             vector_sections.neighbours(sample, with_texts=material.with_texts),
         ]
     return [
         *first,
         *of_vectors,
         vector_sections.representation(record, measured, sampled),
-        evaluation_section.evaluation(material.evaluations),
+        evaluation_section.evaluation(material.evaluations, record["ledger"]),
         chart_sections.lengths(record),
         chart_sections.throughput(record),
         run_sections.reuse(record),

@@ -5,7 +5,7 @@ from typing import Any
 
 from transforms.logic.report.charts import stacked
 from transforms.logic.report.markup import tag
-from transforms.logic.report.numbers import compact, count, decimal, duration, share
+from transforms.logic.report.numbers import compact, count, counted, decimal, duration, share
 from transforms.logic.report.parts import (
     Column,
     Section,
@@ -44,8 +44,8 @@ def overview(record: Record) -> Section:
     languages = len(record["languages"])
     speed = "" if not embed["tokens_per_second"] else f"{compact(embed['tokens_per_second'])} tokens/s while encoding"
     tiles = [
-        tile("Documents", compact(documents["read"]), f"{count(rejects)} rejects" if rejects else "no rejects"),
-        tile("Languages", count(languages), f"{len(record['partitions'])} partitions"),
+        tile("Documents", compact(documents["read"]), counted(rejects, "reject") if rejects else "no rejects"),
+        tile("Languages", count(languages), counted(len(record["partitions"]), "partition")),
         tile("Chunks", compact(record["chunks"]["split"]), f"{compact(record['tokens'])} tokens"),
         tile("Vectors encoded", compact(vectors["encoded"]), speed),
         tile(

@@ -9,7 +9,7 @@ import numpy as np
 from transforms.logic.vectors import Float32
 
 MOST_EXAMPLES = 6
-_NEIGHBOURS = 3
+_MOST_NEIGHBOURS = 3
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Neighbour:
 
 @dataclass(frozen=True)
 class Example:
-    """A chunk and the chunks of other languages that lie nearest to it, one of a language, the nearest first."""
+    """A chunk and the chunks of other languages that lie nearest to it, at most three, one of a language, the nearest first."""
 
     chunk: SampledChunk
     neighbours: Sequence[Neighbour]
@@ -75,11 +75,14 @@ def examples(sample: ReportSample, most: int = MOST_EXAMPLES) -> list[Example]:
     each other and are left out.
     """
     languages = np.array([chunk.language for chunk in sample.chunks], object)
+    wanted = min(_MOST_NEIGHBOURS, len(set(languages.tolist())) - 1)
+    if wanted < 1:
+        return []
     found = []
-    scores = sample.vectors @ sample.vectors.T if len(sample.chunks) else np.empty((0, 0), np.float32)
+    scores = sample.vectors @ sample.vectors.T
     for index, chunk in enumerate(sample.chunks):
-        neighbours = _nearest(sample, scores[index], languages != chunk.language, chunk.text)
-        if len(neighbours) == _NEIGHBOURS:
+        neighbours = _nearest(sample, scores[index], languages != chunk.language, chunk.text, wanted)
+        if len(neighbours) == wanted:
             found.append(Example(chunk, neighbours))
     found.sort(key=lambda one: -sum(neighbour.similarity for neighbour in one.neighbours))
     chosen: list[Example] = []
@@ -96,14 +99,14 @@ def examples(sample: ReportSample, most: int = MOST_EXAMPLES) -> list[Example]:
     return chosen
 
 
-def _nearest(sample: ReportSample, scores: Float32, is_other: np.ndarray, text: str) -> list[Neighbour]:
+def _nearest(sample: ReportSample, scores: Float32, is_other: np.ndarray, text: str, wanted: int) -> list[Neighbour]:
     found: dict[str, Neighbour] = {}
     others = np.flatnonzero(is_other)
     for place in others[np.argsort(-scores[others], kind="stable")].tolist():
         chunk = sample.chunks[place]
         if chunk.language not in found and chunk.text != text:
             found[chunk.language] = Neighbour(chunk, float(np.clip(scores[place], -1, 1)))
-            if len(found) == _NEIGHBOURS:
+            if len(found) == wanted:
                 break
     return list(found.values())
 

@@ -9,7 +9,7 @@ import numpy as np
 from transforms.logic.calibration import calibrate
 from transforms.logic.recall import MIN_SAMPLE, Sample, halvings, measure
 from transforms.logic.report.charts import SHAPES, Line, Point, curve, svg, symbol
-from transforms.logic.report.layout import place
+from transforms.logic.report.layout import apart, place
 from transforms.logic.report.markup import Node, append, language_attribute, tag
 from transforms.logic.report.numbers import count, decimal
 from transforms.logic.report.parts import (
@@ -34,6 +34,10 @@ _MOST_LANGUAGES = _COLOURS * 3
 """With marks of their own; the eye tells no more apart."""
 _MOST_CHARACTERS = 160
 _MAP_WIDTH, _MAP_HEIGHT, _MAP_EDGE = 680, 480, 16
+_MARK = 4.6
+_MIDDLE = np.array([_MAP_WIDTH, _MAP_HEIGHT], np.float32) / 2
+_MOST_LARGE_MARKS = 500
+"""More marks are drawn smaller, so that they cover as much of the map together."""
 
 
 def tradeoff(sample: ReportSample, space: str) -> list[dict[str, Any]]:
@@ -113,10 +117,8 @@ def _curve(
             for one in own
         ]
         lines.append(Line(kind, points))
-    best = max(measured, key=lambda one: one["recall"])
-    described = (
-        f"From {min(one['bytes_per_vector'] for one in measured):,} to {best['bytes_per_vector']:,} bytes a vector."
-    )
+    sizes = [one["bytes_per_vector"] for one in measured]
+    described = f"From {min(sizes):,} to {max(sizes):,} bytes a vector."
     drawing = curve("recall", "Recall against size", described, lines, "bytes per vector", "recall@10", floor)
     rows = [
         [
@@ -157,12 +159,13 @@ def _marks(entries: Sequence[tuple[str, Node]]) -> ET.Element:
     return tag("ul", {"class": "legend"}, *items)
 
 
-def vector_map(sample: ReportSample, *, with_texts: bool) -> Section:
+def vector_map(record: Record, sample: ReportSample, *, with_texts: bool) -> Section:
     """The sample on a plane, near where the vectors are near."""
     if len(sample.chunks) < 3 or not sample.vectors.size:  # noqa: PLR2004
         return Section("map", "Map of the vectors", [note("A map takes at least three chunks with dense vectors.")])
-    places = _on_paper(place(sample.vectors))
-    order = sample.languages()
+    size = _MARK * min(1.0, (_MOST_LARGE_MARKS / len(sample.chunks)) ** 0.5)
+    places = _on_paper(place(sample.vectors), size)
+    order = _by_importance(record, sample)
     named = order[:_MOST_LANGUAGES]
     root = svg(
         *("map-drawing", "Map of a sample of chunks by their vectors"),
@@ -176,7 +179,7 @@ def vector_map(sample: ReportSample, *, with_texts: bool) -> Section:
     append(
         root,
         [
-            _point(chunk, tuple(at), named, with_texts=with_texts)
+            _point(chunk, (*at, size), named, with_texts=with_texts)
             for chunk, at in zip(sample.chunks, places.tolist(), strict=True)
         ],
     )
@@ -194,26 +197,42 @@ def vector_map(sample: ReportSample, *, with_texts: bool) -> Section:
     caption = f"{len(sample.chunks):,} chunks of the dataset by what they mean"
     words = note(
         f"t-SNE of {extent} {len(sample.chunks):,} chunks, of every language equally many as far as it has them. Who stands beside "
-        f"whom means something; how far groups lie apart does not.{crossed}"
+        f"whom means something; how far groups lie apart does not. Marks that would cover each other are moved apart.{crossed}"
     )
     drawing = figure(root, caption, _marks(entries), panel)
     return Section("map", "Map of the vectors", [drawing, words])
 
 
-def _on_paper(places: Float32) -> Float32:
-    """Places within the drawing, as large as it allows, with equal units on both axes; down is positive."""
+def _on_paper(places: Float32, size: float) -> Float32:
+    """Places within the drawing, down is positive, so far apart that marks of a size cover no other."""
+    return np.asarray(_MIDDLE + _fitted(apart(_fitted(places * np.float32([1, -1])), 2 * size)), np.float32)
+
+
+def _fitted(places: Float32) -> Float32:
+    """Places about the middle of the drawing, as wide as it allows, with equal units on both axes."""
     reach = np.maximum(np.abs(places).max(axis=0), 1e-9)
-    half = np.array([_MAP_WIDTH, _MAP_HEIGHT], np.float32) / 2
-    scale = float(((half - _MAP_EDGE) / reach).min())
-    return np.asarray(half + places * np.array([scale, -scale]), np.float32)
+    return np.asarray(places * ((_MIDDLE - _MAP_EDGE) / reach).min(), np.float32)
+
+
+def _by_importance(record: Record, sample: ReportSample) -> list[str]:
+    """Languages, those with most rows in the collection first: the sample has about equally many chunks of each."""
+    partitions, documents = record["partitions"], record["languages"]
+
+    def rank(language: str) -> tuple[int, int]:
+        held = partitions.get(f"lang_{language}", {}).get("expected", 0)
+        return -held, -documents.get(language, {}).get("documents", 0)
+
+    return sorted(sample.languages(), key=rank)
 
 
 def _kind(index: int) -> str:
     return f"{index % _COLOURS} m{(index + index // _COLOURS) % SHAPES}"
 
 
-def _point(chunk: SampledChunk, at: tuple[float, float], named: Sequence[str], *, with_texts: bool) -> ET.Element:
-    across, down = at
+def _point(
+    chunk: SampledChunk, at: tuple[float, float, float], named: Sequence[str], *, with_texts: bool
+) -> ET.Element:
+    across, down, size = at
     if chunk.language in named:
         kind, _, shape = _kind(named.index(chunk.language)).partition(" m")
     else:
@@ -224,7 +243,7 @@ def _point(chunk: SampledChunk, at: tuple[float, float], named: Sequence[str], *
     return tag(
         "g",
         {"class": f"point s{kind}", "role": "img", "aria-label": words, "data-language": chunk.language},
-        tag("path", {"class": "mark", "d": symbol(int(shape), across, down, 4.6)}),
+        tag("path", {"class": "mark", "d": symbol(int(shape), across, down, size)}),
         tag("title", {"lang": language_attribute(chunk.language)}, words),
     )
 
@@ -240,7 +259,7 @@ def neighbours(sample: ReportSample, *, with_texts: bool) -> Section:
     heading = "Nearest across languages"
     if not found:
         return Section(
-            "neighbours", heading, [note("The sample holds no chunk with three other languages to be near to.")]
+            "neighbours", heading, [note("The sample holds no chunks of two languages that can be compared.")]
         )
     content: list[ET.Element] = []
     for example in found:
@@ -256,7 +275,7 @@ def neighbours(sample: ReportSample, *, with_texts: bool) -> Section:
         asked = tag("div", {"class": "asked"}, *_shown(example.chunk, with_texts=with_texts))
         content.append(tag("article", {"class": "example"}, asked, tag("ol", {}, *near)))
     said = note(
-        "A chunk, and the nearest chunks of three other languages with the cosine of their vectors: the closest groups of the sample, one "
+        "A chunk, and its nearest chunks in other languages with the cosine of their vectors: the closest groups of the sample, one "
         "for each language, so the best that it has to show and not typical ones."
     )
     return Section("neighbours", heading, [said, tag("div", {"class": "examples"}, *content)])

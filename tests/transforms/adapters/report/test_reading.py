@@ -135,7 +135,7 @@ def test_what_cannot_be_read_is_said_and_the_rest_is_there(workspace: Workspace,
     assert found.sample is None
     assert [one.split(":")[0] for one in found.remarks] == [
         "Map, neighbours and the recall of smaller vectors",
-        "Evaluations",
+        f"Evaluation {directory}/a.json",
     ]
 
 
@@ -147,6 +147,38 @@ def test_evaluations_of_the_collection_are_found(workspace: Workspace, tmp_path:
     found = read_material(str(tmp_path), record())
     assert [one["name"] for one in found.evaluations] == ["a", "b"]
     assert found.remarks == []
+
+
+def test_one_evaluation_that_cannot_be_read_hides_no_other(workspace: Workspace, tmp_path: Path) -> None:
+    directory = tmp_path / "evaluations" / "manuals"
+    directory.mkdir(parents=True)
+    (directory / "a.json").write_text("[1, 2]")
+    (directory / "b.json").write_text(json.dumps({**EVALUATION, "name": "b"}))
+    found = read_material(str(tmp_path), record())
+    assert [one["name"] for one in found.evaluations] == ["b"]
+    assert found.remarks == [f"Evaluation {directory}/a.json: it holds no result of an evaluation"]
+
+
+def test_an_evaluation_of_sixty_languages_is_shown(workspace: Workspace, tmp_path: Path) -> None:
+    """Its file is larger than those of few languages by the square of their number."""
+    row = EVALUATION["results"][0]
+    pairs = [{**row, "query_language": f"x{one}", "answer_language": f"y{one % 60}"} for one in range(60 * 59 * 2)]
+    directory = tmp_path / "evaluations" / "manuals"
+    directory.mkdir(parents=True)
+    (directory / "a.json").write_text(json.dumps({**EVALUATION, "results": pairs}, indent=2))
+    assert (directory / "a.json").stat().st_size > 1 << 20
+    found = read_material(str(tmp_path), record())
+    assert (len(found.evaluations[0]["results"]), found.remarks) == (len(pairs), [])
+
+
+def test_of_many_evaluations_it_is_said_that_some_are_left_out(workspace: Workspace, tmp_path: Path) -> None:
+    directory = tmp_path / "evaluations" / "manuals"
+    directory.mkdir(parents=True)
+    for number in range(10):
+        (directory / f"{number}.json").write_text(json.dumps({**EVALUATION, "name": str(number)}))
+    found = read_material(str(tmp_path), record())
+    assert [one["name"] for one in found.evaluations] == [str(number) for number in range(8)]
+    assert found.remarks == ["Evaluations: the first 8 of 10 by name are shown"]
 
 
 def test_no_secret_comes_along(workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.reports import LANGUAGES, sample
-from transforms.logic.report.layout import place, principal_components
+from transforms.logic.report.layout import apart, place, principal_components
 from transforms.logic.vectors import Float32, unit_rows
 
 
@@ -46,3 +46,23 @@ def test_components_do_not_depend_on_the_sign_that_a_solver_takes() -> None:
     assert found[np.abs(found).argmax(axis=0), [0, 1]].min() > 0
     assert found[:, 0].std() == pytest.approx(1e-4)
     assert found[:, 0].std() > found[:, 1].std()
+
+
+def _least_distance(places: Float32) -> float:
+    distances = np.linalg.norm(places[:, None] - places[None, :], axis=2)
+    np.fill_diagonal(distances, np.inf)
+    return float(distances.min())
+
+
+@pytest.mark.parametrize("spread", [0.0, 1.0, 30.0])
+def test_marks_that_would_cover_each_other_are_moved_apart(spread: float) -> None:
+    places = (spread * np.random.default_rng(1).normal(size=(60, 2))).astype(np.float32)
+    moved = apart(places, 2.0)
+    assert _least_distance(moved) > 1.7
+    np.testing.assert_array_equal(moved, apart(places.copy(), 2.0))
+
+
+def test_what_lies_apart_stays_where_it_is() -> None:
+    places = np.stack(np.meshgrid(np.arange(5.0), np.arange(5.0)), axis=-1).reshape(-1, 2).astype(np.float32)
+    assert np.abs(apart(places, 0.9) - places).max() < 0.01
+    assert apart(places[:0], 0.9).shape == (0, 2)

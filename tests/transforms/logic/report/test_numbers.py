@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transforms.logic.report.numbers import compact, count, decimal, duration, share, ticks
+from transforms.logic.report.numbers import compact, count, counted, decimal, duration, share, ticks
 
 
 @pytest.mark.parametrize(
@@ -53,10 +53,21 @@ def test_what_is_not_there_is_a_dash() -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "said"),
-    [(0.04, "0.0 s"), (59.94, "59.9 s"), (61, "1 min 01 s"), (3599.6, "1 h 00 min"), (90_061, "25 h 01 min")],
+    [
+        (0.04, "0.0 s"),
+        (59.94, "59.9 s"),
+        (59.96, "1 min 00 s"),
+        (61, "1 min 01 s"),
+        (3599.6, "1 h 00 min"),
+        (90_061, "25 h 01 min"),
+    ],
 )
 def test_a_duration_has_two_units(seconds: float, said: str) -> None:
     assert duration(seconds) == said
+
+
+def test_one_thing_is_no_plural() -> None:
+    assert [counted(value, "reject") for value in (0, 1, 2000)] == ["0 rejects", "1 reject", "2,000 rejects"]
 
 
 @given(st.floats(1e-6, 1e15), st.integers(2, 8))

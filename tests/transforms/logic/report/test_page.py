@@ -127,7 +127,7 @@ def test_every_section_is_there(page: _Reader) -> None:
         "empty text",
         "0.95",
         "+0.000 (-0.002 to +0.002)",
-        "Top 1 of questions in one language, answers in another, float32",
+        "Top-1 of questions in one language, answers in another, float32",
         '<span class="shade h9">0.90</span>',
         "corpus/a.jsonl",
         "lang_ja",
@@ -214,6 +214,92 @@ def test_whatever_is_lacking_a_page_is_made(changed: dict[str, Any]) -> None:
     page = _Reader(render(material(**changed), ASSETS))
     assert page.open == []
     assert page.all("section")
+
+
+def _of_languages(count: int) -> dict[str, Any]:
+    names = [f"{first}{second}" for first in "abcdef" for second in "klmnopqrst"][:count]
+    pairs = [
+        {
+            "query_language": one,
+            "answer_language": other,
+            "queries": 1 + names.index(one) + names.index(other),
+            "top_1": 0.5,
+        }
+        for one in names
+        for other in names
+    ]
+    return {"name": "many", "results": pairs}
+
+
+def test_of_many_languages_a_matrix_shows_those_that_are_asked_most_and_says_so() -> None:
+    reader = _Reader(render(material(evaluations=[_of_languages(60)]), ASSETS))
+    assert "the 24 languages with most queries" in reader.text["caption"]
+    # The first in the alphabet have the fewest queries here.
+    assert "et" in reader.text["th"]
+    assert "the 24 languages" not in render(material(evaluations=[_of_languages(24)]), ASSETS)
+
+
+@pytest.mark.parametrize(("ledger", "is_said"), [(3, False), (4, True), (None, False), ([], True)])
+def test_an_evaluation_of_other_rows_says_so(ledger: Any, *, is_said: bool) -> None:
+    html = render(material(evaluations=[{"name": "parallel", "ledger": ledger}]), ASSETS)
+    assert ("this run left those of ledger 3" in html) == is_said
+
+
+def test_what_compression_costs_and_which_languages_prefer_their_own_stands_open() -> None:
+    names = [f"x{letter}" for letter in "abcdefghijklmn"]
+    differences: list[dict[str, Any]] = [
+        {
+            "query_language": one,
+            "answer_language": one,
+            "ndcg_at_10": {"difference": -0.5, "low": -0.625, "high": -0.25},
+        }
+        for one in (None, *names)
+    ]
+    differences[0]["ndcg_at_10"] = {"difference": -0.125, "low": -0.25, "high": 0.0}
+    bias = [
+        {"query_language": one, "queries": 3, "bias": 0.5 if kind == "int8" else 0.25, "representation": kind}
+        for kind in ("full precision", "int8")
+        for one in names
+    ]
+    made = {"name": "parallel", "differences": differences, "language_bias": bias}
+    html = render(material(evaluations=[made]), ASSETS)
+    section = html[html.index('<section id="evaluation"') :].partition("</section>")[0]
+    unfolded = re.sub("<details.*?</details>", "", section, flags=re.DOTALL)
+    assert ">-0.125 (-0.250 to +0.000)<" in unfolded
+    assert "-0.500 (" not in unfolded
+    assert unfolded.count(">0.500<") == len(names)
+    assert ">0.250<" not in unfolded
+    assert ">nDCG@10<" in unfolded
+
+
+def test_a_difference_without_an_interval_is_no_list_of_fields() -> None:
+    difference = {"difference": -0.25, "low": None, "high": None}
+    html = render(material(evaluations=[{"name": "one", "differences": [{"top_1": difference}]}]), ASSETS)
+    assert ">-0.250</td>" in html or ">-0.250</th>" in html
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(599, "seconds since"), (600, "minutes since"), (35_999, "minutes since"), (172_800, "hours since")],
+)
+def test_an_axis_of_time_has_the_unit_of_its_length(seconds: int, said: str) -> None:
+    width = max(1, seconds // 40)
+    timeline = [{"start": 0, "width": width, "tokens": 100}]
+    assert said in render(material(record={**record(), "seconds": float(seconds), "timeline": timeline}), ASSETS)
+
+
+def test_of_many_languages_those_with_most_rows_have_marks_of_their_own() -> None:
+    """A balanced sample has equally many chunks of each, so it cannot tell."""
+    found = sample()
+    names = [f"{first}{second}" for first in "abc" for second in "klmnopqrst"]
+    chunks = [replace(chunk, language=names[index % 30]) for index, chunk in enumerate(found.chunks)]
+    made = record()
+    made["partitions"] = {f"lang_{name}": {"expected": 10 + names.index(name), "milvus": 0} for name in names[6:]}
+    reader = _Reader(render(material(record=made, sample=replace(found, chunks=chunks)), ASSETS))
+    marks = {
+        one["data-language"] for one in reader.all("g") if "sx" not in one.get("class", "") and "data-language" in one
+    }
+    assert marks == set(names[6:])
 
 
 def test_hostile_strings_stay_text_wherever_they_stand() -> None:

@@ -3,11 +3,13 @@
 from collections import Counter
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.reports import LANGUAGES, sample
 from transforms.logic.report.sample import ReportSample, SampledChunk, balanced, crossing_share, examples
+from transforms.logic.vectors import unit_rows
 
 
 @given(st.lists(st.sampled_from("abcd"), max_size=60), st.integers(0, 40))
@@ -33,6 +35,14 @@ def test_examples_are_translations_and_of_different_languages() -> None:
         similarities = [near.similarity for near in one.neighbours]
         assert similarities == sorted(similarities, reverse=True)
         assert len({near.chunk.language for near in one.neighbours}) == 3
+
+
+@pytest.mark.parametrize(("languages", "neighbours"), [("a", None), ("ab", 1), ("abc", 2), ("abcde", 3)])
+def test_a_corpus_of_few_languages_has_neighbours_in_those_that_it_has(languages: str, neighbours: int | None) -> None:
+    vectors = unit_rows(np.random.default_rng(2).normal(size=(20, 8)).astype(np.float32))
+    chunks = [SampledChunk(f"d{index}", 0, languages[index % len(languages)], str(index)) for index in range(20)]
+    found = examples(ReportSample(chunks, vectors))
+    assert {len(one.neighbours) for one in found} == (set() if neighbours is None else {neighbours})
 
 
 def test_a_copy_is_no_neighbour() -> None:
