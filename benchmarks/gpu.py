@@ -32,7 +32,7 @@ from sentence_transformers import SentenceTransformer
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import BertConfig, BertModel, XLMRobertaConfig, XLMRobertaModel
 
-from transforms.adapters.engines.attention import attend_by_chunk, attend_to_all
+from transforms.adapters.engines.attention import choose_attention
 from transforms.adapters.engines.layers import Layers
 from transforms.adapters.engines.passes import Frame, Passes
 
@@ -200,7 +200,7 @@ def measure(name: str, device: torch.device, count: int, budgets: Sequence[int],
         build(shape, Path(path), torch.float16)
         stock = SentenceTransformer(path, device=str(device), model_kwargs={"dtype": torch.float16})
         own = SentenceTransformer(path, device=str(device), model_kwargs={"dtype": dtype})
-    attend = attend_to_all if device.type == "cuda" else attend_by_chunk
+    attend = choose_attention(device, "bfloat16", shape.hidden // shape.heads)
     frame = Frame(np.array([0], np.int64), np.array([2], np.int64), 2 if shape.architecture == "xlm-roberta" else 0)
     loaded: Any = own[0]
     passes = Passes(Layers(loaded.auto_model.eval(), attend, budgets[0]), device, frame, shape.pooling)
