@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 
-from transforms.logic.errors import ConfigurationError, TransientError
+from transforms.logic.errors import TransientError
 
 _PREFIX = "corpus-embed-shuffle-"
 _LOCK = "in-use"
@@ -38,7 +38,7 @@ class Spill:
         """What stands for some encoded bytes: themselves, while there are few, or a reference.
 
         Raises:
-            ConfigurationError: the disk is full, or takes nothing.
+            TransientError: the disk is full, or takes nothing.
         """
         with _lock:
             key = (os.getpid(), self.path)
@@ -65,10 +65,10 @@ class _Writer:
                     rest = rest[file.write(rest) :]
         except OSError as error:
             message = (
-                f"{self._path.parent} does not take what waits between two steps: {error}; name a folder with more room by the environment "
-                "variable TMPDIR, or give the input in slices, some of the files to each run"
+                f"{self._path.parent} does not take what waits between two steps: {error}; run again with the environment variable "
+                "TMPDIR naming a folder with more room, or give the input in slices, some of the files to each run"
             )
-            raise ConfigurationError(message) from error
+            raise TransientError(message) from error
         return b"%s%d %d %s" % (_REFERENCE, start, len(data), os.fsencode(self._path))
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from transforms.adapters import spill
 from transforms.adapters.spill import Spill, current_spill, resolve, spilling
-from transforms.logic.errors import ConfigurationError, TransientError
+from transforms.logic.errors import TransientError
 
 LARGE = bytes(range(256)) * 8
 
@@ -103,7 +103,7 @@ def test_what_a_killed_process_left_goes_and_what_a_living_one_uses_stays(tmp_pa
 def test_a_full_disk_is_named(tmp_path: Path) -> None:
     with spilling():
         Path(used().path, f"{os.getpid()}.batches").symlink_to("/dev/full")
-        with pytest.raises(ConfigurationError, match=r"No space left on device; name a folder .* TMPDIR"):
+        with pytest.raises(TransientError, match=r"No space left on device; run again with .* TMPDIR"):
             used().put(LARGE)
     assert not list(tmp_path.iterdir())
 
