@@ -1,7 +1,8 @@
 """How fast is the forward pass, engine by engine, and what does each cost in exactness?
 
 One run over the same chunks, each contender in a process of its own that is bound to as many cores as it has threads, since what one
-library sets for its threads the next one finds; each goes over the chunks `--repeats` times and its median counts. Chunks are
+library sets for its threads the next one finds; each goes over the chunks `--repeats` times, a slow one as often as it begins within
+`--seconds`, and its median counts. With its defaults it is made to end within five minutes on two cores. Chunks are
 consecutive pieces of the input's text in each language, of lognormal length around 120 tokens (20 to 500), as documents cut at headings
 and paragraphs have them.
 
@@ -39,6 +40,7 @@ PROMPT = "passage: "
 STOCK = "stock float32, 32 a batch"
 _LENGTHS = (120, 0.7, 20, 500)
 _GEMM_ROWS = 4096
+_WARM_UP_SHARE = 4
 
 Encode = Callable[[Sequence[str], Sequence[Any]], Float32]
 
@@ -212,8 +214,25 @@ def gemm_rate(model: str) -> float:
     return 2.0 * _GEMM_ROWS * hidden * wide / statistics.median(seconds)
 
 
+def timed(action: Callable[[], Float32], repeats: int, most_seconds: float) -> tuple[list[float], Float32]:
+    """Seconds of each time, at least one, and what the last gave; none begins after `most_seconds`."""
+    seconds: list[float] = []
+    while True:
+        start = perf_counter()
+        result = action()
+        seconds.append(perf_counter() - start)
+        if len(seconds) >= repeats or sum(seconds) >= most_seconds:
+            return seconds, result
+
+
 def measure(
-    contender: str, threads: int, chunks: Sequence[str], token_ids: Sequence[Any], model: str, repeats: int
+    contender: str,
+    threads: int,
+    chunks: Sequence[str],
+    token_ids: Sequence[Any],
+    model: str,
+    repeats: int,
+    most_seconds: float,
 ) -> tuple[dict[str, Any], Float32]:
     """One contender with so many threads, in this process: seconds of each pass over the chunks, and its vectors."""
     import torch  # noqa: PLC0415
@@ -224,13 +243,10 @@ def measure(
     # Before the contender is loaded, which may leave the threads with other settings.
     gemm = gemm_rate(model)
     encode = contenders(model, threads)[contender]()
-    vectors = encode(chunks, token_ids)
-    seconds = []
+    few = max(1, len(chunks) // _WARM_UP_SHARE)
+    encode(chunks[:few], token_ids[:few])
     with OtherLoad() as load:
-        for _ in range(repeats):
-            start = perf_counter()
-            encode(chunks, token_ids)
-            seconds.append(perf_counter() - start)
+        seconds, vectors = timed(lambda: encode(chunks, token_ids), repeats, most_seconds)
     return {"gemm": gemm, "seconds": statistics.median(seconds), "other_load": load.cores}, vectors
 
 
@@ -289,19 +305,23 @@ def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser("python -m benchmarks.encode", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--input", nargs="+", default=[DEFAULT_INPUT], metavar="GLOB", help="files with id and text")
     parser.add_argument("--model", default=DEFAULT_MODEL, help="directory of the model")
-    parser.add_argument("--tokens", type=int, default=20_000, help="about so many are encoded by each")
-    parser.add_argument("--repeats", type=int, default=3, help="times that each contender runs")
+    parser.add_argument("--tokens", type=int, default=10_000, help="about so many are encoded by each")
+    parser.add_argument("--repeats", type=int, default=3, help="times that each contender runs, at most")
+    parser.add_argument("--seconds", type=float, default=8.0, help="none begins again after so many")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="a table for each number")
     parser.add_argument("--contender", help=argparse.SUPPRESS)
     parser.add_argument("--vectors", type=Path, help=argparse.SUPPRESS)
     values = parser.parse_args(list(argv))
     chunks, token_ids = cut_chunks(texts_by_language(values.input), values.model, values.tokens)
     if values.contender:
-        result, vectors = measure(values.contender, values.threads[0], chunks, token_ids, values.model, values.repeats)
+        result, vectors = measure(
+            values.contender, values.threads[0], chunks, token_ids, values.model, values.repeats, values.seconds
+        )
         np.save(values.vectors, vectors)
         sys.stdout.write(json.dumps(result) + "\n")
         return 0
     settings = ["--model", values.model, "--tokens", str(values.tokens), "--repeats", str(values.repeats)]
+    settings += ["--seconds", str(values.seconds)]
     child = [sys.executable, "-m", "benchmarks.encode", *settings, "--input", *values.input]
     for threads in values.threads:
         sys.stdout.write(render(compare(threads, child, values.model, token_ids)) + "\n")

@@ -19,7 +19,7 @@ import statistics
 import sys
 import tempfile
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -32,7 +32,7 @@ from sentence_transformers import SentenceTransformer
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import BertConfig, BertModel, XLMRobertaConfig, XLMRobertaModel
 
-from transforms.adapters.engines.attention import attend_by_chunk, attend_to_all
+from transforms.adapters.engines.attention import choose_attention
 from transforms.adapters.engines.layers import Layers
 from transforms.adapters.engines.passes import Frame, Passes
 
@@ -180,15 +180,15 @@ def _wait(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def measure(name: str, device: torch.device, count: int, budgets: Sequence[int], *, with_stock: bool) -> list[str]:
-    """The lines of one shape."""
+def measure(name: str, device: torch.device, count: int, budgets: Sequence[int], *, with_stock: bool) -> Iterator[str]:
+    """The lines of one shape, each as soon as it is known."""
     shape = SHAPES[name]
     dtype = torch.bfloat16
     chunks = draw_chunks(count)
     lengths = [len(chunk) + 2 for chunk in chunks]
     arithmetic, tokens = shape.flops(lengths), sum(lengths)
     ceiling = gemm_rate(device, dtype)
-    lines = [f"{name}: {count:,} chunks, {tokens:,} tokens; the limit: {ceiling / 1e12:,.1f} TFLOP/s"]
+    yield f"{name}: {count:,} chunks, {tokens:,} tokens; the limit: {ceiling / 1e12:,.1f} TFLOP/s"
 
     def line(what: str, seconds: float, cosine: float | None = None) -> str:
         rate = arithmetic / seconds
@@ -200,7 +200,7 @@ def measure(name: str, device: torch.device, count: int, budgets: Sequence[int],
         build(shape, Path(path), torch.float16)
         stock = SentenceTransformer(path, device=str(device), model_kwargs={"dtype": torch.float16})
         own = SentenceTransformer(path, device=str(device), model_kwargs={"dtype": dtype})
-    attend = attend_to_all if device.type == "cuda" else attend_by_chunk
+    attend = choose_attention(device, "bfloat16", shape.hidden // shape.heads)
     frame = Frame(np.array([0], np.int64), np.array([2], np.int64), 2 if shape.architecture == "xlm-roberta" else 0)
     loaded: Any = own[0]
     passes = Passes(Layers(loaded.auto_model.eval(), attend, budgets[0]), device, frame, shape.pooling)
@@ -213,14 +213,13 @@ def measure(name: str, device: torch.device, count: int, budgets: Sequence[int],
         cosine = float((encode_packed(passes, chunks[:64], budget) * reference).sum(axis=1).min())
         encode_packed(passes, chunks, budget)
         seconds = [_seconds(lambda used=budget: encode_packed(passes, chunks, used), device) for _ in range(3)]  # type: ignore[misc]
-        lines.append(line(f"packed, {budget:,} tokens", statistics.median(seconds), cosine))
+        yield line(f"packed, {budget:,} tokens", statistics.median(seconds), cosine)
     for batch_size in (32, 256) if with_stock else ():
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
         stock.encode(texts[: 4 * batch_size], batch_size=batch_size, show_progress_bar=False)
         encode = _stock(stock, texts, batch_size)
-        lines.append(line(f"stock float16, {batch_size} a batch", _seconds(encode, device)))
-    return lines
+        yield line(f"stock float16, {batch_size} a batch", _seconds(encode, device))
 
 
 def _stock(model: SentenceTransformer, texts: list[str], batch_size: int) -> Callable[[], Any]:
@@ -231,7 +230,7 @@ def main(argv: Sequence[str]) -> int:
     """Prints the table of one card."""
     parser = argparse.ArgumentParser("python -m benchmarks.gpu", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--shapes", nargs="+", choices=sorted(SHAPES), default=["e5-small", "e5-large", "bge-m3"])
-    parser.add_argument("--chunks", type=int, default=20_000, help="how many are encoded")
+    parser.add_argument("--chunks", type=int, default=10_000, help="how many are encoded")
     parser.add_argument("--budgets", nargs="+", type=int, default=[16_384, 65_536, 262_144], help="tokens of a pass")
     parser.add_argument("--device", default="cuda", help="cuda, or cpu to see that the script runs")
     parser.add_argument("--no-stock", action="store_true", help="leaves sentence-transformers out")
@@ -241,9 +240,9 @@ def main(argv: Sequence[str]) -> int:
     sys.stdout.write(f"{card}, torch {torch.__version__}\n")
     sys.stdout.write(f"  {'':<26}{'tokens/s':>12}{'TFLOP/s':>10}{'MFU':>8}{'peak GiB':>10}{'cosine':>10}\n")
     for name in values.shapes:
-        lines = measure(name, device, values.chunks, values.budgets, with_stock=not values.no_stock)
-        sys.stdout.write("\n".join(lines) + "\n")
-        sys.stdout.flush()
+        for line in measure(name, device, values.chunks, values.budgets, with_stock=not values.no_stock):
+            sys.stdout.write(f"{line}\n")
+            sys.stdout.flush()
     return 0
 
 

@@ -5,7 +5,7 @@ import logging
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from types import MappingProxyType
 from typing import Any
 
@@ -26,6 +26,7 @@ from transforms.adapters.events import report, report_run
 from transforms.adapters.lease import Claim, leased
 from transforms.adapters.milvus import release
 from transforms.adapters.report import find_report
+from transforms.adapters.spill import spilling
 from transforms.bulk_import import ImportToMilvus
 from transforms.commit import CommitRun
 from transforms.compress import CompressVectors
@@ -170,7 +171,9 @@ def finish(pipeline: beam.Pipeline) -> None:
         CorpusEmbedError: what a worker raised.
     """
     try:
-        with errors_of_workers():
+        # On another machine the disk of this one is not there.
+        waits_on_disk = options.workers_are_here(pipeline.options)
+        with errors_of_workers(), spilling() if waits_on_disk else nullcontext():
             apart(lambda: pipeline.run().wait_until_finish())
     finally:
         # Beam does that too, where it comes to its end.

@@ -3,7 +3,10 @@
 import json
 from pathlib import Path
 
-from benchmarks.encode import flops, render
+import numpy as np
+import pytest
+
+from benchmarks.encode import flops, render, timed
 
 
 def test_arithmetic_is_counted_by_hand(tmp_path: Path) -> None:
@@ -30,3 +33,12 @@ def test_the_table_shows_ratios_to_stock_and_to_the_limit() -> None:
     assert len({len(line) for line in (header, stock, packed)}) == 1
     assert stock.endswith("       200     1.0 x       10          0.10   1.00000        0.00")
     assert packed.endswith("     1,000     5.0 x       50          0.50   0.99997        0.25")
+
+
+@pytest.mark.parametrize(("most_seconds", "times"), [(0.0, 1), (3600.0, 3)])
+def test_a_slow_contender_goes_once(most_seconds: float, times: int) -> None:
+    given = [np.full(1, number, np.float32) for number in range(3)]
+    waiting = iter(given)
+    seconds, last = timed(lambda: next(waiting), 3, most_seconds)
+    assert len(seconds) == times
+    assert last is given[times - 1]

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.transforms.verbs import run_verb
+from transforms.adapters import spill
 from transforms.coders import RecordBatchCoder
 from transforms.logic.schemas import CHUNKS, DOCUMENTS, INTENTS, LEDGER, POINTERS, RECORDS, REJECTS, REUSED
 from transforms.metrics import ByProducts
@@ -84,3 +85,26 @@ def test_a_typed_producer_sends_batches_through_it(monkeypatch: pytest.MonkeyPat
     outcome = run_verb(make, batches)
     assert sorted(batch.num_rows for batch in outcome.main) == [1, 2, 3]
     assert set(encoded) == {1, 2, 3}
+
+
+def test_inside_spilling_batches_wait_on_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spill, "_KEPT_BYTES", 0)
+    crossed: list[bytes] = []
+    decode = RecordBatchCoder.decode
+
+    def watching(self: RecordBatchCoder, encoded: bytes) -> pa.RecordBatch:
+        crossed.append(encoded)
+        return decode(self, encoded)
+
+    monkeypatch.setattr(RecordBatchCoder, "decode", watching)
+    numbers = np.random.default_rng(0).integers(0, 1 << 60, (2, 4000))
+    batches = [pa.RecordBatch.from_pydict({"a": row}) for row in numbers]
+
+    def make(kept: ByProducts) -> _Shuffled:
+        return _Shuffled()
+
+    with spill.spilling():
+        outcome = run_verb(make, batches)
+    assert sorted(batch.column("a").to_pylist() for batch in outcome.main) == sorted(numbers.tolist())
+    assert crossed
+    assert max(map(len, crossed)) < 1000

@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -33,9 +35,7 @@ class KnownVectors:
         row_keys = pc.unique(chunks.column("row_key"))
         rows: dict[bytes, tuple[str, int]] = {}
         places: dict[bytes, tuple[str, int]] = {}
-        for shard in self.shards:
-            if not _holds_any(shard, prefixes):
-                continue
+        for shard in self._that_may_hold(prefixes):
             keys = self.workspace.read_shard(shard.name, ["content_key", "row_key"])
             for number, row in _found(keys.column("row_key"), row_keys):
                 rows.setdefault(row, (shard.name, number))
@@ -44,6 +44,17 @@ class KnownVectors:
         stored = pa.array(list(rows), row_keys.type)
         needed = pc.unique(chunks.filter(pc.invert(pc.is_in(chunks.column("row_key"), stored))).column("content_key"))
         return Known(rows, self._vectors([places[content] for content in needed.to_pylist() if content in places]))
+
+    def _that_may_hold(self, prefixes: npt.NDArray[np.uint32]) -> list[Shard]:
+        """Shards in whose range one of the ordered prefixes lies."""
+        starts, ends = np.searchsorted(prefixes, self._ranges)
+        return [self.shards[number] for number in np.flatnonzero(starts < ends)]
+
+    @cached_property
+    def _ranges(self) -> npt.NDArray[np.uint64]:
+        """Where each shard's range starts and ends, shape (2, shards): thousands of buckets ask thousands of shards."""
+        ranges = [(shard.first, shard.last + 1) for shard in self.shards]
+        return np.array(ranges, np.uint64).reshape(-1, 2).T
 
     def _vectors(self, places: Sequence[tuple[str, int]]) -> pa.Table:
         """Rows of the `KNOWN` schema from some places, shard by shard."""
@@ -75,9 +86,3 @@ def _found(keys: pa.ChunkedArray, wanted: pa.Array) -> list[tuple[int, bytes]]:
     _, first = np.unique(codes[numbers], return_index=True)
     numbers = np.sort(numbers[first])
     return list(zip(numbers.tolist(), keys.take(pa.array(numbers)).to_pylist(), strict=True))
-
-
-def _holds_any(shard: Shard, prefixes: np.ndarray) -> bool:
-    """Whether one of the ordered prefixes lies in the shard's range."""
-    first, last = np.searchsorted(prefixes, [shard.first, shard.last + 1])
-    return bool(first < last)

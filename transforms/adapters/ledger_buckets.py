@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -36,17 +37,21 @@ class LedgerBuckets:
     def of_bucket(self, bucket: int, bucket_count: int) -> LedgerBucket:
         """The rows of a bucket of document ids; only parts whose range meets the bucket's are opened."""
         tables, whole = [LEDGER.empty_table()], []
-        for name in self.parts:
-            first, last = prefix_range(name)
-            if not bucket_of_prefix(first, bucket_count) <= bucket <= bucket_of_prefix(last, bucket_count):
-                continue
+        first, last = buckets_of(self._ranges, bucket_count)
+        for number in np.flatnonzero((first <= bucket) & (bucket <= last)):
+            name = self.parts[number]
             rows = self.workspace.read_ledger_part(name)
-            if bucket_of_prefix(first, bucket_count) == bucket_of_prefix(last, bucket_count):
+            if first[number] == last[number]:
                 whole.append(name)
             else:
                 rows = rows.filter(pa.array(buckets_of_rows(name, rows, bucket_count) == bucket))
             tables.append(rows)
         return LedgerBucket(pa.concat_tables(tables), tuple(whole) if len(whole) == len(tables) - 1 else None)
+
+    @cached_property
+    def _ranges(self) -> npt.NDArray[np.uint32]:
+        """First and last prefix of each part, shape (2, parts): thousands of buckets ask thousands of parts."""
+        return np.array([prefix_range(name) for name in self.parts], np.uint32).reshape(-1, 2).T
 
 
 def document_bucket_count(ledger: Ledger, at_least: int) -> int:

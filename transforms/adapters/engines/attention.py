@@ -39,6 +39,19 @@ class Pack:
 Attention = Callable[[torch.Tensor, Pack, int], torch.Tensor]
 """(queries, keys and values of all tokens, shape (tokens, 3 * hidden size); the pack; heads) to (tokens, hidden size)."""
 
+# Of FlashAttention, as torch builds it (aten/src/ATen/native/transformers/cuda/flash_attn/flash_api.cpp).
+_FLASH_CAPABILITY = (8, 0)
+_FLASH_HEAD_STEP, _FLASH_MOST_OF_HEAD = 8, 256
+
+
+def choose_attention(device: torch.device, dtype: str, head_size: int) -> Attention:
+    """All in one kernel where the device has one for this number type and size of a head, else chunk by chunk."""
+    fits = head_size % _FLASH_HEAD_STEP == 0 and head_size <= _FLASH_MOST_OF_HEAD
+    if device.type != "cuda" or dtype == "float32" or not fits:
+        return attend_by_chunk
+    has_kernel = torch.cuda.get_device_capability(device) >= _FLASH_CAPABILITY
+    return attend_to_all if has_kernel else attend_by_chunk
+
 
 def attend_by_chunk(projected: torch.Tensor, pack: Pack, heads: int) -> torch.Tensor:
     """Chunk by chunk. Keys run on into the next chunk up to a multiple of `KEY_STEP`, where a mask gives them no weight."""

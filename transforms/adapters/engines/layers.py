@@ -25,6 +25,7 @@ class Layers:
         """Takes the loaded model, of which only weights are kept, and how many tokens a pack commonly has."""
         own = model.embeddings
         self._words = own.word_embeddings.weight.detach()
+        self.words = len(self._words)
         # Every token is of the first type, so that its vector is a part of the position's.
         self._positions = (own.position_embeddings.weight + own.token_type_embeddings.weight[0]).detach()
         self._norm = _norm_of(own.LayerNorm)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from transforms.adapters.encoders import FIRST_POSITION, Computation, TokenIds, usable_cores
-from transforms.adapters.engines.attention import attend_by_chunk, attend_to_all
+from transforms.adapters.engines.attention import choose_attention
 from transforms.adapters.engines.devices import choose_device
 from transforms.adapters.engines.heads import Heads
 from transforms.adapters.engines.layers import Layers
@@ -37,9 +37,9 @@ class PackedEngine:
     ) -> None:
         device = choose_device(computation)
         on_gpu = device.type == "cuda"
-        # FlashAttention has no float32; a GPU computes in it only what did not come out well in 16 bits.
-        attend = attend_to_all if on_gpu and computation.dtype != "float32" else attend_by_chunk
         loaded = cast("Any", load_model(model, device, computation.dtype)[0]).auto_model.eval()
+        head_size = loaded.config.hidden_size // loaded.config.num_attention_heads
+        attend = choose_attention(device, computation.dtype, head_size)
         layers = Layers(loaded, attend, _COMMON_TOKENS[device.type])
         outputs = computation.outputs
         heads = Heads(model, device, computation.dtype, outputs) if set(outputs) - {"dense"} else None

@@ -20,7 +20,13 @@ TOKEN_STEP = 128
 
 
 class States(Protocol):
-    """What makes hidden states, such as `layers.Layers`."""
+    """What makes hidden states, such as `layers.Layers`.
+
+    Attributes:
+        words: how many token ids it knows, counted from 0.
+    """
+
+    words: int
 
     def hidden(self, pack: Pack) -> torch.Tensor:
         """Shape (tokens, hidden size)."""
@@ -86,8 +92,15 @@ class Passes:
 
     @torch.inference_mode()
     def start(self, token_ids: Sequence[npt.NDArray[np.int32]]) -> Started:
-        """Launches a pass over some chunks; on a GPU nothing waits for it."""
+        """Launches a pass over some chunks; on a GPU nothing waits for it.
+
+        Raises:
+            IndexError: a token id that the model does not know. A CPU would say so too; a GPU would be lost to the whole process.
+        """
         ids, positions, offsets = pack_chunks(token_ids, self._frame)
+        if ids.max() >= self._states.words:
+            message = f"token id {ids.max()}: the model has {self._states.words} tokens, its tokenizer more"
+            raise IndexError(message)
         pack = Pack(
             to_device(ids, self._device),
             to_device(positions, self._device),
@@ -103,7 +116,8 @@ class Passes:
         launched = self._heads.launch(hidden, pack.offsets) if self._heads else None
         done = None
         if self._device.type == "cuda":
-            done = cast("Any", torch.cuda.Event)()
+            # Who waits sleeps: spinning would take a core from those that split text.
+            done = cast("Any", torch.cuda.Event)(blocking=True)
             done.record(torch.cuda.current_stream(self._device))
         return Started(dense, launched, ids[: offsets[-1]], offsets, done)
 

@@ -5,7 +5,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transforms.adapters.engines.attention import KEY_STEP, Pack, attend_by_chunk
+from transforms.adapters.engines.attention import (
+    KEY_STEP,
+    Attention,
+    Pack,
+    attend_by_chunk,
+    attend_to_all,
+    choose_attention,
+)
 
 HEADS, WIDTH = 4, 8
 LENGTHS = st.lists(st.integers(1, 3 * KEY_STEP + 1), min_size=1, max_size=6)
@@ -62,3 +69,28 @@ def test_sixteen_bits_are_near(dtype: torch.dtype) -> None:
     assert mixed.dtype == dtype
     for start, stop in pairwise(pack.places):
         torch.testing.assert_close(mixed[start:stop].double(), by_hand(projected[start:stop]), atol=0.02, rtol=0.02)
+
+
+@pytest.mark.parametrize(
+    ("device", "dtype", "head_size", "capability", "expected"),
+    [
+        ("cuda", "bfloat16", 64, (9, 0), attend_to_all),
+        ("cuda", "float16", 32, (8, 0), attend_to_all),
+        # A T4, which choose_device tells to take float16.
+        ("cuda", "float16", 64, (7, 5), attend_by_chunk),
+        ("cuda", "float32", 64, (9, 0), attend_by_chunk),
+        ("cuda", "bfloat16", 36, (9, 0), attend_by_chunk),
+        ("cuda", "bfloat16", 264, (9, 0), attend_by_chunk),
+        ("cpu", "bfloat16", 64, None, attend_by_chunk),
+    ],
+)
+def test_one_kernel_serves_where_the_card_has_it(
+    monkeypatch: pytest.MonkeyPatch,
+    device: str,
+    dtype: str,
+    head_size: int,
+    capability: tuple[int, int] | None,
+    expected: Attention,
+) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
+    assert choose_attention(torch.device(device), dtype, head_size) is expected

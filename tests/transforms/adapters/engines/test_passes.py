@@ -1,6 +1,7 @@
 from itertools import pairwise
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,6 +18,8 @@ CPU = torch.device("cpu")
 
 class OneHot:
     """States that tell id and position of each token."""
+
+    words = 100
 
     def hidden(self, pack: Pack) -> torch.Tensor:
         return torch.nn.functional.one_hot(pack.ids, 100).float() + pack.positions[:, None] / 1000
@@ -69,6 +72,12 @@ def test_cls_is_the_first_token(chunks: list[np.ndarray]) -> None:
     assert dense is not None
     first = np.eye(100)[0] + 0.002
     np.testing.assert_allclose(dense, np.tile(first / np.linalg.norm(first), (len(chunks), 1)), atol=1e-6)
+
+
+def test_a_token_that_the_model_does_not_know_never_reaches_the_device() -> None:
+    passes = Passes(OneHot(), torch.device("meta"), FRAME, "mean")
+    with pytest.raises(IndexError, match=r"token id 100: the model has 100 tokens"):
+        passes.start([np.array([5, 100], np.int32)])
 
 
 def test_without_pooling_there_is_no_dense_vector() -> None:
