@@ -198,9 +198,10 @@ class RunCommand(BaseOperator):
 
 def failure(code: int) -> AirflowException:
     """The exception for an exit code that is not good."""
-    meaning = EXIT_CODES.get(
-        code, f"ended by signal {-code}" if code < 0 else "an exit code that corpus-embed does not know"
-    )
+    # Of a process itself, and of one that was a shell's (POSIX, exit status).
+    by_signal = -code if code < 0 else code - 128
+    ended = f"ended by signal {by_signal}" if by_signal > 0 else "an exit code that corpus-embed does not know"
+    meaning = EXIT_CODES.get(code, ended)
     kind = AirflowException if code == EXIT_RETRY else AirflowFailException
     return kind(f"{_EXIT_CODE}{code}: {meaning}")
 

@@ -142,7 +142,8 @@ event = {"status": "error", "message": "?"}
 launched = operator()
 first = kind_of(lambda: launched.execute(context))
 print(json.dumps({
-    "exits": {code: type(tasks.failure(code)).__name__ for code in (-9, 1, 2, 4, 5, 6, 7, 139)},
+    "exits": {code: type(tasks.failure(code)).__name__ for code in (-9, 1, 2, 4, 5, 6, 7, 99, 143)},
+    "meanings": [str(tasks.failure(code)).partition(": ")[2] for code in (-9, 99, 143)],
     "launched": [first, launched.hook.launched, pushed],
     "refused": {
         status: kind_of(lambda: operator(status=status).execute(context))[0]
@@ -172,6 +173,11 @@ def test_only_what_another_attempt_may_mend_is_tried_again(airflow: Airflow) -> 
     assert {code for code, kind in found["exits"].items() if kind == "AirflowFailException"} == set(found["exits"]) - {
         "6"
     }
+    assert found["meanings"] == [
+        "ended by signal 9",
+        "an exit code that corpus-embed does not know",
+        "ended by signal 15",
+    ]
     assert {status for status, kind in found["refused"].items() if kind == "AirflowException"} == {
         "409",
         "429",
