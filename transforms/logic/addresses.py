@@ -9,10 +9,7 @@ from transforms.logic.errors import ConfigurationError
 _CLEAR_TEXT = frozenset({"http", "tcp"})
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 # Or, as keys of AWS have slashes: a colon that begins no port, and an @ wherever it comes.
-_USER = re.compile(
-    r"[A-Za-z][A-Za-z0-9+.-]*:/{1,2}(?:[^/?#]*@|[^/?#@\[]*:(?![0-9]{1,5}(?:[/?#]|$)).*@)",
-    re.DOTALL,
-)
+_USER = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/{1,2}(?:[^/?#]*@|[^/?#@\[]*:(?![0-9]{1,5}(?:[/?#]|$))\S*@)")
 
 
 def holds_user(text: str) -> bool:

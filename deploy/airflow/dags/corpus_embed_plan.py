@@ -41,9 +41,7 @@ _SECRET: Final = re.compile(
 )
 _REFERENCE: Final = re.compile(r"(env|file|secret):.+")
 # As in transforms/logic/addresses.py.
-_USER: Final = re.compile(
-    r"[A-Za-z][A-Za-z0-9+.-]*:/{1,2}(?:[^/?#]*@|[^/?#@\[]*:(?![0-9]{1,5}(?:[/?#]|$)).*@)", re.DOTALL
-)
+_USER: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/{1,2}(?:[^/?#]*@|[^/?#@\[]*:(?![0-9]{1,5}(?:[/?#]|$))\S*@)")
 _OPTION: Final = re.compile(r"-*(\w+)=(.*)", re.DOTALL)
 LAUNCH: Final = "corpus-embed-launch"
 """The label that tells jobs of one launch from others of the same name."""

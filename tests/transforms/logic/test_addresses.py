@@ -110,6 +110,7 @@ def test_an_address_that_is_none_is_refused() -> None:
 @pytest.mark.parametrize(
     "text",
     [
+        "https://host:port/ is what mail@a.b says",
         "https://gateway:9091/metrics/job@base64/bWU",
         "http://[::1]:9091/job@base64/bWU",
         "s3://bucket/a@b",
