@@ -53,6 +53,10 @@ class MilvusAccess(Section):
         return access_of(self)
 
 
+REFERRED = frozenset(_OPTIONS) - {"allow_clear_text_milvus"}
+"""Options that take a reference."""
+
+
 def add_access_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the flags to a command that has no configuration."""
     group = parser.add_argument_group("how Milvus is reached")

@@ -29,6 +29,9 @@ DEFAULT_RUNNER = "FnApiRunner"
 _SECRET_OPTIONS = frozenset(
     {"--azure_connection_string", "--s3_access_key_id", "--s3_secret_access_key", "--s3_session_token"}
 )
+# What a runner is told of the environment of its workers, and names in it of what holds a secret.
+_OF_ENVIRONMENTS = ("environment_config", "environment_options")
+_NAMES_SECRET = re.compile(r"(?i)(?:token|password|passwd|secret|credentials?|_key)[\\\"']*\s*[:=]")
 _RUNNERS_HERE = frozenset(
     {DEFAULT_RUNNER, "DirectRunner", "BundleBasedDirectRunner", "SwitchingDirectRunner", "PrismRunner"}
 )
@@ -186,7 +189,13 @@ def to_pipeline_options(
         add = getattr(options, "_add_argparse_args", None)
         if add is not None:
             add(parser)
-    _, unknown = parser.parse_known_args(list(arguments))
+    known, unknown = parser.parse_known_args(list(arguments))
+    for name in _OF_ENVIRONMENTS:
+        if _NAMES_SECRET.search(str(getattr(known, name, None) or "")):
+            raise ConfigurationError(
+                f"--{name} gives workers a variable that holds a secret (it is not shown), and all who may look at the job would see it; "
+                "set it where the workers are started"
+            )
     flags = sorted(parser._option_string_actions)  # noqa: SLF001  argparse has no public list of its flags
     flags += [option.flag for option in definitions().values()] if own_flags is None else own_flags
     for argument in arguments:
@@ -196,6 +205,11 @@ def to_pipeline_options(
                 "workers credentials by their environment: a role, a service account, AWS_PROFILE"
             )
     for argument in (one.split("=")[0] for one in unknown):
+        if not argument.startswith("-"):
+            raise ConfigurationError(
+                f"an argument belongs to no option (it is not shown, as it may be a secret): look for a space behind =, and quote what "
+                f"holds spaces; see corpus-embed {command} --help"
+            )
         hint = did_you_mean(argument, flags) or f"; see corpus-embed {command} --help"
         raise ConfigurationError(f"unknown option {argument!r}{hint}")
     named = any(argument == "--runner" or argument.startswith("--runner=") for argument in arguments)

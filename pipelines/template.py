@@ -12,6 +12,7 @@ from typing import Any, Literal, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
+from pipelines.access import REFERRED
 from pipelines.definitions import default_of, option_fields
 from pipelines.sections import Patterns
 from transforms.logic.errors import ConfigurationError
@@ -33,6 +34,8 @@ _REGEXES = MappingProxyType(
     }
 )
 """What a worker elsewhere cannot reach is refused before the launcher starts."""
+# Not env:NAME, as workers have not the environment of who launches; in a form that any dialect of regular expressions reads.
+_REFERENCE = r"^(file:/.+|secret:projects/[^/]+/secrets/[^/]+/versions/[^/]+)$"
 
 _KINDS = MappingProxyType({bool: "BOOLEAN", int: "NUMBER", float: "NUMBER"})
 _NUMBERS = MappingProxyType({int: r"^[0-9]+$", float: r"^[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?$"})
@@ -142,6 +145,9 @@ def _kind(field: FieldInfo) -> tuple[type, tuple[str, ...]]:
 def _regexes(name: str, field: FieldInfo, kind: type) -> list[str]:
     if name in _REGEXES:
         return [_REGEXES[name]]
+    if name in REFERRED:
+        # The service keeps the parameters of a job and shows them: a secret must not get so far.
+        return [_REFERENCE]
     if kind is bool:
         return ["^(true|false)$"]
     patterns = [one.pattern for one in field.metadata if getattr(one, "pattern", None)]

@@ -51,10 +51,20 @@ def test_commands_grant_roles_of_the_table_and_none_that_is_not_granted() -> Non
     asked = {word.removeprefix("--role=") for words in commands for word in words if word.startswith("--role=")}
     assert asked
     assert asked <= granted
-    for words in commands:
-        # Of the whole project the workers get nothing but what the service needs.
-        if words[:2] == ["gcloud", "projects"]:
-            assert "--role=roles/dataflow.worker" in words
+    # Of the whole project each account gets nothing but what a service needs.
+    of_project = {
+        (word.removeprefix("--member=$"), other.removeprefix("--role="))
+        for words in commands
+        if words[:3] == ["gcloud", "projects", "add-iam-policy-binding"]
+        for word in words
+        for other in words
+        if word.startswith("--member=") and other.startswith("--role=")
+    }
+    assert of_project == {
+        ("WORKER", "roles/dataflow.worker"),
+        ("LAUNCHER", "roles/dataflow.developer"),
+        ("BUILDER", "roles/logging.logWriter"),
+    }
     never = {role for row in _rows("Deliberately not granted") for role in re.findall(r"roles/[\w.]+", row[0])}
     assert never - granted == never - {"roles/secretmanager.secretAccessor"}
     assert all(len(row) == 4 and row[3] for row in _rows("Roles in Google Cloud"))

@@ -93,4 +93,5 @@ def _fits(launch: dict[str, Any], parameters: dict[str, dict[str, Any]]) -> None
         "ipConfiguration",
         "stagingLocation",
         "tempLocation",
+        "additionalUserLabels",
     }

@@ -241,7 +241,6 @@ def test_a_named_runner_stands(flags: list[str]) -> None:
         ("--dimension", "unknown option '--dimension'; did you mean --dimensions?"),
         ("--direct_num_worker=2", "unknown option '--direct_num_worker'; did you mean --direct_num_workers?"),
         ("--zzzzqqqq", "unknown option '--zzzzqqqq'; see corpus-embed run --help"),
-        ("stray", "unknown option 'stray'"),
         ("--vector-type=flaot16", "--vector-type: needs one of float32, float16, bfloat16"),
         ("--vector-type=flaot16", "(got 'flaot16'); did you mean float16?"),
         ("--vector-type=FLOAT16", "did you mean float16?"),
@@ -253,6 +252,41 @@ def test_an_unknown_option_is_refused_with_a_suggestion(flag: str, said: str) ->
     with pytest.raises(ConfigurationError) as caught:
         _parse(*FLAGS, flag)
     assert said in str(caught.value)
+
+
+def test_a_word_too_many_is_not_repeated() -> None:
+    """Behind `--milvus-token= ` stands the token."""
+    with pytest.raises(ConfigurationError, match=r"belongs to no option .* a space behind =") as caught:
+        _parse(*FLAGS, "--direct_num_workers=2", "hunter2")
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "flag",
+    [
+        '--environment_config={"command": "/boot", "env": {"MILVUS_TOKEN": "hunter2"}}',
+        '--environment_config={\\"env\\":{\\"AWS_SECRET_ACCESS_KEY\\":\\"hunter2\\"}}',
+        "--environment_options=process_variables=DB_PASSWORD=hunter2,A=b",
+    ],
+)
+def test_no_secret_goes_to_workers_by_the_options_of_their_environment(flag: str) -> None:
+    """Beam puts them into the graph."""
+    with pytest.raises(
+        ConfigurationError, match=r"--environment_\w+ gives workers .* set it where the workers"
+    ) as caught:
+        _parse(*FLAGS, flag)
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "flag",
+    [
+        '--environment_config={"command": "/boot", "env": {"AWS_WEB_IDENTITY_TOKEN_FILE": "/run/token", "OMP_NUM_THREADS": "1"}}',
+        "--environment_config=localhost:50000",
+    ],
+)
+def test_other_variables_of_workers_are_theirs(flag: str) -> None:
+    _parse(*FLAGS, flag)
 
 
 def test_what_lacks_may_be_misspelt() -> None:

@@ -14,6 +14,7 @@ from pipelines import options, template
 from pipelines.config import Config
 from pipelines.definitions import default_of, option_fields
 from transforms.logic.errors import ConfigurationError
+from transforms.logic.references import parse_reference
 
 NEEDED = {
     "input": "gs://bucket/docs/*.jsonl",
@@ -64,6 +65,23 @@ def test_a_parameter_says_what_the_option_says(name: str) -> None:
     patterns = [data.pattern for data in field.metadata if getattr(data, "pattern", None)]
     assert not patterns or one["regexes"] == patterns
     assert one.get("defaultValue", "") == ("false" if field.annotation is bool else default_of(field))
+
+
+@pytest.mark.parametrize("name", ["milvus_token", "milvus_ca", "milvus_client_certificate", "milvus_client_key"])
+def test_the_service_takes_references_alone(name: str) -> None:
+    """Dataflow keeps and shows the parameters of a job, so that a refusal by the launcher would come too late."""
+    for taken in ("file:/etc/milvus/token", "secret:projects/my-project/secrets/milvus-token/versions/latest"):
+        assert _fits(name, taken)
+        assert parse_reference(taken, name)
+    for refused in (
+        "root:hunter2",
+        "hunter2",
+        "env:TOKEN",
+        "secret:hunter2",
+        "file:hunter2",
+        "-----BEGIN PRIVATE KEY-----",
+    ):
+        assert not _fits(name, refused)
 
 
 def test_defaults_are_allowed_and_change_nothing() -> None:

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from transforms.adapters.events import report
+from transforms.logic.addresses import holds_user, may_hold_secret
 from transforms.logic.errors import ConfigurationError
 from transforms.logic.exposition import CONTENT_TYPE
 
@@ -17,9 +18,10 @@ _SAID_CHARACTERS = 200
 
 
 def check_push_url(url: str) -> None:
-    """Raises `ConfigurationError` for a URL that nothing can be pushed to, or that holds a password."""
+    """Raises `ConfigurationError` for a URL that nothing can be pushed to, or that may hold a secret."""
+    shown = "" if may_hold_secret(url) else f" {url!r}"
     refusal = ConfigurationError(
-        f"--push-metrics {url!r} must begin with http:// or https:// and name a host, "
+        f"--push-metrics{shown} must begin with http:// or https:// and name a host, "
         "as in http://127.0.0.1:9091/metrics/job/corpus_embed/collection/manuals"
     )
     try:
@@ -29,9 +31,11 @@ def check_push_url(url: str) -> None:
         raise refusal from None
     if parts.scheme not in {"http", "https"} or not parts.hostname or port == 0 or not url.isprintable() or " " in url:
         raise refusal
-    if parts.username is not None or parts.password is not None:
+    # An @ in the path is of the gateway: `job@base64`.
+    if holds_user(url) or not {"?", "#"}.isdisjoint(url):
         raise ConfigurationError(
-            f"--push-metrics names a user or password for {parts.hostname}; configuration and logs would hold it: leave it out"
+            "--push-metrics holds a user, a password or a query (it is not shown, as it may be a secret), which configuration and logs "
+            "would hold: leave it out"
         )
 
 

@@ -8,12 +8,18 @@ from transforms.logic.errors import ConfigurationError
 
 _CLEAR_TEXT = frozenset({"http", "tcp"})
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
-_USER = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*@")
+# Or, as keys of AWS have slashes: a colon that begins no port, and an @ wherever it comes.
+_USER = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/{1,2}(?:[^/?#]*@|[^/?#@\[]*:(?![0-9]{1,5}(?:[/?#]|$))\S*@)")
 
 
 def holds_user(text: str) -> bool:
     """Whether a URI names a user, and perhaps a password, before its host: `scheme://user:password@host`."""
     return _USER.match(text) is not None
+
+
+def may_hold_secret(text: str) -> bool:
+    """Whether what should have been an address has a sign that stands beside secrets, so that no message may repeat it."""
+    return not {"@", "?", "#"}.isdisjoint(text)
 
 
 def check_no_user(text: str, what: str) -> None:
@@ -48,11 +54,15 @@ def check_address(address: str, flag: str, *, allow_clear_text: bool = False) ->
     try:
         parts = urlsplit(address)
         host = parts.hostname or ""
-    except ValueError as error:
-        raise ConfigurationError(f"{flag} is no address ({error}); write it as https://HOST:PORT") from error
-    if parts.query or parts.fragment or "?" in address or "#" in address:
+        _ = parts.port
+    except ValueError:
+        # The error would repeat what stands in place of a port.
         raise ConfigurationError(
-            f"{flag} holds a query (it is not shown, as it may be a secret); write it as https://HOST:PORT"
+            f"{flag} is no address: its host or its port cannot be read; write it as https://HOST:PORT"
+        ) from None
+    if may_hold_secret(address):
+        raise ConfigurationError(
+            f"{flag} holds an @ or a query (it is not shown, as it may be a secret); write it as https://HOST:PORT"
         )
     if parts.scheme in _CLEAR_TEXT and not allow_clear_text and not is_loopback(host):
         raise ConfigurationError(

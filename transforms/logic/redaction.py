@@ -25,7 +25,22 @@ _BY_LOOKS = (
     ),
     (re.compile(r"(?i)\b(bearer\s+)[A-Za-z0-9+/=._~-]{16,}"), rf"\1{MASK}"),
     # Bounded, so that a long word is not looked through from each of its letters.
-    (re.compile(rf"([A-Za-z][A-Za-z0-9+.-]{{0,30}}://){_UNMASKED}[^\s/?#'\"@]+@"), rf"\1{MASK}@"),
+    # A password may hold slashes, as keys of AWS do; a port is none.
+    (
+        re.compile(
+            rf"([A-Za-z][A-Za-z0-9+.-]{{0,30}}://){_UNMASKED}"
+            r"(?:[^\s/?#'\"@]+|[^\s/?#'\"@:\[]*:(?![0-9]{1,5}(?:[\s/?#'\"]|$))[^\s'\"@]{1,200})@"
+        ),
+        rf"\1{MASK}@",
+    ),
+    # Signed URLs (older ones of AWS and Google, those of Azure) and keys in queries.
+    (
+        re.compile(
+            rf"(?i)([?&](?:sig|signature|awsaccesskeyid|googleaccessid|(?:access_|auth_|id_)?token|api_?key|password|secret)=){_UNMASKED}"
+            r"[^\s&'\",;)\]}]+"
+        ),
+        rf"\1{MASK}",
+    ),
     # Signed URLs (AWS Signature Version 4, Google Cloud Storage), and the headers of temporary credentials.
     (
         re.compile(
@@ -44,7 +59,7 @@ def redact(text: str, secrets: Iterable[str] = ()) -> str:
 
     A secret is masked as it is, and as Base64, percent-encoded, quoted or escaped; of `user:password` the password too, and of one of
     several lines each line, where they are long enough not to be words. Beyond that what is a secret by its looks is: values of
-    authorization headers, users and passwords in URIs, signatures of signed URLs, Google's access tokens, private keys.
+    authorization headers, users and passwords in URIs, signatures and tokens in their queries, Google's access tokens, private keys.
     """
     known = _pattern(frozenset(secrets))
     if known is not None:

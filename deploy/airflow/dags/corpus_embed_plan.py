@@ -4,6 +4,8 @@ Only the standard library is used: the DAG process has neither this project's pa
 """
 
 import datetime as dt
+import hashlib
+import json
 import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
@@ -32,9 +34,17 @@ _OF_THE_INTERVAL: Final = ("date_from", "date_to", "logical_date", "verify")
 _PATTERNS: Final = ("input", "exclude")
 _PLACES: Final = ("input", "workspace", "milvus", "model")
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
-_SECRET: Final = re.compile(r"(^|_)(token|password|secret|key|certificate|ca)$")
+_ADDRESSES: Final = ("milvus", "push_metrics", "import_endpoint")
+# Beam's own are among them: s3_access_key_id, azure_connection_string; a key of Google's key service is a name.
+_SECRET: Final = re.compile(
+    r"(?!dataflow_kms_key$)(.*_)?(token|password|secret|key|key_id|certificate|ca|credentials?|connection_string)"
+)
 _REFERENCE: Final = re.compile(r"(env|file|secret):.+")
-_USER: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#\s]*@")
+# As in transforms/logic/addresses.py.
+_USER: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/{1,2}(?:[^/?#]*@|[^/?#@\[]*:(?![0-9]{1,5}(?:[/?#]|$))\S*@)")
+_OPTION: Final = re.compile(r"-*(\w+)=(.*)", re.DOTALL)
+LAUNCH: Final = "corpus-embed-launch"
+"""The label that tells jobs of one launch from others of the same name."""
 _TRANSIENT: Final = "transforms.logic.errors.TransientError"
 _DAY: Final = dt.timedelta(days=1)
 
@@ -55,9 +65,9 @@ def plan(
         params: `verify` (quick or full), `recheck`, `max_reject_fraction` (None: as the options say).
 
     Returns:
-        `runner`, `interval` (its name), `serves` (collection or alias), `workspace`, and: for the local runner `run`, a command line; for
-        Dataflow `project`, `region` and `body`, the request that launches the template; `verify`, a command line, or None where no
-        command is at hand.
+        `runner`, `interval` (its name), `serves` (collection or alias) and `is_alias`, `workspace`, and: for the local runner `run`, a
+        command line; for Dataflow `project`, `region` and `body`, the request that launches the template; `verify`, a command line, or
+        None where no command is at hand.
 
     Raises:
         SettingsError: something is wrong.
@@ -78,6 +88,7 @@ def plan(
         "runner": checked["runner"],
         "interval": name,
         "serves": options.get("publish") or options.get("collection"),
+        "is_alias": bool(options.get("publish")),
         "workspace": options["workspace"],
         "verify": _verify_command(checked["command"], options, depth),
     }
@@ -151,7 +162,9 @@ def _check_values(values: Mapping[str, Any], where: str) -> None:
             raise SettingsError(f"{named} begins with a hyphen, as a flag does; leave that out")
         if any(_USER.match(str(one)) for one in each):
             raise SettingsError(f"{named} holds a user or a password before its host (not shown); leave that out")
-        if _SECRET.search(name) and not all(isinstance(one, str) and _REFERENCE.fullmatch(one) for one in each):
+        if name in _ADDRESSES and any("?" in str(one) or "#" in str(one) for one in each):
+            raise SettingsError(f"{named} holds a query, which may be a secret (not shown); leave that out")
+        if _SECRET.fullmatch(name) and not all(isinstance(one, str) and _REFERENCE.fullmatch(one) for one in each):
             raise SettingsError(
                 f"{named} must be a reference, as env:NAME, file:/PATH or secret:projects/…; what it holds is not shown, "
                 "as it may be a secret"
@@ -184,7 +197,25 @@ def _checked_dataflow(dataflow: Any) -> dict[str, Any]:
         if not isinstance(dataflow.get(name, {}), dict):
             raise SettingsError(f"dataflow.{name} must be an object")
     _check_values(dataflow.get("parameters", {}), "dataflow.parameters")
+    environment = dataflow.get("environment", {})
+    if not isinstance(environment.get("additionalUserLabels", {}), dict):
+        raise SettingsError("dataflow.environment.additionalUserLabels must be an object")
+    _check_environment(environment)
     return dataflow
+
+
+def _check_environment(value: Any) -> None:
+    """Refuses secrets at any depth: Dataflow shows a job's environment, of which options of Beam may be a part."""
+    if isinstance(value, dict | list):
+        for one in value.values() if isinstance(value, dict) else value:
+            _check_environment(one)
+        return
+    option = _OPTION.fullmatch(str(value))
+    name, text = option.groups() if option else ("", str(value))
+    if _USER.match(text) or (_SECRET.fullmatch(name) and not _REFERENCE.fullmatch(text)):
+        raise SettingsError(
+            f"dataflow.environment holds a secret{f' in {name}' if name else ''} (not shown), and Dataflow would show it; leave that out"
+        )
 
 
 def _is_plain(value: Any) -> bool:
@@ -261,7 +292,8 @@ def _verify_command(command: Sequence[str], options: Mapping[str, Any], depth: s
 def _launch(dataflow: Mapping[str, Any], options: Mapping[str, Any], interval: str) -> dict[str, Any]:
     """Project, region and body of `projects.locations.flexTemplates.launch` (Dataflow's REST reference, v1b3).
 
-    The job's name holds no chance: of jobs of one name Dataflow runs one at a time, so that an interval never runs twice at once.
+    The job's name holds no chance: of jobs of one name Dataflow runs one at a time, so that an interval never runs twice at once. A label
+    holds a hash of all that is launched.
     """
     name = re.sub(r"[^a-z0-9]+", "-", f"corpus-embed-{options['collection']}-{interval}".lower()).strip("-")
     launch = {
@@ -269,6 +301,11 @@ def _launch(dataflow: Mapping[str, Any], options: Mapping[str, Any], interval: s
         "containerSpecGcsPath": dataflow["template"],
         "parameters": _parameters({**options, **dataflow.get("parameters", {})}),
         "environment": dict(dataflow.get("environment", {})),
+    }
+    digest = hashlib.sha256(json.dumps(launch, sort_keys=True).encode()).hexdigest()[:32]
+    launch["environment"]["additionalUserLabels"] = {
+        **launch["environment"].get("additionalUserLabels", {}),
+        LAUNCH: digest,
     }
     return {"project": dataflow["project"], "region": dataflow["region"], "body": {"launchParameter": launch}}
 
@@ -286,9 +323,11 @@ def _parameters(options: Mapping[str, Any]) -> dict[str, str]:
     return texts
 
 
-def newest_record(records: Iterable[Mapping[str, Any]], serves: str) -> Mapping[str, Any] | None:
+def newest_record(
+    records: Iterable[Mapping[str, Any]], serves: str, *, is_alias: bool = False
+) -> Mapping[str, Any] | None:
     """Of run records of an interval the one of this collection, or generation of this alias, that started last."""
-    own = re.compile(rf"{re.escape(serves)}(_\d{{4,}})?")
+    own = re.compile(re.escape(serves) + (r"_\d{4,}" if is_alias else ""))
     ours = [one for one in records if own.fullmatch(str(one["configuration"]["storage"]["collection"]))]
     return max(ours, key=lambda one: (one["started_at"], one["run_id"]), default=None)
 

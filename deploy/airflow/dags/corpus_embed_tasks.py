@@ -9,6 +9,7 @@ import json
 import os
 import urllib.request
 from collections.abc import Iterator, Sequence
+from http.client import HTTPException
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -35,6 +36,7 @@ from corpus_embed_plan import (
     EXIT_REJECTS,
     EXIT_RETRY,
     GOOD,
+    LAUNCH,
     SettingsError,
     is_transient,
     newest_record,
@@ -76,8 +78,9 @@ PARAMS: Final = {
 _ALERT_SECONDS: Final = 30
 _EXIT_CODE: Final = "exit code "
 _LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
-_BUSY_STATUS: Final = frozenset({408, 409, 429, 500, 502, 503, 504})
-"""Of Google's interfaces; 409: a job of this name, and so of this interval, is still running."""
+_TAKEN_STATUS: Final = 409
+"""Of Google's interfaces: a job of this name, and so of this interval, is still running."""
+_BUSY_STATUS: Final = frozenset({408, _TAKEN_STATUS, 429, 500, 502, 503, 504})
 
 
 class Alert(BaseNotifier):
@@ -113,7 +116,7 @@ class Alert(BaseNotifier):
             return
         try:
             _post(connection, {"text": text})
-        except (OSError, ValueError) as error:
+        except (OSError, HTTPException, ValueError) as error:
             # An address may hold a token, and messages of errors repeat addresses.
             self.log.error("the alert could not be sent to the connection %s: %s", ALERTS, type(error).__name__)  # noqa: TRY400
 
@@ -134,8 +137,15 @@ def _post(connection: Connection, body: dict[str, str]) -> None:
     if connection.password:
         headers["Authorization"] = f"Bearer {connection.password}"
     request = urllib.request.Request(url, json.dumps(body).encode(), headers, method="POST")  # noqa: S310  checked above
-    with urllib.request.urlopen(request, timeout=_ALERT_SECONDS):  # noqa: S310
+    with urllib.request.build_opener(_NoRedirects).open(request, timeout=_ALERT_SECONDS):
         pass
+
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """A redirect would take the token along, to whatever place and in clear text."""
+
+    def redirect_request(self, *_: Any) -> None:
+        """Follows none, which makes an error of it."""
 
 
 DEFAULTS: Final = {
@@ -188,9 +198,10 @@ class RunCommand(BaseOperator):
 
 def failure(code: int) -> AirflowException:
     """The exception for an exit code that is not good."""
-    meaning = EXIT_CODES.get(
-        code, f"ended by signal {-code}" if code < 0 else "an exit code that corpus-embed does not know"
-    )
+    # Of a process itself, and of one that was a shell's (POSIX, exit status).
+    by_signal = -code if code < 0 else code - 128
+    ended = f"ended by signal {by_signal}" if by_signal > 0 else "an exit code that corpus-embed does not know"
+    meaning = EXIT_CODES.get(code, ended)
     kind = AirflowException if code == EXIT_RETRY else AirflowFailException
     return kind(f"{_EXIT_CODE}{code}: {meaning}")
 
@@ -199,7 +210,8 @@ class RunOnDataflow(DataflowStartFlexTemplateOperator):
     """Launches the Flex template and waits, deferred, until the job has ended in whatever way.
 
     Google's operator waits for ever for a job that was cancelled, and has every failure tried again. Marking this task failed does not
-    cancel the job: cancel it in Dataflow, and the task follows.
+    cancel the job: cancel it in Dataflow, and the task follows. A job of the very same launch that is running, because the answer to its
+    launch or the task that waited for it was lost, is waited for.
     """
 
     def __init__(self, **arguments: Any) -> None:
@@ -213,9 +225,13 @@ class RunOnDataflow(DataflowStartFlexTemplateOperator):
             )
         except HttpError as error:
             status = int(error.resp.status)
-            kind = AirflowException if status in _BUSY_STATUS else AirflowFailException
-            message = f"Dataflow did not take the job: HTTP {status} {error.reason}"
-            raise kind(message) from error
+            found = self._running() if status == _TAKEN_STATUS else None
+            if found is None:
+                kind = AirflowException if status in _BUSY_STATUS else AirflowFailException
+                message = f"Dataflow did not take the job: HTTP {status} {error.reason}"
+                raise kind(message) from error
+            self.log.info("job %s of this launch is running: waiting for it", found["id"])
+            job = found
         except GoogleAuthError as error:
             kind = AirflowException if error.retryable else AirflowFailException
             message = f"Google knows no credentials of this Airflow: {type(error).__name__}"
@@ -239,6 +255,17 @@ class RunOnDataflow(DataflowStartFlexTemplateOperator):
         message = f"Dataflow job {job_id} ended as {state}; its messages say more"
         raise kind(message)
 
+    def _running(self) -> dict[str, Any] | None:
+        """The running job of this very launch, if there is one: it has the name, and the label that holds a hash of the rest."""
+        launch = self.body["launchParameter"]
+        place = {"projectId": self.project_id, "location": self.location}
+        jobs = self.hook.get_conn().projects().locations().jobs()
+        for one in jobs.list(**place, filter="ACTIVE", name=launch["jobName"]).execute().get("jobs", []):
+            job: dict[str, Any] = jobs.get(**place, jobId=one["id"], view="JOB_VIEW_DESCRIPTION").execute()
+            if job.get("labels", {}).get(LAUNCH) == launch["environment"]["additionalUserLabels"][LAUNCH]:
+                return job
+        return None
+
     def _wait(self, job_id: str) -> None:
         trigger = DataflowJobStatusTrigger(
             job_id=job_id,
@@ -259,7 +286,7 @@ class Verify(RunCommand):
 
         A full load that found nothing new leaves no record of this interval: the summary is None.
         """
-        record = newest_record(self._records(), self.plan["serves"])
+        record = newest_record(self._records(), self.plan["serves"], is_alias=self.plan["is_alias"])
         found = None if record is None else summary(record)
         if found is None and self.plan["runner"] == "dataflow":
             message = f"the job wrote no record of {self.plan['interval']} below {self.plan['workspace']}"

@@ -91,7 +91,9 @@ import json
 from types import SimpleNamespace
 from airflow.sdk.exceptions import TaskDeferred
 from google.auth.exceptions import DefaultCredentialsError, RefreshError
+from googleapiclient.discovery import build
 from googleapiclient.errors import HttpError
+from googleapiclient.http import HttpMockSequence
 import corpus_embed_tasks as tasks
 
 def kind_of(act):
@@ -103,8 +105,10 @@ def kind_of(act):
         return [type(error).__name__, str(error)]
 
 class Hook:
-    def __init__(self, state=None, messages=(), status=None):
+    def __init__(self, state=None, messages=(), status=None, running=()):
         self.state, self.messages, self.status, self.launched = state, messages, status, []
+        self.answers = [({"status": "200"}, json.dumps({"jobs": [{"id": one} for one in running]} if running else {}))]
+        self.answers += [({"status": "200"}, json.dumps({"id": one, "labels": labels})) for one, labels in dict(running).items()]
     def launch_job_with_flex_template(self, *, body, location, project_id):
         if self.status == "login":
             raise DefaultCredentialsError("none")
@@ -116,13 +120,16 @@ class Hook:
         return {"id": "job-1"}
     def get_job(self, *, job_id, project_id, location):
         return {"id": job_id, "currentState": self.state}
+    def get_conn(self):
+        return build("dataflow", "v1b3", http=HttpMockSequence(self.answers))
     def fetch_job_messages_by_id(self, *, job_id, project_id, location):
         return self.messages
 
 pushed = {}
 instance = SimpleNamespace(xcom_push=lambda key, value: pushed.__setitem__(key, value), xcom_pull=lambda task_ids, key: pushed[key])
 context = {"ti": instance, "task_instance": instance, "dag": SimpleNamespace()}
-body = {"launchParameter": {"jobName": "corpus-embed-manuals-2026-03-01"}}
+environment = {"additionalUserLabels": {"corpus-embed-launch": "0a"}}
+body = {"launchParameter": {"jobName": "corpus-embed-manuals-2026-03-01", "environment": environment}}
 tasks.DataflowJobLink.persist = lambda **_: None
 
 def operator(**about):
@@ -135,11 +142,19 @@ event = {"status": "error", "message": "?"}
 launched = operator()
 first = kind_of(lambda: launched.execute(context))
 print(json.dumps({
-    "exits": {code: type(tasks.failure(code)).__name__ for code in (-9, 1, 2, 4, 5, 6, 7, 139)},
+    "exits": {code: type(tasks.failure(code)).__name__ for code in (-9, 1, 2, 4, 5, 6, 7, 99, 143)},
+    "meanings": [str(tasks.failure(code)).partition(": ")[2] for code in (-9, 99, 143)],
     "launched": [first, launched.hook.launched, pushed],
     "refused": {
         status: kind_of(lambda: operator(status=status).execute(context))[0]
         for status in (400, 403, 404, 409, 429, 503, "login", "token")
+    },
+    "running": {
+        label: [
+            kind_of(lambda: operator(status=409, running={"job-8": {}, "job-9": {"corpus-embed-launch": label}}).execute(context)),
+            pushed["job_id"],
+        ]
+        for label in ("0b", "0a")
     },
     "ended": {
         state: kind_of(lambda: operator(state=f"JOB_STATE_{state}").execute_complete(context, event))
@@ -158,6 +173,11 @@ def test_only_what_another_attempt_may_mend_is_tried_again(airflow: Airflow) -> 
     assert {code for code, kind in found["exits"].items() if kind == "AirflowFailException"} == set(found["exits"]) - {
         "6"
     }
+    assert found["meanings"] == [
+        "ended by signal 9",
+        "an exit code that corpus-embed does not know",
+        "ended by signal 15",
+    ]
     assert {status for status, kind in found["refused"].items() if kind == "AirflowException"} == {
         "409",
         "429",
@@ -166,11 +186,16 @@ def test_only_what_another_attempt_may_mend_is_tried_again(airflow: Airflow) -> 
     }
     assert set(found["refused"].values()) == {"AirflowException", "AirflowFailException"}
 
+    # A running job of the same launch is waited for, one of another is in the way.
+    assert (found["running"]["0b"][0][0], found["running"]["0b"][1]) == ("AirflowException", "job-1")
+    assert (found["running"]["0a"][0][0], found["running"]["0a"][1]) == ("TaskDeferred", "job-9")
+    assert found["running"]["0a"][0][2]["job_id"] == "job-9"
+
     (kind, method, trigger), launches, pushed = found["launched"]
     assert (kind, method, pushed) == ("TaskDeferred", "execute_complete", {"job_id": "job-1"})
-    assert launches == [
-        [{"launchParameter": {"jobName": "corpus-embed-manuals-2026-03-01"}}, "europe-west4", "p"],
-    ]
+    ((launch, *place),) = launches
+    assert launch["launchParameter"]["jobName"] == "corpus-embed-manuals-2026-03-01"
+    assert place == ["europe-west4", "p"]
     assert (trigger["job_id"], trigger["project_id"], trigger["location"]) == ("job-1", "p", "europe-west4")
     ended = found["ended"]
     assert ended["DONE"] == {"job_id": "job-1", "state": "JOB_STATE_DONE"}

@@ -63,6 +63,10 @@ def with_parameters(**parameters: Any) -> dict[str, Any]:
     return {**DATAFLOW, "dataflow": {**DATAFLOW["dataflow"], "parameters": parameters}}
 
 
+def with_environment(**environment: Any) -> dict[str, Any]:
+    return {**DATAFLOW, "dataflow": {**DATAFLOW["dataflow"], "environment": environment}}
+
+
 def flags_of(settings: Mapping[str, Any], params: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """What the command line of a local run says to the command's own parser."""
     program, command, *arguments = plan(settings, FIRST, SECOND, params)["run"]
@@ -177,7 +181,7 @@ def test_a_full_load_takes_the_whole_input_and_is_served_by_its_alias() -> None:
     assert found["publish"] == "docs"
     assert not {"date_from", "date_to", "collection"} & set(found)
     planned = plan(settings, FIRST, SECOND)
-    assert planned["serves"] == "docs"
+    assert (planned["serves"], planned["is_alias"]) == ("docs", True)
     assert "--collection=docs" in planned["verify"]
 
 
@@ -188,7 +192,7 @@ def test_a_template_is_launched_with_parameters_that_its_metadata_would_take() -
     assert planned["verify"] is None
     assert launch["jobName"] == "corpus-embed-manuals-2026-03-01"
     assert launch["containerSpecGcsPath"] == DATAFLOW["dataflow"]["template"]
-    assert launch["environment"] == DATAFLOW["dataflow"]["environment"]
+    assert launch["environment"] == {**DATAFLOW["dataflow"]["environment"], "additionalUserLabels": label_of(planned)}
     parameters = launch["parameters"]
     assert all(isinstance(value, str) for value in parameters.values())
     assert shlex.split(parameters["input"]) == OPTIONS["input"]
@@ -207,6 +211,32 @@ def test_a_template_is_launched_with_parameters_that_its_metadata_would_take() -
     known = {name for _, name, _ in option_fields()} | {"sdk_container_image", "gpu"}
     assert set(parameters) <= known
     assert re.fullmatch(r"[a-z]([-a-z0-9]*[a-z0-9])?", launch["jobName"])
+
+
+def label_of(planned: Mapping[str, Any]) -> dict[str, str]:
+    """The label that names a launch."""
+    digest = planned["body"]["launchParameter"]["environment"]["additionalUserLabels"][planning.LAUNCH]
+    assert re.fullmatch("[0-9a-f]{32}", digest)
+    return {planning.LAUNCH: digest}
+
+
+def test_the_label_of_a_launch_tells_it_from_any_other() -> None:
+    """So that a running job is waited for only if it does what was asked."""
+    settings = with_options(DATAFLOW, gpu="nvidia-l4")
+    again, others = (
+        plan(settings, FIRST, SECOND),
+        [
+            plan(with_options(DATAFLOW, gpu="nvidia-tesla-a100"), FIRST, SECOND),
+            plan(settings, FIRST, SECOND, {"recheck": True}),
+            plan({**settings, "dataflow": {**DATAFLOW["dataflow"], "environment": {}}}, FIRST, SECOND),
+        ],
+    )
+    assert label_of(plan(settings, FIRST, SECOND)) == label_of(again)
+    assert len({label_of(one)[planning.LAUNCH] for one in [again, *others]}) == 4
+    labelled = {**DATAFLOW["dataflow"], "environment": {"additionalUserLabels": {"team": "search"}}}
+    launch = plan({**settings, "dataflow": labelled}, FIRST, SECOND)["body"]["launchParameter"]
+    assert launch["environment"]["additionalUserLabels"].keys() == {"team", planning.LAUNCH}
+    assert labelled["environment"] == {"additionalUserLabels": {"team": "search"}}
 
 
 def test_a_template_s_job_of_an_interval_always_has_the_same_name() -> None:
@@ -233,6 +263,19 @@ def test_a_template_s_job_of_an_interval_always_has_the_same_name() -> None:
             {**LOCAL, "beam_options": {"s3_secret_access_key": SECRET}},
             "beam_options.s3_secret_access_key must be a reference",
         ),
+        ({**LOCAL, "beam_options": {"s3_access_key_id": SECRET}}, "beam_options.s3_access_key_id must be a reference"),
+        (with_environment(additionalPipelineOptions=[f"--s3_secret_access_key={SECRET}"]), "in s3_secret_access_key"),
+        (
+            with_environment(additionalPipelineOptions=[f"azure_connection_string={SECRET}"]),
+            "in azure_connection_string",
+        ),
+        (
+            with_environment(additionalUserLabels={"a": [f"https://me:{SECRET}@host"]}),
+            "dataflow.environment holds a secret",
+        ),
+        (with_environment(additionalUserLabels=[]), "additionalUserLabels must be an object"),
+        (with_options(LOCAL, push_metrics=f"https://gateway/x?token={SECRET}"), "options.push_metrics holds a query"),
+        (with_options(LOCAL, input=f"s3://AKIA:a/{SECRET}@bucket/docs/"), "options.input holds a user"),
         (with_parameters(date_from="2026-03-01"), "dataflow.parameters.date_from is set by the interval"),
         (with_parameters(milvus_token=SECRET), "dataflow.parameters.milvus_token must be a reference"),
         ({**DATAFLOW, "beam_options": {"x": 1}}, "under dataflow"),
@@ -260,6 +303,19 @@ def test_wrong_settings_are_refused_by_name_and_no_secret_is_repeated(settings: 
         plan(settings, FIRST, SECOND)
     assert said in str(caught.value)
     assert SECRET not in str(caught.value)
+
+
+def test_what_is_no_secret_of_an_environment_is_taken() -> None:
+    environment = {
+        "maxWorkers": 8,
+        "kmsKeyName": "projects/p/locations/l/keyRings/r/cryptoKeys/k",
+        "additionalPipelineOptions": [
+            "--dataflow_kms_key=projects/p/cryptoKeys/k",
+            "--milvus_token=secret:projects/p/secrets/m/versions/1",
+        ],
+    }
+    launch = plan(with_environment(**environment), FIRST, SECOND)["body"]["launchParameter"]
+    assert launch["environment"].items() >= environment.items()
 
 
 def test_a_plan_is_json_and_holds_references_at_most() -> None:
@@ -318,7 +374,8 @@ def test_of_the_records_of_an_interval_the_last_one_of_the_collection_or_its_ali
         _record("2026-03-01-d", "docs_old", "2026-03-02T04:00:00Z"),
     ]
     assert newest_record(found[:2], "docs") is found[1]
-    assert newest_record(found, "docs") is found[2]
+    assert newest_record(found, "docs") is found[1]
+    assert newest_record(found, "docs", is_alias=True) is found[2]
     assert newest_record(found, "docs_old") is found[3]
     assert newest_record(found, "manuals") is None
 

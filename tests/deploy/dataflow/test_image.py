@@ -7,9 +7,11 @@ import sys
 import zipfile
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
+from huggingface_hub.cli.hf import app
 from packaging.specifiers import SpecifierSet
 
 from deploy.dataflow.main import OF_THE_IMAGE
@@ -173,9 +175,21 @@ def test_the_model_is_a_commit_and_lies_where_the_template_looks(stages: dict[st
     assert download[download.index("--local-dir") + 1] == template.MODEL_DIRECTORY
     assert stages["model"].commands[0] == ["[[", "${MODEL_REVISION}", "=~", "^[0-9a-f]{40}$", "]]"]
     assert stages["model"].arguments == {"MODEL": None, "MODEL_REVISION": None}
-    patterns = download[download.index("--include") + 1 :]
-    assert patterns == ["*.safetensors", "*.json", "*.txt", "*.model"]
     assert ("model", [template.MODEL_DIRECTORY], template.MODEL_DIRECTORY) in list(stages["template"].copies())
+
+
+def test_the_model_is_downloaded_by_pattern(stages: dict[str, Stage], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command as the locked program reads it: of several patterns after one `--include` it would take all but the first for files."""
+    asked: list[dict[str, Any]] = []
+    monkeypatch.setattr(
+        "huggingface_hub.cli.download.snapshot_download", lambda **arguments: asked.append(arguments) or "/nowhere"
+    )
+    (download,) = [command for command in stages["model"].commands if command[:2] == ["hf", "download"]]
+    app([*download[1:], "--quiet"], standalone_mode=False)
+    (one,) = asked
+    assert one["allow_patterns"] == ["*.safetensors", "*.json", "*.txt", "*.model"]
+    assert one["ignore_patterns"] is None
+    assert one["repo_id"] == "${MODEL}"
 
 
 def test_the_image_starts_the_worker_and_the_launcher_finds_the_program(stages: dict[str, Stage]) -> None:

@@ -25,7 +25,7 @@ FOLDER = ROOT / "deploy" / "observability"
 OF_THE_PUSHGATEWAY = {"push_time_seconds", "push_failure_time_seconds"}
 GROUPED_BY = {"job", "collection"}
 """Labels that come from the URL."""
-FUNCTIONS = set("time and sum by topk max_over_time quantile_over_time label_values".split())  # noqa: SIM905
+FUNCTIONS = set("time and sum by topk max_over_time quantile_over_time label_values offset unless".split())  # noqa: SIM905
 SEVERITIES = {"critical", "warning", "info"}
 RECORD = build_record(CONTEXT, {**CLEAN, "rejects.record.empty_text": 1}, {"lang_de": 12, "lang_en": 8}, 12.0)
 SERIES = list(parse(exposition(RECORD, "manuals")))
@@ -56,7 +56,7 @@ def test_every_metric_and_label_of_an_expression_exists(expression: str) -> None
     grouped = {label.strip() for labels in re.findall(r"by \(([^)]*)\)", bare) for label in labels.split(",")}
     labels_of_series = {label for _, labels in SERIES for label in re.findall(r'(\w+)="', labels)} | GROUPED_BY
     assert grouped <= labels_of_series
-    names = set(re.findall(r"[a-zA-Z_][a-zA-Z0-9_]*", re.sub(r"by \([^)]*\)", "by", bare)))
+    names = set(re.findall(r"\b[a-zA-Z_][a-zA-Z0-9_]*", re.sub(r"by \([^)]*\)", "by", bare)))
     assert names - FUNCTIONS - known - GROUPED_BY == set()
     assert names & known
     for name, matchers in re.findall(r"(\w+)\{([^}]*)\}", expression):

@@ -170,6 +170,8 @@ def test_one_job_alone_may_write_and_runs_no_code_of_the_tree() -> None:
     jobs = yaml.safe_load((ROOT / ".github" / "workflows" / "release.yml").read_text(encoding="utf-8"))["jobs"]
     writing = {name: job for name, job in jobs.items() if "permissions" in job}
     assert list(writing) == ["publish"]
+    # What is not named is none: `gh run download` asks for the first, `gh release create` for the second.
+    assert writing["publish"]["permissions"] == {"actions": "read", "contents": "write"}
     assert writing["publish"]["needs"] == "build"
     assert not any("uses" in step for step in writing["publish"]["steps"])
 

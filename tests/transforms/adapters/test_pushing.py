@@ -60,14 +60,27 @@ def test_a_url_that_nothing_can_be_pushed_to_is_refused(url: str) -> None:
         check_push_url(url)
 
 
-def test_a_password_in_the_url_is_refused_without_repeating_it() -> None:
-    with pytest.raises(ConfigurationError, match="leave it out") as caught:
-        check_push_url("https://me:correct-horse@gateway/metrics/job/x")
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://me:correct-horse@gateway/metrics/job/x",
+        "https://correct-horse@gateway/metrics/job/x",
+        "https://me:correct/horse-correct-horse@gateway/metrics/job/x",
+        "me:correct-horse@gateway:9091/metrics",
+        "http:/me:correct-horse@gateway/metrics",
+        "https://me:correct-horse @gateway/metrics",
+        "https://gateway/metrics/job/x?token=correct-horse",
+        "https://gateway/metrics/job/x#correct-horse",
+    ],
+)
+def test_a_secret_in_the_url_is_refused_without_repeating_it(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="--push-metrics") as caught:
+        check_push_url(url)
     assert "correct-horse" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    "url", ["http://127.0.0.1:9091/metrics/job/x", "https://gateway/metrics/job/x", "http://[::1]:9/x"]
+    "url", ["http://127.0.0.1:9091/metrics/job/x", "https://gateway/metrics/job@base64/eA", "http://[::1]:9/x"]
 )
 def test_others_are_taken(url: str) -> None:
     check_push_url(url)

@@ -86,6 +86,11 @@ WITH_SECRETS = [
     "http://127.0.0.1?@hunter2",
     "http://example.org#hunter2@127.0.0.1",
     "root:hunter2@milvus.example.org:19530",
+    # Passwords and keys with a slash, or of digits, and addresses with a slash too few.
+    "https://root:hunter2/x@milvus.example.org",
+    "https://root:123/hunter2@milvus.example.org",
+    "http:/root:hunter2@127.0.0.1",
+    "https://milvus.example.org:hunter2",
 ]
 
 
@@ -104,11 +109,29 @@ def test_an_address_that_is_none_is_refused() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["s3://bucket/a@b", "gs://bucket/a:b@c", "file:///a@b", "plain@text", "mail me: a@b.c", "", "https://h/p?u=a@b"],
+    [
+        "https://host:port/ is what mail@a.b says",
+        "https://gateway:9091/metrics/job@base64/bWU",
+        "http://[::1]:9091/job@base64/bWU",
+        "s3://bucket/a@b",
+        "gs://bucket/a:b@c",
+        "file:///a@b",
+        "plain@text",
+        "mail me: a@b.c",
+        "",
+        "https://h/p?u=a@b",
+    ],
 )
 def test_an_at_sign_elsewhere_is_no_user(text: str) -> None:
     assert not holds_user(text)
     check_no_user(text, "--input")
+
+
+@pytest.mark.parametrize("text", ["s3://AKIA:hunter2/de+f@bucket/docs/*", "s3:/a:hunter2@c"])
+def test_a_key_with_slashes_is_found(text: str) -> None:
+    with pytest.raises(ConfigurationError, match="--input holds a user") as caught:
+        check_no_user(text, "--input")
+    assert "hunter2" not in str(caught.value)
 
 
 @given(

@@ -11,6 +11,7 @@ from typing import Any
 
 from transforms.adapters.milvus.calls import text_of
 from transforms.logic.access import Access
+from transforms.logic.addresses import may_hold_secret
 from transforms.logic.errors import ConfigurationError
 
 _GRACE_SECONDS = 2.0
@@ -79,5 +80,6 @@ def is_lite_path(uri: str) -> bool:
         return True
     if uri.startswith(("http://", "https://", "tcp://", "unix:")):
         return False
-    message = f"--milvus {uri!r} is neither a path ending in .db (Milvus Lite) nor an http:// or https:// address"
+    shown = "" if may_hold_secret(uri) else f" {uri!r}"
+    message = f"--milvus{shown} is neither a path ending in .db (Milvus Lite) nor an http:// or https:// address"
     raise ConfigurationError(message)

@@ -22,8 +22,13 @@ _CODE = frozenset({"auto_map", "custom_pipelines", "custom_generate"})
 """Names under which a configuration says which code of its own it wants."""
 _SWITCHES = frozenset({"trust_remote_code", "allow_all_kernels", "use_kernels"})
 """Arguments of the libraries that a checkpoint must not turn on."""
-_STEERING = frozenset({"adapter_kwargs", "code_revision", "gguf_file", "kernel_config", "state_dict"})
-"""Arguments of the libraries that lead to other files, or to other code."""
+_STEERING = frozenset(
+    {
+        *("_configuration_file", "configuration_files", "subfolder", "tokenizer_name_or_path", "offload_folder"),
+        *("adapter_kwargs", "code_revision", "gguf_file", "kernel_config", "state_dict"),
+    }
+)
+"""Arguments of the libraries that lead to other files, or to other code; the first three past the judgement of configurations here."""
 _GUARDS = frozenset({"use_safetensors", "weights_only"})
 """Arguments of the libraries that a checkpoint must not turn off."""
 _ACTIVATIONS = "torch.nn."

@@ -305,6 +305,44 @@ def another_format_of_weights(hostile: Hostile) -> None:
 # --- ways out ---
 
 
+@refused(r"sentence_bert_config\.json of model .* sets _configuration_file")
+def a_configuration_under_the_name_of_a_vocabulary(hostile: Hostile) -> None:
+    """transformers 5.23 takes it for the configuration, and what no vocabulary says was not judged."""
+    config = json.loads((hostile.directory / "config.json").read_bytes())
+    (hostile.directory / "vocab.json").write_text(json.dumps({**config, "_attn_implementation": "evil/kernel"}))
+    hostile.put("sentence_bert_config.json", config_kwargs={"_configuration_file": "vocab.json"})
+
+
+@refused(r"sentence_bert_config\.json of model .* sets _configuration_file")
+def a_configuration_outside(hostile: Hostile) -> None:
+    config = json.loads((hostile.directory / "config.json").read_bytes())
+    (hostile.outside / "config.json").write_text(json.dumps({**config, "hidden_act": "relu"}))
+    hostile.put("sentence_bert_config.json", config_kwargs={"_configuration_file": "../outside/config.json"})
+
+
+@refused(r"config\.json of model .* sets configuration_files")
+def configurations_of_other_versions_outside(hostile: Hostile) -> None:
+    config = json.loads((hostile.directory / "config.json").read_bytes())
+    (hostile.outside / "config.4.0.0.json").write_text(json.dumps({**config, "hidden_act": "relu"}))
+    hostile.put("config.json", configuration_files=["../outside/config.4.0.0.json"])
+
+
+@refused(r"sentence_bert_config\.json of model .* sets tokenizer_name_or_path")
+def a_tokenizer_of_another_model(hostile: Hostile) -> None:
+    hostile.put("sentence_bert_config.json", tokenizer_name_or_path=str(hostile.outside))
+
+
+@refused(r"sentence_bert_config\.json of model .* sets offload_folder")
+def a_folder_that_weights_are_written_to(hostile: Hostile) -> None:
+    kwargs = {"device_map": {"": "disk"}, "offload_folder": str(hostile.canary)}
+    hostile.put("sentence_bert_config.json", model_kwargs=kwargs)
+
+
+@refused(r"sentence_bert_config\.json of model .* sets subfolder")
+def a_folder_of_weights_outside(hostile: Hostile) -> None:
+    hostile.put("sentence_bert_config.json", model_kwargs={"subfolder": "../outside"})
+
+
 @refused(r"leads out of its directory: .*outside' is the path of a module")
 def a_module_outside(hostile: Hostile) -> None:
     hostile.edit("modules.json", lambda values: [values[0], {**values[1], "path": "../outside"}])
