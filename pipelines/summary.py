@@ -35,12 +35,13 @@ def summarise(record: Mapping[str, Any], config: Config, report: str | None = No
         limit = f"limit {config.run.max_reject_fraction:.2%}"
         lines += [
             "",
-            f"rejects: {reasons}; {record['reject_fraction']:.2%} of all ({limit}), kept in {', '.join(record['reject_files'])}",
+            f"rejects: {reasons}; {record['reject_fraction']:.2%} of all ({limit}); each with its place:",
+            f"  {_rejects_command(record, config)}",
         ]
     lines += _over_limit(record, config)
     lines += ["", *(f"DOES NOT BALANCE: {difference}" for difference in record["differences"])]
     lines += [f"report: {report}", ""] if report else []
-    lines += ["search it:", f"  {_search_command(config)}"]
+    lines += ["search it:", f"  {_search_command(config)}"] if rows["held"] else []
     return "\n".join(lines) + "\n"
 
 
@@ -115,6 +116,10 @@ def _table(record: Mapping[str, Any]) -> list[str]:
 
 def _figure(value: float | None, decimals: int) -> str:
     return "-" if value is None else f"{value:.{decimals}f}"
+
+
+def _rejects_command(record: Mapping[str, Any], config: Config) -> str:
+    return shlex.join(["corpus-embed", "rejects", "show", config.storage.workspace, "--run", record["run_id"]])
 
 
 def _search_command(config: Config) -> str:

@@ -25,7 +25,9 @@ def test_summary_tells_every_figure_of_the_record(job: Job) -> None:
         costs = [f"{counts['tokens_per_character']:.3f}", f"{counts['premium']:.2f}"]
         assert table[language] == [*figures, *costs]
     assert "  lang_en                        2" in lines
-    assert any(line.startswith("rejects: empty_text 1; 33.33% of all (limit 50.00%), kept in ") for line in lines)
+    (place,) = (index for index, line in enumerate(lines) if line.startswith("rejects: "))
+    assert lines[place] == "rejects: empty_text 1; 33.33% of all (limit 50.00%); each with its place:"
+    assert lines[place + 1] == f"  corpus-embed rejects show {job.workspace} --run {record['run_id']}"
     assert not any("BALANCE" in line for line in lines)
 
 
@@ -109,6 +111,13 @@ def test_summary_of_too_many_rejects_names_the_five_commonest_reasons(job: Job) 
         "",
     ]
     assert "TOO MANY" not in summarise({**record, "exit_code": 3}, config)
+
+
+def test_an_empty_collection_is_not_to_be_searched(job: Job) -> None:
+    job.write("a.jsonl", [document("e", "")])
+    text = summarise(job.run(), options.to_config(job.options()))
+    assert " 0 held: " in text
+    assert "search" not in text
 
 
 def test_summary_says_what_mirroring_came_to(job: Job) -> None:

@@ -88,11 +88,13 @@ def _matching(pattern: str) -> Iterator[SourceFile]:
 
 def _entries(filesystem: Any, path: str, pattern: str) -> Iterator[tuple[dict[str, Any], bool]]:
     """What fsspec knows of each file that a glob means, and whether it is hidden."""
-    if "file" in filesystem.protocol:
+    is_local = "file" in filesystem.protocol
+    if is_local:
         filesystem = _StrictLocalFileSystem()
     below = pattern.endswith(("/", "}"))
     try:
-        if glob.has_magic(path):
+        # A file may be named like a pattern: then it is meant, as a shell that lists it names it so.
+        if glob.has_magic(path) and not (is_local and Path(path).is_file()):
             entries = filesystem.glob(f"{path}/**" if below else path, detail=True).values()
         else:
             entries = [filesystem.info(path)]

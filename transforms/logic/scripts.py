@@ -30,6 +30,12 @@ _BLANKED_NUMBER = 255
 _KANA_SHARE = 0.05
 
 _LETTERS = r"[\p{L}\p{M}]+"
+# Vowel points, accents and signs of recitation, which Arabic and Hebrew may be written with or without. Not the marks above and below
+# that make letters of Kashmiri and others (U+0653 to U+065F).
+_POINTED = ("Arab", "Hebr")
+_POINTS = regex.compile(
+    "[\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7\u0610-\u061a\u064b-\u0652\u0670\u06d6-\u06dc\u06df-\u06e4\u06e7\u06e8\u06ea-\u06ed]+"
+)
 _BLANKED = r"[\p{N}\p{Cc}\p{Cs}\p{Noncharacter_Code_Point}]+"
 
 
@@ -53,7 +59,8 @@ def prepare(texts: Sequence[str]) -> tuple[list[str], list[Letters]]:
     """Texts as detectors can take them, and their letters.
 
     Numbers, controls, lone surrogates and noncharacters become spaces, one for one: numbers mislead detectors, and cld2 raises on the
-    others (pycld2 issue 53).
+    others (pycld2 issue 53). Vowel points of Arabic and Hebrew count as letters where they have a script, but are left out: detectors
+    learned from text without them, and cld2 knows no vocalised word.
     """
     joined = "".join(texts)
     if not joined:
@@ -68,7 +75,10 @@ def prepare(texts: Sequence[str]) -> tuple[list[str], list[Letters]]:
     found = _counts(numbers, lengths)
     ends = np.cumsum(lengths).tolist()
     starts = [0, *ends[:-1]]
-    return [clean[start:end] for start, end in zip(starts, ends, strict=True)], [_letters(one) for one in found]
+    return [
+        _POINTS.sub("", clean[start:end]) if any(script in one for script in _POINTED) else clean[start:end]
+        for start, end, one in zip(starts, ends, found, strict=True)
+    ], [_letters(one) for one in found]
 
 
 def count_letters(texts: Sequence[str]) -> list[Letters]:

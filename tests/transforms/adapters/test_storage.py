@@ -91,6 +91,15 @@ def test_a_relative_path_is_listed_as_an_absolute_one(tmp_path: Path, monkeypatc
     ]
 
 
+@pytest.mark.parametrize("name", ["a[1].md", "what?.md", "**.md", "[draft]/a.md"])
+def test_a_local_file_that_is_named_like_a_pattern_is_itself(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    for other in (path, tmp_path / "a1.md", tmp_path / "whatx.md"):
+        other.parent.mkdir(exist_ok=True)
+        other.write_bytes(b"x")
+    assert [file.uri for file in list_matching([str(path)])] == [str(path)]
+
+
 def test_a_file_uri_names_the_same_file_as_its_path(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_bytes(b"x")
     assert list_matching([f"file://{tmp_path}/*.jsonl"]) == list_matching([str(tmp_path / "a.jsonl")])

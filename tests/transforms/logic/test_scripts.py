@@ -4,7 +4,7 @@ import unicodedata
 
 import pytest
 import regex
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from transforms.logic import scripts
@@ -83,5 +83,24 @@ def test_shares_are_ordered_and_make_the_whole(text: str) -> None:
 )
 def test_prepared_texts_keep_every_character_that_detectors_can_take(texts: list[str]) -> None:
     unfit = regex.compile(r"\p{N}|\p{Cc}|\p{Cs}|\p{Noncharacter_Code_Point}")
-    clean, _ = prepare(texts)
-    assert clean == [unfit.sub(" ", text) for text in texts]
+    pointed = regex.compile(r"\p{Arab}|\p{Hebr}")
+    assume(not any(map(pointed.search, texts)))
+    assert prepare(texts)[0] == [unfit.sub(" ", text) for text in texts]
+
+
+@pytest.mark.parametrize(
+    ("vocalised", "bare"),
+    [
+        ("يُولَدُ جَمِيعُ النَّاسِ أَحْرَاراً", "يولد جميع الناس أحرارا"),
+        ("بِسْمِ ٱللَّهِ ٱلرَّحْمَٰنِ ۝ مَٰلِكِ يَوْمِ ٱلدِّينِ", "بسم ٱلله ٱلرحمن ۝ ملك يوم ٱلدين"),
+        ("בְּרֵאשִׁ֖ית בָּרָ֣א אֱלֹהִ֑ים", "בראשית ברא אלהים"),
+        ("שָׁלוֹם عَالَم", "שלום عالم"),
+    ],
+)
+def test_vowel_points_of_arabic_and_hebrew_are_left_out(vocalised: str, bare: str) -> None:
+    assert prepare([vocalised, bare])[0] == [bare, bare]
+
+
+@pytest.mark.parametrize("text", ["ẹ̀tọ́ kọ̀ọ̀kan", "Пого́да", "क्षत्रिय", "ཐོབ་ཐང", "ٲچھ کٕتۍ"])
+def test_marks_that_make_letters_stay(text: str) -> None:
+    assert prepare([text])[0] == [text]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from math import ceil
 from typing import Any
 
-from transforms.adapters.formats.reading import Page, read_split
+from transforms.adapters.formats.reading import Page, read_split, shown_uri
 from transforms.adapters.formats.splits import TARGET_SPLIT_BYTES, Split
 from transforms.adapters.storage import ChangedFileError, SourceFile, check_unchanged
 from transforms.logic.records import Reading, reject
@@ -116,7 +116,7 @@ def read_group(
         gathered.counts["source_bytes.read"] += split.size_bytes
         watch.stop()
         if watch.seconds:
-            gathered.seconds[slowest_name(split.uri, split.start, split.stop)] = watch.seconds
+            gathered.seconds[slowest_name(shown_uri(split.uri), split.start, split.stop)] = watch.seconds
     yield gathered
 
 
@@ -149,4 +149,4 @@ def read_planned(split: Split, reading: Reading) -> Generator[Page]:
             check_unchanged(split.uri, split.etag)
             yield page
     except ChangedFileError as changed:
-        yield Page(rejects=[reject("read", Reason.CHANGED_FILE, split.uri, str(changed))])
+        yield Page(rejects=[reject("read", Reason.CHANGED_FILE, shown_uri(split.uri), str(changed))])

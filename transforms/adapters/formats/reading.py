@@ -63,14 +63,22 @@ def read_split(split: Split, reading: Reading) -> Iterator[Page]:
                 yield page
                 page = Page()
     except RefusedFileError as refused:
-        page.rejects.append(reject("read", refused.reason, split.uri, refused.detail))
+        page.rejects.append(reject("read", refused.reason, shown_uri(split.uri), refused.detail))
     except BROKEN_FILE as error:
         detail = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"
         page.rejects.append(reject("read", Reason.UNREADABLE_FILE, split.uri, detail))
     yield page
 
 
+def shown_uri(uri: str) -> str:
+    """The URI as text of Unicode: bytes of a local name that are not UTF-8 stand as escapes."""
+    return uri.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
 def _records(split: Split, reading: Reading) -> Iterator[RawRecord]:
+    if shown_uri(split.uri) != split.uri:
+        # Rows, records and logs name their source, in UTF-8.
+        raise RefusedFileError(Reason.UNREADABLE_FILE, "the name of the file is not UTF-8: rename it")
     with open_split(split, reading) as opened:
         if opened is None:
             return

@@ -4,6 +4,8 @@ import bz2
 import gzip
 import json
 import lzma
+import os
+import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -316,3 +318,21 @@ def test_documents_that_were_not_utf8_are_counted_by_encoding(tmp_path: Path) ->
     pages = [page for group in groups for page in read_group(group, Reading(), Selection())]
     counts = {name: count for page in pages for name, count in page.counts.items() if name.startswith("encoding.")}
     assert counts == {"encoding.utf-16-le.documents": 2, "encoding.utf-32-le.documents": 1}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_a_file_whose_name_is_not_utf8_costs_itself_only(tmp_path: Path) -> None:
+    """Its URI cannot stand in a row, a record or a log, so it is named in another way."""
+    with Path(os.fsdecode(os.fsencode(tmp_path) + b"/K\xe4ufer.jsonl")).open("wb") as stream:
+        stream.write(line("lost"))
+    (tmp_path / "a.jsonl").write_bytes(line("a"))
+    groups = groups_of(f"{tmp_path}/")
+    documents, (lost,), _ = read(groups)
+    assert [document["document_id"] for document in documents] == ["a"]
+    assert (lost["level"], lost["reason"]) == ("file", "unreadable_file")
+    assert lost["source"] == f"{tmp_path}/K\\xe4ufer.jsonl"
+    assert "not UTF-8" in lost["detail"]
+    timed = [page.seconds for group in groups for page in read_group(group, Reading(), ALL, iter(range(100)).__next__)]
+    assert f"{tmp_path}/K\\xe4ufer.jsonl" in json.dumps(timed, ensure_ascii=False).encode().decode().replace(
+        "\\\\", "\\"
+    )
