@@ -217,7 +217,7 @@ class Sample:
         one = One(
             left * effect * times * each * mean,
             left * effect * times**2 * each**2 * (square + (effect - 1) * mean**2),
-            (found.holders + effect) / (trials + effect),
+            min(1.0, (found.holders + effect) / trials),
         )
         low, high = sum_interval(found.value, variance, found.holders / trials, one, confidence)
         return Estimate(found.value, min(found.value, max(found.seen, low)), max(found.value, high))

@@ -93,7 +93,7 @@ def sum_interval(total: float, variance: float, share: float, one: "One", confid
     low = _inverse(lambda x: _beta_share(x, shape, shape * (1 - share) / share + 1), tail) * total / share
     more, of_more = total + one.size, one.share
     shape = more**2 / (variance + one.square)
-    high = _inverse(lambda x: _beta_share(x, shape, shape * (1 - of_more) / of_more), 1 - tail) * more / of_more
+    high = _inverse(lambda x: _beta_share(x, shape, shape * (1 - of_more) / of_more + 1), 1 - tail) * more / of_more
     return low, high
 
 

@@ -176,19 +176,23 @@ def test_where_neighbours_are_alike_more_may_be_unseen() -> None:
     assert 5 * of_mixed < of_alike < 15 * of_mixed
 
 
-def rare_language(corpus: list[list[Document]], seed: int) -> list[list[Document]]:
-    """The same with languages of which each is half as common as the one before, wherever a document lies."""
+def with_rare_languages(corpus: list[list[Document]], seed: int, own: float) -> list[list[Document]]:
+    """The same with languages of which each is half as common as the one before; a share `own` of each piece has one language."""
     chance = np.random.default_rng(seed)
-    return [[(size, 100 + int(chance.geometric(0.5)), tokens) for size, _, tokens in piece] for piece in corpus]
+    changed = []
+    for piece in corpus:
+        language = int(chance.geometric(0.5))
+        languages = [language if chance.random() < own else int(chance.geometric(0.5)) for _ in piece]
+        changed.append([(size, one, tokens) for one, (size, _, tokens) in zip(languages, piece, strict=True)])
+    return changed
 
 
-@pytest.mark.parametrize("spread", [False, True], ids=["in runs", "anywhere"])
-def test_intervals_of_what_few_documents_have_hold_the_truth_too(*, spread: bool) -> None:
+@pytest.mark.parametrize("own", [0.0, 0.8], ids=["anywhere", "by piece"])
+def test_intervals_of_what_few_documents_have_hold_the_truth_too(own: float) -> None:
     """Tokens of each language that was met in at most 30 documents, whose lengths differ much, over many corpora."""
     hits, met, above = 0, 0, 0
     for seed in range(30):
-        corpus = make_corpus(seed, 150, 40, 1.8)
-        corpus = rare_language(corpus, seed) if spread else corpus
+        corpus = with_rare_languages(make_corpus(seed, 150, 40, 1.8), seed, own)
         sample = sample_of(corpus, seed, 2, 8)
         languages = Counter(language for piece in corpus for _, language, _ in piece)
         for language in languages:

@@ -49,7 +49,7 @@ def test_an_interval_of_a_sum_of_things_of_one_size_is_that_of_their_share(
     seen: int, more: int, confidence: float, size: float
 ) -> None:
     trials = seen + more
-    one = One(size, size**2, (seen + 1) / (trials + 1))
+    one = One(size, size**2, (seen + 1) / trials)
     found = sum_interval(seen * size, seen * size**2, seen / trials, one, confidence)
     assert found == pytest.approx([end * trials * size for end in share_interval(seen, trials, confidence)], rel=1e-6)
 
