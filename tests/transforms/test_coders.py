@@ -108,3 +108,9 @@ def test_inside_spilling_batches_wait_on_the_disk(monkeypatch: pytest.MonkeyPatc
     assert sorted(batch.column("a").to_pylist() for batch in outcome.main) == sorted(numbers.tolist())
     assert crossed
     assert max(map(len, crossed)) < 1000
+
+
+def test_nothing_is_encoded_to_see_how_large_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    batch = pa.RecordBatch.from_pydict({"a": list(range(100))})
+    monkeypatch.setattr(RecordBatchCoder, "encode", lambda *_: pytest.fail("encoded"))
+    assert RecordBatchCoder().get_impl().estimate_size(batch) == batch.nbytes
