@@ -230,14 +230,12 @@ def _plain(value: Any, document_id: str, depth: int = 0) -> Any:
     if depth > MAX_METADATA_DEPTH:
         detail = f"metadata is nested deeper than {MAX_METADATA_DEPTH}"
         raise _RefusedError(Reason.TOO_LARGE, detail, document_id)
-    if isinstance(value, str):
-        return normalise_text(value)
+    if isinstance(value, str | bytes):
+        return normalise_text(value if isinstance(value, str) else _text_of(value))
     if isinstance(value, Mapping):
         return {normalise_text(str(key)): _plain(item, document_id, depth + 1) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item, document_id, depth + 1) for item in value]
-    if isinstance(value, bytes):
-        return normalise_text(_text_of(value))
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, int):

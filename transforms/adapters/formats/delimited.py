@@ -48,7 +48,8 @@ class _RowTooLargeError(Exception):
 def read_delimited(stream: IO[bytes], split: Split, reading: Reading) -> Iterator[RawRecord]:
     """The rows below the header, which names the columns; the first of columns with one name has it, and empty lines are no rows.
 
-    A first line such as `sep=;`, by which Excel is told the delimiter, is no header. A row that does not parse, such as one whose quote is never closed, costs its first line: reading goes on at the next.
+    A first line such as `sep=;`, by which Excel is told the delimiter, is no header. A row that does not parse, such as one
+    whose quote is never closed, costs its first line: reading goes on at the next.
 
     Raises:
         RefusedFileError: the header lacks the columns of id or text.
