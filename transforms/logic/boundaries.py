@@ -24,9 +24,9 @@ _BURMESE_COMMA = "\u104a"  # ICU takes it for a full stop
 _HEADING_CHARACTERS = 80
 _NOT_AFTER_HEADING = frozenset(".!?…,;:。！？：；，、।॥۔؟؞։።፨៕៖។")
 _MARKDOWN_HEADING = regex.compile(
-    r"(?m)^(?: {0,3}#{1,6}[^\S\n][^\n]*|[^\n]*\S[^\n]*\n {0,3}(?:=+|-{2,})[^\S\n]*$)(?:\n\s*|\Z)"
+    r"(?m)^(?: {0,3}#{1,6}[^\S\n][^\n]*|[^\S\n]*+\S[^\n]*+\n {0,3}(?:=+|-{2,})[^\S\n]*$)(?:\n\s*|\Z)"
 )
-_FENCED_CODE = regex.compile(r"(?ms)^ {0,3}(`{3,}|~{3,})[^\n]*\n.*?(?:^ {0,3}\1[`~]*[^\S\n]*$|\Z)")
+_FENCED_CODE = regex.compile(r"(?ms)^ {0,3}(`{3,}+|~{3,}+)[^\n]*+\n.*?(?:^ {0,3}\1[`~]*[^\S\n]*$|\Z)")
 _TABLE = regex.compile(r"(?m)^[^\S\n]*\|[^\n]*(?:\n[^\S\n]*\|[^\n]*)+")
 
 

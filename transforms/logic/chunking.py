@@ -294,7 +294,9 @@ class _Pieces:
     def _strongest(self, first: int, high: int) -> int:
         """The last boundary of the strongest kind in the second half of the room, else `high`; a block that fits is not cut."""
         total, limits = self._total, self._limits
-        for start, end in self._blocks:
+        block = bisect_left(self._blocks, [high]) - 1
+        if block >= 0:
+            start, end = self._blocks[block]
             fits = total[end] - total[start] <= limits.max_tokens
             if first < start < high < end and fits and total[start] - total[first] >= limits.min_tokens:
                 high = start

@@ -148,7 +148,7 @@ def decode(raw: bytes, policy: Policy) -> Decoded:
                 pass
     message = f"not {encoding.upper()} at byte {failure.start + skipped}: {failure.reason}"
     if policy == "detect" and encoding == UTF8:
-        message += "; no other encoding could be told with confidence"
+        message += "; no other encoding could be told with confidence: convert it to UTF-8"
     raise UndecodableError(message)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
@@ -157,7 +158,9 @@ def _document_id(values: Mapping[str, Any], reading: Reading, place: Place) -> s
             raise _RefusedError(Reason.MISSING_ID, f"no value in column {column!r}{advice}")
         value = f"{place.source}#{place.position}"
     if isinstance(value, bool) or not isinstance(value, str | int):
-        raise _RefusedError(Reason.WRONG_TYPE, f"{column!r} is a {type(value).__name__}, text or an integer is needed")
+        raise _RefusedError(
+            Reason.WRONG_TYPE, f"{column!r} is of type {type(value).__name__}, text or an integer is needed"
+        )
     document_id = normalise_text(value if isinstance(value, str) else _integer_text(value))
     if not document_id:
         raise _RefusedError(Reason.MISSING_ID, f"nothing but control characters in column {column!r}")
@@ -175,7 +178,9 @@ def _text(values: Mapping[str, Any], column: str, document_id: str, max_document
     if text is None:
         raise _RefusedError(Reason.EMPTY_TEXT, f"{column!r} is null", document_id)
     if not isinstance(text, str):
-        raise _RefusedError(Reason.WRONG_TYPE, f"{column!r} is a {type(text).__name__}, text is needed", document_id)
+        raise _RefusedError(
+            Reason.WRONG_TYPE, f"{column!r} is of type {type(text).__name__}, text is needed", document_id
+        )
     # No character has more than four bytes, so most texts need not be encoded to be measured.
     size = 0 if 4 * len(text) <= max_document_bytes else len(text.encode("utf-8", "surrogatepass"))
     if size > max_document_bytes:
@@ -201,9 +206,8 @@ def _metadata(values: Mapping[str, Any], columns: Columns, document_id: str, fac
     metadata = _JSON.encode({**facts, **plain})
     size = 0 if 4 * len(metadata) <= MAX_METADATA_BYTES else len(metadata.encode())
     if size > MAX_METADATA_BYTES:
-        raise _RefusedError(
-            Reason.TOO_LARGE, f"metadata has {size} bytes, {MAX_METADATA_BYTES} are allowed", document_id
-        )
+        detail = f"metadata has {size} bytes, {MAX_METADATA_BYTES} are allowed: choose columns with --metadata-columns"
+        raise _RefusedError(Reason.TOO_LARGE, detail, document_id)
     return metadata
 
 
@@ -219,12 +223,15 @@ def _without(values: Mapping[str, Any], path: tuple[str, ...]) -> dict[str, Any]
 
 
 def _plain(value: Any, document_id: str, depth: int = 0) -> Any:
-    """A value that any JSON parser takes: scrubbed text; dates, integers beyond 64 bits and other objects as text; NaN as null."""
+    """A value that any JSON parser takes: scrubbed text; dates, integers beyond 64 bits and other objects as text; NaN as null.
+
+    Bytes are text where they are UTF-8, else Base64.
+    """
     if depth > MAX_METADATA_DEPTH:
         detail = f"metadata is nested deeper than {MAX_METADATA_DEPTH}"
         raise _RefusedError(Reason.TOO_LARGE, detail, document_id)
-    if isinstance(value, str):
-        return normalise_text(value)
+    if isinstance(value, str | bytes):
+        return normalise_text(value if isinstance(value, str) else _text_of(value))
     if isinstance(value, Mapping):
         return {normalise_text(str(key)): _plain(item, document_id, depth + 1) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -234,6 +241,13 @@ def _plain(value: Any, document_id: str, depth: int = 0) -> Any:
     if isinstance(value, int):
         return value if -(1 << 63) <= value < 1 << 64 else _integer_text(value)
     return None if value is None else normalise_text(str(value))
+
+
+def _text_of(value: bytes) -> str:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return b64encode(value).decode()
 
 
 def _integer_text(value: int) -> str:

@@ -292,6 +292,14 @@ def test_splitting_takes_linear_time(unit: str, model_tokenizer: ModelTokenizer)
     assert not spans or spans[-1].end == len(text.rstrip("\n"))
 
 
+@pytest.mark.timeout(30)  # each took minutes when a rule tried every character of a line, or every block for each chunk
+@pytest.mark.parametrize("text", ["x" * 300_000 + "\nx", "```\nx\n```\n" * 80_000])
+def test_splitting_markdown_takes_linear_time(text: str) -> None:
+    (spans,) = split_texts([text], FakeTokenizer().tokenise, Limits(64), splits_at_whitespace=True, markdown=[True])
+
+    assert spans[-1].end == len(text.rstrip())
+
+
 @pytest.mark.parametrize(
     ("phrase", "terminator", "joint"),
     [

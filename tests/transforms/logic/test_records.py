@@ -126,6 +126,8 @@ def test_a_reject_of_a_file_keeps_digest_and_length_alone() -> None:
         (date(2024, 1, 2), "2024-01-02"),
         (datetime(2024, 1, 2, tzinfo=UTC), "2024-01-02 00:00:00+00:00"),
         (Decimal("1.50"), "1.50"),
+        ({"url": "http://a/ä".encode()}, {"url": "http://a/ä"}),
+        ([b"\x89PNG"], ["iVBORw=="]),
         (2**64 - 1, 2**64 - 1),
         (-(2**63), -(2**63)),
         (2**64, "18446744073709551616"),

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from transforms.logic.records import Reading
 from transforms.logic.schemas import Reason
 
 DELIMITERS = (",", ";", "\t", "|")
+_DECLARED_DELIMITER = re.compile(r'"?sep=([^"\r\n])"?\r?\n?', re.IGNORECASE)
 _UTF8_MARK = b"\xef\xbb\xbf"
 _SHOWN_COLUMNS = 20
 _MAX_ROW_LINES = 1_000_000
@@ -46,7 +48,8 @@ class _RowTooLargeError(Exception):
 def read_delimited(stream: IO[bytes], split: Split, reading: Reading) -> Iterator[RawRecord]:
     """The rows below the header, which names the columns; the first of columns with one name has it, and empty lines are no rows.
 
-    A row that does not parse, such as one whose quote is never closed, costs its first line: reading goes on at the next.
+    A first line such as `sep=;`, by which Excel is told the delimiter, is no header. A row that does not parse, such as one
+    whose quote is never closed, costs its first line: reading goes on at the next.
 
     Raises:
         RefusedFileError: the header lacks the columns of id or text.
@@ -54,7 +57,12 @@ def read_delimited(stream: IO[bytes], split: Split, reading: Reading) -> Iterato
     csv.field_size_limit(max(csv.field_size_limit(), reading.max_record_bytes))
     source = _Source(stream, reading.max_record_bytes)
     needed = [reading.columns.text, *([reading.columns.id] if reading.id_from == "column" else [])]
-    source.delimiter = "\t" if split.format == "tsv" else _delimiter(source.first_line(), needed)
+    declared = _DECLARED_DELIMITER.fullmatch(source.first_line())
+    if declared is not None:
+        source.next_row()
+        source.delimiter = declared[1]
+    else:
+        source.delimiter = "\t" if split.format == "tsv" else _delimiter(source.first_line(), needed)
     header = source.next_row()
     if header is None:
         return

@@ -56,6 +56,19 @@ def test_the_delimiter_is_the_one_that_gives_the_needed_columns(tmp_path: Path) 
     assert texts(read(written(tmp_path / "a.csv", content))) == ["the text"]
 
 
+@pytest.mark.parametrize(
+    ("first", "delimiter"), [("sep=;", ";"), ('"sep=;"', ";"), ("SEP=\t", "\t"), ("sep=^", "^"), ("sep=,", ",")]
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_the_line_that_tells_excel_the_delimiter_is_no_header(
+    tmp_path: Path, first: str, delimiter: str, encoding: str
+) -> None:
+    rows = [first, delimiter.join(["id", "text"]), delimiter.join(["a", "eins"]), delimiter.join(["b", "zwei"])]
+    page = read(written(tmp_path / "a.csv", "\r\n".join(rows).encode(encoding)))
+    assert list(zip(ids(page), texts(page), strict=True)) == [("a", "eins"), ("b", "zwei")]
+    assert page.rejects == []
+
+
 def test_a_table_without_ids_is_read_by_place(tmp_path: Path) -> None:
     path = written(tmp_path / "a.csv", b"body\nfirst\nsecond\n")
     page = read(path, reading_of(Columns(text="body"), id_from="place"))
