@@ -72,7 +72,7 @@ def test_the_service_takes_references_alone(name: str) -> None:
     """Dataflow keeps and shows the parameters of a job, so that a refusal by the launcher would come too late."""
     for taken in ("file:/etc/milvus/token", "secret:projects/my-project/secrets/milvus-token/versions/latest"):
         assert _fits(name, taken)
-        assert parse_reference(taken, name)
+        assert str(parse_reference(taken, name)) == taken
     for refused in (
         "root:hunter2",
         "hunter2",

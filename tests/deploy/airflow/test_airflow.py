@@ -144,7 +144,7 @@ first = kind_of(lambda: launched.execute(context))
 print(json.dumps({
     "exits": {code: type(tasks.failure(code)).__name__ for code in (-9, 1, 2, 4, 5, 6, 7, 99, 143)},
     "meanings": [str(tasks.failure(code)).partition(": ")[2] for code in (-9, 99, 143)],
-    "launched": [first, launched.hook.launched, pushed],
+    "launched": [first, launched.hook.launched, dict(pushed)],
     "refused": {
         status: kind_of(lambda: operator(status=status).execute(context))[0]
         for status in (400, 403, 404, 409, 429, 503, "login", "token")

@@ -181,9 +181,12 @@ def test_the_model_is_a_commit_and_lies_where_the_template_looks(stages: dict[st
 def test_the_model_is_downloaded_by_pattern(stages: dict[str, Stage], monkeypatch: pytest.MonkeyPatch) -> None:
     """The command as the locked program reads it: of several patterns after one `--include` it would take all but the first for files."""
     asked: list[dict[str, Any]] = []
-    monkeypatch.setattr(
-        "huggingface_hub.cli.download.snapshot_download", lambda **arguments: asked.append(arguments) or "/nowhere"
-    )
+
+    def download_nothing(**arguments: Any) -> str:
+        asked.append(arguments)
+        return "/nowhere"
+
+    monkeypatch.setattr("huggingface_hub.cli.download.snapshot_download", download_nothing)
     (download,) = [command for command in stages["model"].commands if command[:2] == ["hf", "download"]]
     app([*download[1:], "--quiet"], standalone_mode=False)
     (one,) = asked
