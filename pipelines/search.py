@@ -224,7 +224,7 @@ class Retriever:
                 refused = error
             # An alias may have moved since the last question, or between the searches of this one. Asked afterwards, once is enough.
             name, space = self._collection.meaning()
-            if (name, space) == (held.name, held.space) and (refused is None or not self._has_other_partitions(held)):
+            if (name, space) == (held.name, held.space) and (rows or not self._has_other_partitions(held)):
                 if refused is not None:
                     raise refused
                 return rows
@@ -268,7 +268,7 @@ class Retriever:
         return sorted(held.partitions)
 
     def _has_other_partitions(self, held: "_Held") -> bool:
-        """Whether a search may have failed because a partition is there no more."""
+        """Whether a search may have failed, or on Milvus Lite found nothing, because a partition is there no more."""
         return bool(held.partitions) and held.partitions != frozenset(self._collection.partitions())
 
     def _open_anew(self, name: str, space: CollectionSpace) -> "_Held":
