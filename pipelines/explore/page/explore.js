@@ -28,8 +28,6 @@ async function ask(path, question) {
 function complain(error) {
   byId("error").textContent = error?.message ?? "";
   byId("error").hidden = !error;
-  // Who reads the fortieth chunk would not see it above the first.
-  if (error) byId("error").scrollIntoView({ block: "nearest" });
 }
 
 // --- What is asked ---

@@ -205,7 +205,7 @@ def vector_map(record: Record, sample: ReportSample, *, with_texts: bool) -> Sec
 
 def _on_paper(places: Float32, size: float) -> Float32:
     """Places within the drawing, down is positive, so far apart that marks of a size cover no other."""
-    return np.asarray(_MIDDLE + _fitted(apart(_fitted(places * np.float32([1, -1])), 2 * size)), np.float32)
+    return np.asarray(_MIDDLE + _fitted(apart(_fitted(places * np.array([1, -1], np.float32)), 2 * size)), np.float32)
 
 
 def _fitted(places: Float32) -> Float32:
