@@ -48,7 +48,7 @@ class KnownVectors:
     def _that_may_hold(self, prefixes: npt.NDArray[np.uint32]) -> list[Shard]:
         """Shards in whose range one of the ordered prefixes lies."""
         starts, ends = np.searchsorted(prefixes, self._ranges)
-        return [self.shards[number] for number in np.flatnonzero(starts < ends)]
+        return [self.shards[number] for number in np.flatnonzero(starts < ends).tolist()]
 
     @cached_property
     def _ranges(self) -> npt.NDArray[np.uint64]:

@@ -38,7 +38,7 @@ class LedgerBuckets:
         """The rows of a bucket of document ids; only parts whose range meets the bucket's are opened."""
         tables, whole = [LEDGER.empty_table()], []
         first, last = buckets_of(self._ranges, bucket_count)
-        for number in np.flatnonzero((first <= bucket) & (bucket <= last)):
+        for number in np.flatnonzero((first <= bucket) & (bucket <= last)).tolist():
             name = self.parts[number]
             rows = self.workspace.read_ledger_part(name)
             if first[number] == last[number]:
