@@ -20,7 +20,7 @@ from transforms.logic.vector_columns import from_list_array
 from transforms.logic.vectors import Float32, unit_rows
 
 MOST_SAMPLED = 400
-"""A map is computed in half a second; its cost grows with the square."""
+"""A map is computed in about a second; its cost grows with the square."""
 _CANDIDATES = 4096
 _MOST_SHARDS = 64
 _MOST_EVALUATIONS = 8
