@@ -114,5 +114,5 @@ def test_inside_spilling_batches_wait_on_the_disk(monkeypatch: pytest.MonkeyPatc
 def test_nothing_is_encoded_to_see_how_large_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     batch = pa.RecordBatch.from_pydict({"a": list(range(100))})
     monkeypatch.setattr(RecordBatchCoder, "encode", lambda *_: pytest.fail("encoded"))
-    implementation: Any = beam.coders.Coder.get_impl(RecordBatchCoder())  # type: ignore[no-untyped-call]
+    implementation: Any = beam.coders.Coder.get_impl(RecordBatchCoder())
     assert implementation.estimate_size(batch) == batch.nbytes
