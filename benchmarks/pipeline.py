@@ -74,8 +74,8 @@ def chunk_texts(texts: Sequence[str], model: str) -> tuple[list[str], list[Any]]
 def run_corpus_embed(corpus: Path, model: str, folder: Path) -> Result:
     """The whole job."""
     import transforms.adapters.engines.packed  # noqa: F401, PLC0415  imported before the clock starts, as for the others
+    from pipelines.configuration.options import to_config, to_pipeline_options  # noqa: PLC0415
     from pipelines.embed_corpus import run  # noqa: PLC0415
-    from pipelines.options import to_config, to_pipeline_options  # noqa: PLC0415
 
     values = {
         "input": str(corpus),

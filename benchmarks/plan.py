@@ -23,10 +23,10 @@ from typing import Any
 
 from benchmarks.machine import OtherLoad
 from benchmarks.pipeline import DEFAULT_INPUT, DEFAULT_MODEL, read_documents, sample
-from pipelines import options
-from pipelines.devices import read_devices
-from pipelines.forecasting import Asked, describe, forecast
-from pipelines.looking import Wanted
+from pipelines.configuration import options
+from pipelines.plan.devices import read_devices
+from pipelines.plan.forecasting import Asked, describe, forecast
+from pipelines.plan.looking import Wanted
 from transforms.adapters.inventory import list_workspace
 from transforms.logic.forecast_costs import HERE
 from transforms.logic.inventory import Kind

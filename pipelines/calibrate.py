@@ -8,12 +8,13 @@ from pathlib import Path
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from pipelines import embed_corpus, options
-from pipelines.access import MilvusAccess
-from pipelines.config import Config
-from pipelines.representation import calibrate_sample, compare, open_projection, take_sample
-from pipelines.sources import plan_sources
-from pipelines.spaces import embedding_space
+from pipelines import embed_corpus
+from pipelines.configuration import options
+from pipelines.configuration.access import MilvusAccess
+from pipelines.configuration.config import Config
+from pipelines.preflight.representation import calibrate_sample, compare, open_projection, take_sample
+from pipelines.preflight.sources import plan_sources
+from pipelines.preflight.spaces import embedding_space
 from transforms.adapters.calibrations import read_sample
 from transforms.adapters.models import describe_model
 from transforms.adapters.storage import check_writable

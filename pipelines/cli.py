@@ -10,13 +10,13 @@ from textwrap import fill
 from types import MappingProxyType, ModuleType
 from typing import Any, NoReturn
 
-from pipelines import logs, progress
-from pipelines.arguments import take
-from pipelines.examples import EXAMPLES
-from pipelines.exit_codes import EXIT_FAILED
-from pipelines.interruption import InterruptedCommand, interruptible, leave
-from pipelines.parsers import Parser, sub_parser_help, sub_parsers
-from pipelines.streams import guard_streams
+from pipelines.command_line.arguments import take
+from pipelines.command_line.examples import EXAMPLES
+from pipelines.command_line.exit_codes import EXIT_FAILED
+from pipelines.command_line.interruption import InterruptedCommand, interruptible, leave
+from pipelines.command_line.parsers import Parser, sub_parser_help, sub_parsers
+from pipelines.command_line.streams import guard_streams
+from pipelines.watching import logs, progress
 from transforms.adapters.events import report
 from transforms.adapters.secrets import guard_output, redact
 from transforms.logic.addresses import check_no_user
@@ -38,9 +38,9 @@ def _run() -> ModuleType:
 
 
 def _plan() -> ModuleType:
-    from pipelines import plan_command  # noqa: PLC0415
+    from pipelines.commands import plan  # noqa: PLC0415
 
-    return plan_command
+    return plan
 
 
 def _launch() -> ModuleType:
@@ -50,15 +50,15 @@ def _launch() -> ModuleType:
 
 
 def _search() -> ModuleType:
-    from pipelines import search_command  # noqa: PLC0415
+    from pipelines.commands import search  # noqa: PLC0415
 
-    return search_command
+    return search
 
 
 def _capabilities() -> ModuleType:
-    from pipelines import capabilities_command  # noqa: PLC0415
+    from pipelines.commands import capabilities  # noqa: PLC0415
 
-    return capabilities_command
+    return capabilities
 
 
 def _calibrate() -> ModuleType:
@@ -74,9 +74,9 @@ def _verify() -> ModuleType:
 
 
 def _load() -> ModuleType:
-    from pipelines import load_command  # noqa: PLC0415
+    from pipelines.commands import load  # noqa: PLC0415
 
-    return load_command
+    return load
 
 
 def _rollback() -> ModuleType:
@@ -92,51 +92,51 @@ def _drop() -> ModuleType:
 
 
 def _workspace() -> ModuleType:
-    from pipelines import workspace_command  # noqa: PLC0415
+    from pipelines.commands import workspace  # noqa: PLC0415
 
-    return workspace_command
+    return workspace
 
 
 def _rejects() -> ModuleType:
-    from pipelines import rejects_command  # noqa: PLC0415
+    from pipelines.commands import rejects  # noqa: PLC0415
 
-    return rejects_command
+    return rejects
 
 
 def _runs() -> ModuleType:
-    from pipelines import runs_command  # noqa: PLC0415
+    from pipelines.commands import runs  # noqa: PLC0415
 
-    return runs_command
+    return runs
 
 
 def _config() -> ModuleType:
-    from pipelines import config_command  # noqa: PLC0415
+    from pipelines.commands import config  # noqa: PLC0415
 
-    return config_command
+    return config
 
 
 def _completion() -> ModuleType:
-    from pipelines import completion  # noqa: PLC0415
+    from pipelines.commands import completion  # noqa: PLC0415
 
     return completion
 
 
 def _report() -> ModuleType:
-    from pipelines import report_command  # noqa: PLC0415
+    from pipelines.commands import report  # noqa: PLC0415
 
-    return report_command
+    return report
 
 
 def _evaluate() -> ModuleType:
-    from pipelines import evaluate_command  # noqa: PLC0415
+    from pipelines.commands import evaluate  # noqa: PLC0415
 
-    return evaluate_command
+    return evaluate
 
 
 def _explore() -> ModuleType:
-    from pipelines import explore_command  # noqa: PLC0415
+    from pipelines.commands import explore  # noqa: PLC0415
 
-    return explore_command
+    return explore
 
 
 COMMANDS: MappingProxyType[str, tuple[str, Callable[[], ModuleType]]] = MappingProxyType(

@@ -4,8 +4,8 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from pipelines.access import access_of, add_access_arguments
-from pipelines.arguments import add_on_busy
+from pipelines.command_line.arguments import add_on_busy
+from pipelines.configuration.access import access_of, add_access_arguments
 from transforms.adapters.lease import OnBusy, leased
 from transforms.adapters.milvus import Target, release, served
 from transforms.adapters.milvus.aliases import Alias

@@ -15,13 +15,14 @@ from apache_beam.pvalue import PCollection
 
 import pipelines.worker_processes  # noqa: F401  registers how they are started
 import transforms.coders  # noqa: F401  registers the coder of record batches
-from pipelines import logs, options
-from pipelines.accelerators import embedding_hints
-from pipelines.config import Config
-from pipelines.interruption import apart
-from pipelines.preflight import Plan, plan_run
-from pipelines.progress import shown
-from pipelines.summary import summarise
+from pipelines.command_line.interruption import apart
+from pipelines.configuration import options
+from pipelines.configuration.accelerators import embedding_hints
+from pipelines.configuration.config import Config
+from pipelines.preflight.run_plan import Plan, plan_run
+from pipelines.watching import logs
+from pipelines.watching.progress import shown
+from pipelines.watching.summary import summarise
 from transforms.adapters.events import report, report_run
 from transforms.adapters.lease import Claim, leased
 from transforms.adapters.milvus import release

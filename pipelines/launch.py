@@ -4,8 +4,9 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from pipelines import embed_corpus, options
-from pipelines.template import from_parameters
+from pipelines import embed_corpus
+from pipelines.configuration import options
+from pipelines.configuration.template import from_parameters
 from transforms.adapters.milvus import is_lite_path
 from transforms.logic.errors import ConfigurationError
 

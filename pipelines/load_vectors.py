@@ -10,11 +10,11 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.pvalue import PCollection
 
 import transforms.coders  # noqa: F401  registers the coder of record batches
-from pipelines import logs
 from pipelines.embed_corpus import finish
-from pipelines.importing import open_import_storage
-from pipelines.load_plan import Loading, Plan, open_source, plan_load, run_id_of
-from pipelines.progress import shown
+from pipelines.preflight.importing import open_import_storage
+from pipelines.preflight.load_plan import Loading, Plan, open_source, plan_load, run_id_of
+from pipelines.watching import logs
+from pipelines.watching.progress import shown
 from transforms.adapters.events import report_run
 from transforms.adapters.lease import OnBusy, leased
 from transforms.adapters.milvus import release

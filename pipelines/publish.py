@@ -15,16 +15,16 @@ from typing import Any
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipelines import embed_corpus
-from pipelines.access import access_of, add_access_arguments
-from pipelines.arguments import add_on_busy
-from pipelines.config import Config
+from pipelines.command_line.arguments import add_on_busy
+from pipelines.configuration.access import access_of, add_access_arguments
+from pipelines.configuration.config import Config
 from pipelines.drop import drop
-from pipelines.labelling import labels_of
-from pipelines.preflight import run_id
-from pipelines.sources import plan_sources
-from pipelines.spaces import embedding_space
-from pipelines.summary import summarise
+from pipelines.preflight.labelling import labels_of
+from pipelines.preflight.run_plan import run_id
+from pipelines.preflight.sources import plan_sources
+from pipelines.preflight.spaces import embedding_space
 from pipelines.verify import verify_collection
+from pipelines.watching.summary import summarise
 from transforms.adapters.lease import OnBusy, leased
 from transforms.adapters.milvus import Target, release, served
 from transforms.adapters.milvus.aliases import Alias, no_such_alias

@@ -11,14 +11,14 @@ from pathlib import Path
 from types import MappingProxyType
 
 from pipelines import cli
-from pipelines.access import MilvusAccess
-from pipelines.config_schema import schema, values_of
-from pipelines.definitions import Option, definitions, section_titles
-from pipelines.examples import EXAMPLES
-from pipelines.exit_codes import MEANINGS
-from pipelines.parsers import metavar_of, options_of, sub_parsers, usage_of
-from pipelines.reject_reasons import REASONS
-from pipelines.tables import as_json
+from pipelines.command_line.examples import EXAMPLES
+from pipelines.command_line.exit_codes import MEANINGS
+from pipelines.command_line.parsers import metavar_of, options_of, sub_parsers, usage_of
+from pipelines.command_line.tables import as_json
+from pipelines.configuration.access import MilvusAccess
+from pipelines.configuration.definitions import Option, definitions, section_titles
+from pipelines.configuration.reject_reasons import REASONS
+from pipelines.configuration.schema import schema, values_of
 from transforms.adapters import crashpoints, progress
 from transforms.logic.references import FORMS
 

@@ -7,8 +7,9 @@ from typing import Any
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from pipelines import embed_corpus, options
-from pipelines.config import Config
+from pipelines import embed_corpus
+from pipelines.configuration import options
+from pipelines.configuration.config import Config
 from transforms.adapters.rejected import read_rejects, reject_files
 from transforms.adapters.workspace import Workspace
 from transforms.logic.errors import ConfigurationError

@@ -5,9 +5,9 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from pipelines.access import access_of, add_access_arguments
-from pipelines.arguments import add_on_busy
-from pipelines.tables import as_json
+from pipelines.command_line.arguments import add_on_busy
+from pipelines.command_line.tables import as_json
+from pipelines.configuration.access import access_of, add_access_arguments
 from transforms.adapters.lease import OnBusy, leased
 from transforms.adapters.milvus import Target, is_lite_path, release, served
 from transforms.adapters.milvus.aliases import Alias, no_such_collection

@@ -1,7 +1,7 @@
 """Worker processes of this machine that do not hear of Ctrl-C, and say nothing on stderr (`pipelines.worker_main`).
 
 A terminal sends it to all processes in the foreground at once. The launching process hears it, says what is to be said, and ends its
-workers (`pipelines.interruption`); each of them would else end with a traceback of its own. Imported for that effect.
+workers (`pipelines.command_line.interruption`); each of them would else end with a traceback of its own. Imported for that effect.
 """
 
 from typing import Any

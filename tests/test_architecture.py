@@ -12,19 +12,19 @@ from apache_beam.internal.cloudpickle import cloudpickle
 from apache_beam.portability.api import beam_runner_api_pb2
 from apache_beam.runners.pipeline_context import PipelineContext
 
-from pipelines import options
+from pipelines.configuration import options
 from pipelines.embed_corpus import build
-from pipelines.preflight import plan_run
+from pipelines.preflight.run_plan import plan_run
 from tests.conftest import ROOT
 from tests.pipelines.jobs import Job, document, make_model
 from transforms.adapters.milvus import release
 from transforms.coders import RecordBatchCoder
 
-VERBS = sorted(path for folder in ("transforms", "pipelines") for path in (ROOT / folder).glob("*.py"))
+VERBS = sorted([*(ROOT / "transforms").glob("*.py"), *(ROOT / "pipelines").rglob("*.py")])
 PRODUCT = sorted(path for folder in ("transforms", "pipelines") for path in (ROOT / folder).rglob("*.py"))
 MEASURING = {
-    "pipelines/preflight.py",
-    "pipelines/progress.py",
+    "pipelines/preflight/run_plan.py",
+    "pipelines/watching/progress.py",
     "transforms/adapters/batching.py",
     "transforms/adapters/engines/probe.py",
     "transforms/adapters/lease.py",

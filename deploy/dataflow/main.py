@@ -2,7 +2,8 @@
 
 import sys
 
-from pipelines import cli, template
+from pipelines import cli
+from pipelines.configuration import template
 
 # Of options given twice the last counts. The image has all that workers need, so nothing of this program goes along with the graph.
 OF_THE_IMAGE = [f"--model={template.MODEL_DIRECTORY}", "--sdk_location=container", "--no_save_main_session"]

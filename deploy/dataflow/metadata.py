@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from pipelines import template
+from pipelines.configuration import template
 
 FILE: Final = Path(__file__).with_name("metadata.json")
 

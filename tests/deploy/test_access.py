@@ -3,9 +3,9 @@
 import re
 import shlex
 
-from pipelines import options
-from pipelines.access import MilvusAccess
-from pipelines.definitions import option_fields
+from pipelines.configuration import options
+from pipelines.configuration.access import MilvusAccess
+from pipelines.configuration.definitions import option_fields
 from tests.conftest import ROOT
 from transforms.logic.references import FORMS, parse_reference
 

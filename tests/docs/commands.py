@@ -23,10 +23,11 @@ from typing import NoReturn
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from pipelines import embed_corpus, options
-from pipelines.arguments import take
+from pipelines import embed_corpus
 from pipelines.cli import COMMANDS, add_common_arguments
-from pipelines.template import from_parameters
+from pipelines.command_line.arguments import take
+from pipelines.configuration import options
+from pipelines.configuration.template import from_parameters
 from tests.conftest import ROOT
 from tests.docs.pages import SHELL, Block, blocks, name_of, read
 from transforms.logic.errors import CorpusEmbedError

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines import options
 from pipelines.cli import COMMANDS
+from pipelines.configuration import options
 from tests.conftest import ROOT
 from tests.docs import commands as typed
 from tests.docs.commands import Command, UnknownCommandError, check, commands, commands_of, flags_of, kind_of

@@ -78,7 +78,7 @@ def test_the_places_that_the_page_names_are_there() -> None:
         ("EXTRAS", "transforms/adapters/formats/splits.py"),
         ("_read_part", "transforms/adapters/detectors/choice.py"),
         ("open_engine", "transforms/adapters/encoders.py"),
-        ("format", "pipelines/sections.py"),
+        ("format", "pipelines/configuration/sections.py"),
     ):
         assert f"`{name}`" in page
         assert f"`{path}`" in page

@@ -3,7 +3,7 @@
 import inspect
 import re
 
-from pipelines.exit_codes import MEANINGS
+from pipelines.command_line.exit_codes import MEANINGS
 from pipelines.search import Retriever
 from tests.conftest import ROOT
 from tests.docs.commands import make_targets

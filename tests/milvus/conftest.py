@@ -64,6 +64,6 @@ def small_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def job(tmp_path: Path, small_model: Path, monkeypatch: pytest.MonkeyPatch) -> Job:
     """A job of its own, with the fake encoder."""
-    monkeypatch.setattr("pipelines.preflight.open_encoder", fakes.open_fake_encoder)
+    monkeypatch.setattr("pipelines.preflight.run_plan.open_encoder", fakes.open_fake_encoder)
     fakes.ENCODED.clear()
     return Job(tmp_path, small_model)

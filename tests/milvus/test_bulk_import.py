@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from pymilvus import MilvusClient
 
-from pipelines import options, sections
-from pipelines.load_plan import Loading
+from pipelines.configuration import options, sections
 from pipelines.load_vectors import load
+from pipelines.preflight.load_plan import Loading
 from tests import fakes
 from tests.pipelines.jobs import Job, document, make_model, row_counts, story
 from transforms.adapters.milvus import Target
@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.milvus, pytest.mark.timeout(600)]
 @pytest.fixture
 def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Job:
     """A corpus in three languages, with the fake encoder; Milvus's data node reads the job's own directory."""
-    monkeypatch.setattr("pipelines.preflight.open_encoder", fakes.open_fake_encoder)
+    monkeypatch.setattr("pipelines.preflight.run_plan.open_encoder", fakes.open_fake_encoder)
     job = Job(tmp_path, make_model(tmp_path / "model"))
     job.write(
         "a.jsonl",

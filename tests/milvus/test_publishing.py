@@ -10,12 +10,12 @@ import pytest
 from pymilvus import MilvusClient
 from safetensors.numpy import save_file
 
-from pipelines import options
-from pipelines.load_plan import Loading
+from pipelines.configuration import options
+from pipelines.configuration.sections import Representation as Wanted
 from pipelines.load_vectors import load
+from pipelines.preflight.load_plan import Loading
 from pipelines.publish import publish, rollback
 from pipelines.search import search
-from pipelines.sections import Representation as Wanted
 from pipelines.verify import verify_collection
 from tests import fakes
 from tests.pipelines.jobs import Job, document, make_model, story
@@ -51,7 +51,7 @@ def filled(milvus_235: str, tmp_path_factory: pytest.TempPathFactory) -> Job:
     job = Job(home / "job", make_model(home / "model"))
     job.write("a.jsonl", [document(f"d{n}", story(f"d{n}", 4), lang=LANGUAGES[n % 2]) for n in range(70)])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pipelines.preflight.open_encoder", fakes.open_fake_encoder)
+        patch.setattr("pipelines.preflight.run_plan.open_encoder", fakes.open_fake_encoder)
         record = job.run(milvus=milvus_235, collection="source", verify="full")
     assert (record["exit_code"], record["rows"]["held"]) == (0, 140)
     return job
@@ -168,7 +168,7 @@ def test_bits_are_loaded_from_the_dataset_and_verified(filled: Job, milvus_235: 
 def test_editions_are_published_and_rolled_back(
     filled: Job, milvus_235: str, client: MilvusClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipelines.preflight.open_encoder", fakes.open_fake_encoder)
+    monkeypatch.setattr("pipelines.preflight.run_plan.open_encoder", fakes.open_fake_encoder)
     beam_options = options.to_pipeline_options(["--runner=FnApiRunner"])
     config = options.to_config(filled.options(collection=None, publish="pages", milvus=milvus_235, verify="full"))
     for number in (1, 2, 3):
@@ -209,7 +209,7 @@ def test_the_space_is_recorded_and_guarded(filled: Job, milvus_235: str, monkeyp
     collection.record(replace(SPACE, max_tokens=77))
     assert collection.space() == replace(SPACE, max_tokens=77)
     collection.close()
-    monkeypatch.setattr("pipelines.preflight.open_encoder", fakes.open_fake_encoder)
+    monkeypatch.setattr("pipelines.preflight.run_plan.open_encoder", fakes.open_fake_encoder)
     with pytest.raises(ConfigurationError) as caught:
         filled.run(milvus=milvus_235, collection="source", document_prompt="other: ", dimensions=8)
     message = str(caught.value)

@@ -23,7 +23,7 @@ def heads(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def fake_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
     """The job opens the fake encoder; what it encodes and how often it is opened is counted from zero."""
-    monkeypatch.setattr("pipelines.preflight.open_encoder", fakes.open_fake_encoder)
+    monkeypatch.setattr("pipelines.preflight.run_plan.open_encoder", fakes.open_fake_encoder)
     fakes.ENCODED.clear()
     fakes.OPENED.clear()
 

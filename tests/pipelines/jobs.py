@@ -19,8 +19,9 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import BertPreTokenizer
 
-from pipelines import cli, embed_corpus, options
-from pipelines.preflight import Plan, plan_run
+from pipelines import cli, embed_corpus
+from pipelines.configuration import options
+from pipelines.preflight.run_plan import Plan, plan_run
 from transforms.adapters.milvus import Target, release, served
 
 COLLECTION = "corpus"

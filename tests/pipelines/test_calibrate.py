@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from pipelines import cli, options
+from pipelines import cli
 from pipelines.calibrate import sample_of
+from pipelines.configuration import options
 from tests import fakes
 from tests.pipelines.jobs import DIMENSIONS, Job, document, document_counts, row_counts, story
 from transforms.adapters.calibrations import read_calibration

@@ -27,9 +27,10 @@ from apache_beam.internal.cloudpickle import cloudpickle
 from pymilvus import MilvusException
 from starlette.testclient import TestClient
 
-from pipelines import cli, options
+from pipelines import cli
+from pipelines.configuration import options
 from pipelines.embed_corpus import build
-from pipelines.preflight import plan_run
+from pipelines.preflight.run_plan import plan_run
 from tests import fakes
 from tests.conftest import ROOT
 from tests.guarded_server import Authority, guarded_server

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from pipelines import cli, embed_corpus, options
-from pipelines.examples import EXAMPLES
-from pipelines.parsers import sub_parsers
+from pipelines import cli, embed_corpus
+from pipelines.command_line.examples import EXAMPLES
+from pipelines.command_line.parsers import sub_parsers
+from pipelines.configuration import options
 from tests.conftest import ROOT
 from tests.pipelines.jobs import Job, document
 from transforms.adapters.milvus import Collection

@@ -84,7 +84,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Job:
     home = tmp_path_factory.mktemp("evaluate")
     job = Job(home, make_model(home / "model"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pipelines.preflight.open_encoder", open_telling_encoder)
+        patch.setattr("pipelines.preflight.run_plan.open_encoder", open_telling_encoder)
         job.write("blind.jsonl", _documents(5))
         job.write("sorted.jsonl", _documents(20))
         for collection, name, more in (

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipelines import cli, options, sections
-from pipelines.load_plan import Loading
+from pipelines import cli
+from pipelines.configuration import options, sections
 from pipelines.load_vectors import load
+from pipelines.preflight.load_plan import Loading
 from tests import fakes
 from tests.conftest import ROOT
 from tests.fakes import ENCODED
@@ -35,7 +36,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> tuple[Job, Path]:
     job = Job(home / "job", add_heads(make_model(home / "model")))
     job.write("a.jsonl", [document(f"d{n}", story(f"d{n}", 4), lang=("en", "de")[n % 2]) for n in range(8)])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pipelines.preflight.open_encoder", fakes.open_fake_encoder)
+        patch.setattr("pipelines.preflight.run_plan.open_encoder", fakes.open_fake_encoder)
         record = job.run(outputs="dense,sparse")
     assert (record["exit_code"], record["rows"]["held"]) == (0, 16)
     shutil.copytree(job.home, home / "kept")

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from pipelines import cli, options
+from pipelines import cli
+from pipelines.configuration import options
 from pipelines.publish import Published, publish, rollback
 from pipelines.search import search
 from tests import fakes
@@ -63,7 +64,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> tuple[Job, Path]:
     job = Job(home / "job", make_model(home / "model"))
     job.write("a.jsonl", edition(1))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pipelines.preflight.open_encoder", fakes.open_fake_encoder)
+        patch.setattr("pipelines.preflight.run_plan.open_encoder", fakes.open_fake_encoder)
         done = published(job)
     assert (done.exit_code, done.served, done.filled) == (0, "docs_0001", "docs_0001")
     shutil.copytree(job.home, home / "kept")

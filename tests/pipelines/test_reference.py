@@ -7,10 +7,10 @@ from typing import Literal
 import pytest
 
 from pipelines import cli, reference
-from pipelines.definitions import definitions
-from pipelines.exit_codes import EXIT_BELOW_FLOOR, EXIT_FAILED, MEANINGS
-from pipelines.parsers import options_of, sub_parsers
-from pipelines.reject_reasons import REASONS
+from pipelines.command_line.exit_codes import EXIT_BELOW_FLOOR, EXIT_FAILED, MEANINGS
+from pipelines.command_line.parsers import options_of, sub_parsers
+from pipelines.configuration.definitions import definitions
+from pipelines.configuration.reject_reasons import REASONS
 from tests.conftest import ROOT
 from transforms.adapters import secrets
 from transforms.logic import record

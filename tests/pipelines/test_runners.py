@@ -20,7 +20,8 @@ import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 from pymilvus import MilvusClient
 
-from pipelines import embed_corpus, options
+from pipelines import embed_corpus
+from pipelines.configuration import options
 from tests import servers
 from tests.conftest import ROOT
 from tests.pipelines.jobs import Job, Row

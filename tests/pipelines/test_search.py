@@ -184,7 +184,7 @@ def known(tmp_path_factory: pytest.TempPathFactory, small_model: Path) -> Job:
         ],
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pipelines.preflight.open_encoder", fakes.open_fake_encoder)
+        patch.setattr("pipelines.preflight.run_plan.open_encoder", fakes.open_fake_encoder)
         job.run()
         job.run(collection="smaller", dimensions=8)
         job.run(collection="smallest", dimensions=4)
@@ -335,7 +335,7 @@ def test_a_question_costs_a_search_and_one_look_at_what_the_name_means(
 
 
 def test_partitions_that_come_and_go_are_seen(fake_queries: None, job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipelines.preflight.open_encoder", fakes.open_fake_encoder)
+    monkeypatch.setattr("pipelines.preflight.run_plan.open_encoder", fakes.open_fake_encoder)
     job.write("a.jsonl", [document(f"d{number}", lang=("en", "de")[number % 2]) for number in range(4)])
     with job.client() as client:
         target = Target(client._config.uri, COLLECTION)
@@ -356,7 +356,7 @@ def test_an_alias_that_moves_between_the_searches_of_a_question_mixes_no_two_col
     job: Job, heads: Path, fake_queries: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also where both are of one space and one representation, as two editions are."""
-    monkeypatch.setattr("pipelines.preflight.open_encoder", fakes.open_fake_encoder)
+    monkeypatch.setattr("pipelines.preflight.run_plan.open_encoder", fakes.open_fake_encoder)
     job.model = heads
     works = MilvusClient.search
     moves: list[str] = []

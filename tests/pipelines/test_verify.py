@@ -35,7 +35,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> tuple[Job, Path]:
     job = Job(home / "job", make_model(home / "model"))
     job.write("a.jsonl", [document(f"d{n}", story(f"d{n}", 4), lang=LANGUAGES[n % 3]) for n in range(15)])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pipelines.preflight.open_encoder", fakes.open_fake_encoder)
+        patch.setattr("pipelines.preflight.run_plan.open_encoder", fakes.open_fake_encoder)
         record = job.run(verify="full", outputs="dense,sparse", model=str(add_heads(make_model(home / "heads"))))
     assert (record["exit_code"], record["rows"]["held"]) == (0, 30)
     shutil.copytree(job.home, home / "kept")

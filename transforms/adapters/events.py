@@ -1,7 +1,7 @@
 """Events: what happened, told to whoever reads logs, in a form that people and programs can read.
 
 A worker's log reaches the operator through its runner, which hands on the message alone. So the message says all; where the program's own
-handler writes (`pipelines.logs`) the same values also stand as fields.
+handler writes (`pipelines.watching.logs`) the same values also stand as fields.
 """
 
 import json

@@ -14,9 +14,9 @@ from corpus_embed_plan import SettingsError, is_transient, newest_record, plan, 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines import options
-from pipelines.definitions import option_fields
-from pipelines.exit_codes import EXIT_BELOW_FLOOR
+from pipelines.command_line.exit_codes import EXIT_BELOW_FLOOR
+from pipelines.configuration import options
+from pipelines.configuration.definitions import option_fields
 from tests import fakes
 from tests.conftest import ROOT
 from tests.pipelines.jobs import Job, document, make_model
@@ -335,7 +335,7 @@ def test_exit_codes_are_those_of_the_command() -> None:
 def test_the_summary_of_a_real_record_counts_and_tells_nothing_of_a_document(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipelines.preflight.open_encoder", fakes.open_fake_encoder)
+    monkeypatch.setattr("pipelines.preflight.run_plan.open_encoder", fakes.open_fake_encoder)
     job = Job(tmp_path, make_model(tmp_path / "model"))
     text = "Rivers of Saxony run north."
     job.write("a.jsonl", [document("first-id", text), document("second-id", ""), document("third-id")])

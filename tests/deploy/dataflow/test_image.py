@@ -15,7 +15,7 @@ from huggingface_hub.cli.hf import app
 from packaging.specifiers import SpecifierSet
 
 from deploy.dataflow.main import OF_THE_IMAGE
-from pipelines import template
+from pipelines.configuration import template
 from tests.conftest import ROOT
 from tests.deploy.dataflow.dockerfile import Stage, read
 

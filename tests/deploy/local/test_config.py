@@ -12,7 +12,7 @@ import pytest
 from jsonschema import Draft7Validator
 
 from pipelines import cli
-from pipelines.config_schema import schema
+from pipelines.configuration.schema import schema
 from tests.conftest import ROOT
 
 FILES = sorted((ROOT / "deploy" / "local" / "config").glob("*.toml"))

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
-from pipelines import cli, logs
+from pipelines import cli
+from pipelines.watching import logs
 from tests.conftest import ROOT
 from tests.pushgateway import parse
 from tests.transforms.logic.test_record import CLEAN, CONTEXT

@@ -49,7 +49,7 @@ class Reference:
 def reference(tmp_path_factory: pytest.TempPathFactory, small_model: Path) -> Iterator[Reference]:
     """The corpus run once, with the encoder patched for the whole module."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pipelines.preflight.open_encoder", fakes.open_fake_encoder)
+        patch.setattr("pipelines.preflight.run_plan.open_encoder", fakes.open_fake_encoder)
         job = Job(tmp_path_factory.mktemp("reference"), small_model)
         _write_corpus(job)
         fakes.ENCODED.clear()

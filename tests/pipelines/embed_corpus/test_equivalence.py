@@ -9,8 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from pipelines import embed_corpus, options
-from pipelines.preflight import Plan, plan_run
+from pipelines import embed_corpus
+from pipelines.configuration import options
+from pipelines.preflight.run_plan import Plan, plan_run
 from tests import fakes
 from tests.conftest import ROOT
 from tests.pipelines.jobs import Job, Row, document, story
@@ -70,7 +71,7 @@ class Reference:
 def reference(tmp_path_factory: pytest.TempPathFactory, small_model: Path) -> Iterator[Reference]:
     """The corpus run once, with the encoder patched for the whole module."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pipelines.preflight.open_encoder", fakes.open_fake_encoder)
+        patch.setattr("pipelines.preflight.run_plan.open_encoder", fakes.open_fake_encoder)
         job = Job(tmp_path_factory.mktemp("reference"), small_model)
         for number, records in enumerate(_corpus()):
             job.write(f"{number}.jsonl", records)
@@ -183,7 +184,7 @@ def test_first_document_by_source_and_position_keeps_a_claimed_id(reference: Ref
 
 def test_plain_functions_over_the_corpus_give_the_rows_that_beam_wrote(reference: Reference) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pipelines.preflight.open_encoder", fakes.open_fake_encoder)
+        patch.setattr("pipelines.preflight.run_plan.open_encoder", fakes.open_fake_encoder)
         config = options.to_config(reference.job.options(dimensions=8, collection="plain"))
         record = embed_corpus.run(config, options.to_pipeline_options(["--runner=FnApiRunner"]))
     assert record["documents"]["reused"] == 33  # of another collection's run over the same workspace

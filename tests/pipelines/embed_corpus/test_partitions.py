@@ -2,9 +2,9 @@
 
 import pytest
 
-from pipelines import options
-from pipelines.partitions import SAMPLED_SPLITS
-from pipelines.preflight import plan_run
+from pipelines.configuration import options
+from pipelines.preflight.partitions import SAMPLED_SPLITS
+from pipelines.preflight.run_plan import plan_run
 from tests.pipelines.jobs import Job, document, row_counts
 from transforms.adapters.milvus import release
 from transforms.logic.errors import ConfigurationError

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from pipelines import options
-from pipelines.config import Config
+from pipelines.configuration import options
+from pipelines.configuration.config import Config
 from tests.pipelines.jobs import COLLECTION, DIMENSIONS, Job, document, story
 from transforms.adapters.milvus import Collection, CollectionSpace, Target, release, served
 

@@ -8,9 +8,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines import options
-from pipelines.preflight import Plan
-from pipelines.summary import summarise
+from pipelines.configuration import options
+from pipelines.preflight.run_plan import Plan
+from pipelines.watching.summary import summarise
 from tests.fakes import ENCODED
 from tests.pipelines.jobs import Job, Row, document, document_counts, row_counts, story
 from tests.servers import Store

@@ -25,7 +25,7 @@ def hostile_job(tmp_path_factory: pytest.TempPathFactory, small_model: Path) -> 
     # The column for the language says it, so that detection plays no part.
     job.write("a.jsonl", [*rows, document("long", story("long", 24), "de", year=2021)])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pipelines.preflight.open_encoder", fakes.open_fake_encoder)
+        patch.setattr("pipelines.preflight.run_plan.open_encoder", fakes.open_fake_encoder)
         job.run(overlap=8)
         job.run(collection="half", dimensions=8, overlap=8)
     return job

@@ -84,7 +84,7 @@ def test_another_host_has_to_be_allowed_and_is_warned_of(hostile_job: Job) -> No
 def test_where_it_may_not_be_is_refused_before_milvus_is_opened(
     flags: list[str], said: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipelines.explore_command.Explorer", lambda *_, **__: pytest.fail("it was opened"))
+    monkeypatch.setattr("pipelines.commands.explore.Explorer", lambda *_, **__: pytest.fail("it was opened"))
     assert cli.main(["explore", "--milvus", "nowhere.db", "--collection", "x", *flags]) == 2
     assert said in capsys.readouterr().err
 

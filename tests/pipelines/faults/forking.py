@@ -110,10 +110,11 @@ def forker(home: Path) -> Iterator[Forker]:
 
 
 def _serve() -> None:
-    from pipelines import cli, preflight
+    from pipelines import cli
+    from pipelines.preflight import run_plan
     from tests.pipelines.faults.stub import open_logging_encoder
 
-    preflight.__dict__["open_encoder"] = open_logging_encoder
+    run_plan.__dict__["open_encoder"] = open_logging_encoder
     _import_what_a_run_imports(cli.main)
     for line in sys.stdin:
         request = json.loads(line)

@@ -57,7 +57,7 @@ def test_a_load_killed_while_it_imports_and_run_again(
 ) -> None:
     job = Job(tmp_path / "job", make_model(tmp_path / "model"))
     job.write("a.jsonl", [document(f"d{n}", story(f"d{n}", 4), lang=("de", "fr")[n % 2]) for n in range(8)])
-    monkeypatch.setattr("pipelines.preflight.open_encoder", fakes.open_fake_encoder)
+    monkeypatch.setattr("pipelines.preflight.run_plan.open_encoder", fakes.open_fake_encoder)
     assert job.run()["rows"]["held"] == 16
     places = {
         "workspace": job.workspace,

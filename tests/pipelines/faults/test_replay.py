@@ -10,8 +10,9 @@ import apache_beam as beam
 import pytest
 from apache_beam.internal import cloudpickle_pickler
 
-from pipelines import embed_corpus, options
-from pipelines.preflight import plan_run
+from pipelines import embed_corpus
+from pipelines.configuration import options
+from pipelines.preflight.run_plan import plan_run
 from tests.pipelines.faults.scene import FIRST, NEXT
 from tests.pipelines.jobs import Job, document, story
 from transforms.adapters.milvus import release

@@ -3,9 +3,9 @@ from typing import Any
 
 import pytest
 
-from pipelines import options
-from pipelines.looking import Wanted, look
-from pipelines.planning import intend
+from pipelines.configuration import options
+from pipelines.plan.looking import Wanted, look
+from pipelines.plan.planning import intend
 from tests.pipelines.jobs import Job, document, make_model, story
 from transforms.adapters.models import describe_model
 from transforms.adapters.stored_size import distinct_tokens, field_row_bytes, shard_bytes

@@ -1,0 +1,1 @@
+"""What is seen of a job from outside, while it runs and at its end."""
