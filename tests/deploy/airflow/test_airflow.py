@@ -149,6 +149,11 @@ print(json.dumps({
         status: kind_of(lambda: operator(status=status).execute(context))[0]
         for status in (400, 403, 404, 409, 429, 503, "login", "token")
     },
+    "ended": {
+        state: kind_of(lambda: operator(state=f"JOB_STATE_{state}").execute_complete(context, event))
+        for state in ("DONE", "FAILED", "CANCELLED", "DRAINED", "RUNNING")
+    },
+    "transient": kind_of(lambda: operator(state="JOB_STATE_FAILED", messages=transient).execute_complete(context, event)),
     "running": {
         label: [
             kind_of(lambda: operator(status=409, running={"job-8": {}, "job-9": {"corpus-embed-launch": label}}).execute(context)),
@@ -156,11 +161,6 @@ print(json.dumps({
         ]
         for label in ("0b", "0a")
     },
-    "ended": {
-        state: kind_of(lambda: operator(state=f"JOB_STATE_{state}").execute_complete(context, event))
-        for state in ("DONE", "FAILED", "CANCELLED", "DRAINED", "RUNNING")
-    },
-    "transient": kind_of(lambda: operator(state="JOB_STATE_FAILED", messages=transient).execute_complete(context, event)),
 }, default=str))
 """
 
