@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from pymilvus.grpc_gen import common_pb2, milvus_pb2, schema_pb2
+from pymilvus.grpc_gen import milvus_pb2, schema_pb2
 
 from benchmarks.incremental.double import OK, index_descriptions
 from tests.milvus_server import MilvusServer, serving
@@ -30,9 +30,6 @@ class KeepingServer(MilvusServer):
         for place, one in enumerate(answer.IDs.str_id.data):
             self.rows[one] = {data.field_name: _of_row(data, place) for data in request.fields_data}
         return answer
-
-    def GetLoadState(self, request: Any, context: Any) -> Any:
-        return milvus_pb2.GetLoadStateResponse(status=OK, state=common_pb2.LoadStateLoaded)
 
     def DescribeIndex(self, request: Any, context: Any) -> Any:
         names = [one.field_name for one in self.of("CreateIndex")]

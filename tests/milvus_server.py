@@ -111,6 +111,11 @@ class MilvusServer(OneCollection):
     def Query(self, request: Any, context: Any) -> Any:
         return count_of(len(self._half([one for name in request.partition_names for one in self.partitions[name]])))
 
+    def GetLoadState(self, request: Any, context: Any) -> Any:
+        is_loaded = self.calls("LoadCollection") > 0
+        state = common_pb2.LoadStateLoaded if is_loaded else common_pb2.LoadStateNotLoad
+        return milvus_pb2.GetLoadStateResponse(status=OK, state=state)
+
     def CreateAlias(self, request: Any, context: Any) -> Any:
         self.requests.append(request)
         if request.alias in self.aliases:

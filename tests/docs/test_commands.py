@@ -19,8 +19,8 @@ MANUALS = [page for page in PAGES if page.parent in {ROOT, ROOT / "docs"}]
 LANGUAGES = {*SHELL, "python", "toml", "json", "text", ""}
 REFERENCE = ROOT / "docs" / "reference.md"
 """Its commands are the examples of the help, which `tests/pipelines/test_cli.py` parses."""
-FOREIGN = {"--help", "--no-deps", "--require-hashes", "--target", "--budget-tokens"}
-"""Flags of other programs that the prose of the manuals names, the last of `deploy.local.ask_manuals`."""
+FOREIGN = {"--help", "--version", "--no-deps", "--require-hashes", "--target", "--budget-tokens"}
+"""Flags that the prose names and no command has: the program's own, then other programs', the last of `deploy.local.ask_manuals`."""
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page != REFERENCE], ids=name_of)

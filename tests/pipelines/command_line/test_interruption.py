@@ -50,10 +50,12 @@ def open_slow_encoder(model: ModelDescription, prompt: str, computation: Computa
 
 @pytest.fixture(autouse=True)
 def heard() -> Iterator[None]:
-    """Who runs the tests may ignore Ctrl-C."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    """Who runs the tests may ignore Ctrl-C, or the end of the terminal as nohup does."""
+    usual = dict.fromkeys(interruption.SIGNALS, signal.SIG_DFL) | {signal.SIGINT: signal.default_int_handler}
+    before = {number: signal.signal(number, handler) for number, handler in usual.items()}
     yield
-    signal.signal(signal.SIGINT, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture
