@@ -2,7 +2,7 @@
 
 One run over the same chunks, each contender in a process of its own that is bound to as many cores as it has threads, since what one
 library sets for its threads the next one finds; each goes over the chunks `--repeats` times, a slow one as often as it begins within
-`--seconds`, and its median counts. With its defaults it is made to end within five minutes on two cores. Chunks are
+`--seconds`, and its median counts. With its defaults it takes some five minutes on two cores. Chunks are
 consecutive pieces of the input's text in each language, of lognormal length around 120 tokens (20 to 500), as documents cut at headings
 and paragraphs have them.
 
