@@ -7,10 +7,8 @@ from transforms.adapters.milvus import CollectionSpace, Query
 from transforms.logic.errors import ConfigurationError
 from transforms.logic.filters import Condition, between_dates
 from transforms.logic.labels import check_code
-from transforms.logic.languages import OTHER_PARTITION
+from transforms.logic.languages import OTHER_PARTITION, language_of, partition_of
 from transforms.logic.normalise import normalise_text
-
-_PREFIX = "lang_"
 
 
 @dataclass(frozen=True)
@@ -67,8 +65,8 @@ def _check_labels(labels: Sequence[str], space: CollectionSpace) -> None:
 
 
 def _partitions(languages: Sequence[str], known: Callable[[Sequence[str]], Sequence[str]]) -> list[str] | None:
-    names = known([f"{_PREFIX}{language}" for language in languages])
-    own = {name.removeprefix(_PREFIX): name for name in names if name.startswith(_PREFIX)}
+    names = known([partition_of(language, "language", None) for language in languages])
+    own = {language: name for name in names if (language := language_of(name)) is not None}
     if not own:
         return None
     unknown = [language for language in languages if language not in own]

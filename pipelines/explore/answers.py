@@ -13,7 +13,7 @@ from transforms.adapters.milvus.audit import AuditedCollection
 from transforms.adapters.surroundings import surroundings
 from transforms.logic.errors import ConfigurationError, CorpusEmbedError
 from transforms.logic.filters import METADATA, Condition, Operator
-from transforms.logic.languages import OTHER_PARTITION
+from transforms.logic.languages import OTHER_PARTITION, language_of
 from transforms.logic.passages import places_in
 from transforms.logic.rows import STORED_FIELDS
 
@@ -141,9 +141,9 @@ class Explorer:
             ],
             "rows": sum(rows.values()),
             "languages": [
-                {"code": name.removeprefix("lang_"), "rows": count}
+                {"code": language, "rows": count}
                 for name, count in rows.items()
-                if name.startswith("lang_") and name != OTHER_PARTITION
+                if (language := language_of(name)) is not None and name != OTHER_PARTITION
             ],
             "labels": list(space.labels),
             "fields": [METADATA, *(name for name in STORED_FIELDS if name != "text")],

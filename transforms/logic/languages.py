@@ -12,7 +12,8 @@ from typing import Literal
 from transforms.logic.labels import UNDETERMINED, Label, pairs, read_label
 from transforms.logic.scripts import NO_SCRIPT, Letters
 
-OTHER_PARTITION = "lang_other"
+_PARTITION_PREFIX = "lang_"
+OTHER_PARTITION = f"{_PARTITION_PREFIX}other"
 DEFAULT_PARTITION = "_default"
 LANGUAGE_FLOOR = 0.5
 SCRIPT_SHARE_FLOOR = 0.2
@@ -186,7 +187,12 @@ def partition_of(language: str, partition_by: Literal["language", "none"], own: 
         return DEFAULT_PARTITION
     if own is not None and language != UNDETERMINED and language not in own:
         return OTHER_PARTITION
-    return f"lang_{language}"
+    return f"{_PARTITION_PREFIX}{language}"
+
+
+def language_of(partition: str) -> str | None:
+    """The language of a partition that `partition_of` names, `other` of that of all others; None of a partition that is of none."""
+    return partition.removeprefix(_PARTITION_PREFIX) if partition.startswith(_PARTITION_PREFIX) else None
 
 
 def commonest(languages: Mapping[str, int], count: int) -> tuple[str, ...]:

@@ -6,7 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from apache_beam.options.pipeline_options import DirectOptions, GoogleCloudOptions, PipelineOptions, StandardOptions
+from apache_beam.options.pipeline_options import (
+    DirectOptions,
+    GoogleCloudOptions,
+    PipelineOptions,
+    PortableOptions,
+    StandardOptions,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -287,7 +293,8 @@ def test_no_secret_goes_to_workers_by_the_options_of_their_environment(flag: str
     ],
 )
 def test_other_variables_of_workers_are_theirs(flag: str) -> None:
-    _parse(*FLAGS, flag)
+    beam_options = _parse(*FLAGS, flag)[1]
+    assert f"--environment_config={beam_options.view_as(PortableOptions).environment_config}" == flag
 
 
 def test_what_lacks_may_be_misspelt() -> None:

@@ -17,6 +17,7 @@ from transforms.logic.languages import (
     decide,
     decide_chunk,
     document_sample,
+    language_of,
     partition_of,
 )
 from transforms.logic.scripts import Letters, count_letters
@@ -141,6 +142,8 @@ def test_a_language_without_its_own_partition_shares_one(
 ) -> None:
     assert partition_of(language, "language", own) == partition
     assert partition_of(language, "none", own) == "_default"
+    assert language_of(partition) == partition.removeprefix("lang_")
+    assert language_of("_default") is None
 
 
 def test_the_commonest_languages_are_taken_in_order_of_code() -> None:

@@ -7,6 +7,7 @@ from xml.etree import ElementTree as ET
 import numpy as np
 
 from transforms.logic.calibration import calibrate
+from transforms.logic.languages import partition_of
 from transforms.logic.recall import MIN_SAMPLE, Sample, halvings, measure
 from transforms.logic.report.charts import SHAPES, Line, Point, curve, svg, symbol
 from transforms.logic.report.layout import apart, place
@@ -219,7 +220,7 @@ def _by_importance(record: Record, sample: ReportSample) -> list[str]:
     partitions, documents = record["partitions"], record["languages"]
 
     def rank(language: str) -> tuple[int, int]:
-        held = partitions.get(f"lang_{language}", {}).get("expected", 0)
+        held = partitions.get(partition_of(language, "language", None), {}).get("expected", 0)
         return -held, -documents.get(language, {}).get("documents", 0)
 
     return sorted(sample.languages(), key=rank)
